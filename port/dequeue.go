@@ -1,0 +1,167 @@
+package port
+
+import (
+	"runtime"
+	"time"
+)
+
+// Dequeue waits for completions and puts up to len(dst) of them into dst. It
+// returns how many; 0 when timeout ran out first. A timeout of 0 only looks,
+// one below 0 waits for ever. The error is [ErrPortClosed] or nil.
+func (p *Port) Dequeue(dst []Completion, timeout time.Duration) (int, error) {
+	if len(dst) == 0 {
+		return 0, ErrInvalid
+	}
+	if p.cfg.Mode == Shared {
+		return p.dequeueShared(dst, timeout)
+	}
+	if p.closed {
+		return 0, ErrPortClosed
+	}
+	if n := p.collect(dst); n > 0 || timeout == 0 {
+		return n, nil
+	}
+	limit := deadline(timeout)
+	if p.cfg.Spin > 0 {
+		for end := now() + int64(p.cfg.Spin); now() < end; {
+			if n := p.collect(dst); n > 0 {
+				return n, nil
+			}
+		}
+	}
+	for {
+		// Goroutines that wait for a processor get theirs here: cheaper than
+		// to have the runtime take it from a blocked system call.
+		runtime.Gosched()
+		p.wait(p.timeouts.until(limit))
+		if n := p.collect(dst); n > 0 || now() >= limit {
+			return n, nil
+		}
+	}
+}
+
+// wait blocks in the backend unless there is something to do already.
+func (p *Port) wait(d time.Duration) {
+	p.sleep.blocked.Add(1)
+	if p.posted.empty() && d != 0 {
+		p.b.block(d)
+	}
+	p.sleep.blocked.Add(-1)
+	p.sleep.waking.Store(false)
+}
+
+// dequeueShared lets one worker at a time, the leader, block in the backend.
+// The others wait to take its place; a leader that got something leaves.
+func (p *Port) dequeueShared(dst []Completion, timeout time.Duration) (int, error) {
+	limit := deadline(timeout)
+	if n, err := p.collectShared(dst); n > 0 || err != nil || timeout == 0 {
+		return n, err
+	}
+	if !p.lead(limit) {
+		return p.collectShared(dst)
+	}
+	defer func() { <-p.leader }()
+	for {
+		p.sleep.blocked.Add(1)
+		// Whoever makes something ready from here on sees that one blocks.
+		n, err := p.collectShared(dst)
+		if n == 0 && err == nil && p.posted.empty() {
+			p.mu.Lock()
+			d := p.timeouts.until(limit)
+			p.mu.Unlock()
+			if d != 0 {
+				p.b.block(d)
+			}
+		}
+		p.sleep.blocked.Add(-1)
+		p.sleep.waking.Store(false)
+		if n == 0 && err == nil {
+			n, err = p.collectShared(dst)
+		}
+		if n > 0 || err != nil || now() >= limit {
+			return n, err
+		}
+	}
+}
+
+// lead waits until this worker is the leader; false when time ran out.
+func (p *Port) lead(limit int64) bool {
+	select {
+	case p.leader <- struct{}{}:
+		return true
+	default:
+	}
+	if limit == never {
+		p.leader <- struct{}{}
+		return true
+	}
+	t := time.NewTimer(time.Duration(limit - now()))
+	defer t.Stop()
+	select {
+	case p.leader <- struct{}{}:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+func (p *Port) collectShared(dst []Completion) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return 0, ErrPortClosed
+	}
+	return p.collect(dst), nil
+}
+
+// collect gathers what is there without blocking: what the port made itself
+// and what the backend has. They take turns at being first, so that neither
+// can keep the other out for ever.
+func (p *Port) collect(dst []Completion) int {
+	if !p.posted.empty() {
+		p.takePosted()
+	}
+	if p.timeouts.any() {
+		p.expire()
+	}
+	p.flip = !p.flip
+	if p.flip {
+		n := p.ready.take(dst)
+		if n < len(dst) {
+			n += p.b.poll(dst[n:])
+		}
+		return n
+	}
+	n := p.b.poll(dst)
+	if n < len(dst) {
+		n += p.ready.take(dst[n:])
+	}
+	return n
+}
+
+// queue is a first-in first-out queue of completions.
+type queue struct {
+	items []Completion
+	head  int
+}
+
+func (q *queue) len() int { return len(q.items) - q.head }
+
+func (q *queue) push(c Completion) {
+	if q.head > 0 && len(q.items) == cap(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, c)
+}
+
+func (q *queue) take(dst []Completion) int {
+	n := copy(dst, q.items[q.head:])
+	clear(q.items[q.head : q.head+n])
+	q.head += n
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	return n
+}

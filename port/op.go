@@ -1,0 +1,113 @@
+package port
+
+import "fmt"
+
+// Kind says what an operation does. A [Completion] repeats the kind of its
+// operation, so that nothing has to be guessed from the byte count.
+type Kind uint8
+
+const (
+	kindIdle     Kind = iota // the Op is the caller's: not started, or finished
+	KindAccept               // a connection arrived on a listener
+	KindConnect              // an outbound connection was made, or was not
+	KindRecv                 // bytes arrived, or the stream ended
+	KindSend                 // the system took all bytes of a send
+	KindShutdown             // the sending side was shut down: a FIN is on its way
+	KindClose                // the socket is gone, its Handle is void
+	KindTimeout              // a timeout ran out
+	KindPost                 // a completion posted by hand
+)
+
+var kindNames = [...]string{"idle", "accept", "connect", "recv", "send", "shutdown", "close", "timeout", "post"}
+
+// String gives the field's word for the kind: "recv", "send".
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+// Op is the caller's record of one operation: what IOCP calls an OVERLAPPED.
+// The zero value is ready. From the call that starts it until its final
+// completion was dequeued, the Op and the buffers given with it belong to the
+// port: they must not be read, written, moved or started again. After that
+// they are the caller's, and the same Op may start another operation of any
+// kind. A recv and a send that are outstanding together need an Op each.
+type Op struct {
+	h     Handle // KindTimeout: the key
+	kind  Kind   // kindIdle unless in flight
+	flags opFlags
+	index int32    // KindTimeout: place in the heap of timeouts
+	n     int64    // KindSend: bytes taken so far; KindTimeout: when, in ns of the port's clock
+	buf   []byte   // what is left of the buffer being sent or received into
+	bufs  [][]byte // KindSend: the buffers that follow buf
+}
+
+type opFlags uint8
+
+const (
+	opStream   opFlags = 1 << iota // recv: armed once, lends a buffer with each completion
+	opCanceled                     // a cancel was asked for
+	opStarved                      // uring: waits for a receive buffer
+	opArmed                        // uring, iocp: the kernel has a request for it
+)
+
+// Handle is the socket that the operation was last started on. It means
+// nothing for a timeout.
+func (op *Op) Handle() Handle { return op.h }
+
+// InFlight reports whether the port owns the Op now. Only for the goroutine
+// that may start operations on the port.
+func (op *Op) InFlight() bool { return op.kind != kindIdle }
+
+// remaining is the number of bytes of a send that the system has not taken.
+func (op *Op) remaining() int {
+	n := len(op.buf)
+	for _, b := range op.bufs {
+		n += len(b)
+	}
+	return n
+}
+
+// advance notes that the system took n more bytes of a send.
+func (op *Op) advance(n int) {
+	op.n += int64(n)
+	for n >= len(op.buf) {
+		n -= len(op.buf)
+		if len(op.bufs) == 0 {
+			op.buf = nil
+			return
+		}
+		op.buf, op.bufs = op.bufs[0], op.bufs[1:]
+	}
+	op.buf = op.buf[n:]
+}
+
+// Completion is one event dequeued from a port. Every started operation has
+// exactly one completion with More false, its final one.
+type Completion struct {
+	// Op is the operation that this is about; nil for a [Port.Post] without one.
+	Op *Op
+	// Key is what the socket was associated with, or what was posted.
+	Key uint64
+	// N counts bytes: received with this completion, or sent in all. It also
+	// counts where Err is set: a canceled send tells what had gone out.
+	N int
+	// Err is nil on success. The end of a stream is io.EOF, on a final
+	// completion; everything else is an *[Error].
+	Err error
+	// Buf holds the N bytes of a streamed recv, lent by the port until
+	// [Port.Release]. It is nil for every other operation.
+	Buf []byte
+	// Socket is an accepted connection, for the caller to [Port.Associate]
+	// with this port or another of the same backend, or to [Port.Discard].
+	Socket Socket
+	// Kind is the kind of operation.
+	Kind Kind
+	// More is set when the operation goes on and further completions follow:
+	// an accept or a streamed recv that is still armed.
+	More bool
+
+	lease uint32 // the buffer that Buf is part of, plus one
+}

@@ -1,0 +1,513 @@
+package port
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Mode says who may drive a port.
+type Mode uint8
+
+const (
+	// Exclusive: the goroutine that called Open makes every call, save Post
+	// and Cancel. Nothing is locked. Where the backend wants it, Open locks the
+	// goroutine to its thread until Close.
+	Exclusive Mode = iota
+	// Shared: any number of goroutines start operations and dequeue, the
+	// classic scheme of a completion port with several workers. A completion
+	// goes to one of them.
+	Shared
+)
+
+// Config says how to open a port. The zero value is an Exclusive port on the
+// best backend that works here.
+type Config struct {
+	// Backend forces one of [Backends]. Empty: the environment variable
+	// PROACTOR_BACKEND, else the first that works.
+	Backend string
+	Mode    Mode
+	// BufferSize, in bytes, and BufferCount shape the pool that streamed recvs
+	// borrow from. A completion never lends more than BufferSize bytes. 0:
+	// 64 KiB and 256; a small buffer is shared by several completions
+	// where the backend can. Memory that was never lent costs nothing.
+	BufferSize, BufferCount int
+	// Spin is how long Dequeue looks for completions before it blocks. It
+	// shortens the way from the wire to the program and costs a core. 0: none.
+	Spin time.Duration
+}
+
+// Default sizes of the pool of receive buffers.
+const (
+	DefaultBufferSize  = 64 << 10
+	DefaultBufferCount = 256
+)
+
+// Port is a completion port. See the package documentation for the contract,
+// [Mode] for who may call what.
+type Port struct {
+	b      backend
+	name   string
+	detail string
+	cfg    Config
+
+	mu       sync.Mutex // Shared: guards all below and every call of b but block
+	socks    table
+	ready    queue // completions that wait to be dequeued
+	timeouts timeouts
+	inflight int  // operations
+	flip     bool // whose turn it is first: ready or the backend
+	closed   bool
+
+	posted inbox // what Post and Cancel asked for
+	sleep  sleep
+	leader chan struct{} // Shared: held by the worker that blocks
+}
+
+// Open opens a port. The error says which backend failed and why.
+func Open(cfg Config) (*Port, error) {
+	if cfg.BufferSize == 0 {
+		cfg.BufferSize = DefaultBufferSize
+	}
+	if cfg.BufferCount == 0 {
+		cfg.BufferCount = DefaultBufferCount
+	}
+	switch {
+	case cfg.Mode > Shared:
+		return nil, fmt.Errorf("port: %w: mode %d", ErrInvalid, cfg.Mode)
+	case cfg.BufferSize < 0 || cfg.BufferSize > 1<<30:
+		return nil, fmt.Errorf("port: %w: buffer size %d", ErrInvalid, cfg.BufferSize)
+	case cfg.BufferCount < 0 || cfg.BufferCount > 1<<15:
+		return nil, fmt.Errorf("port: %w: buffer count %d, at most %d", ErrInvalid, cfg.BufferCount, 1<<15)
+	}
+	p := &Port{cfg: cfg, leader: make(chan struct{}, 1)}
+	if err := choose(p, cfg.Backend); err != nil {
+		return nil, fmt.Errorf("port: %w", err)
+	}
+	return p, nil
+}
+
+// Backend names the backend in use: "iocp", "uring", "epoll", "std" or "sim".
+func (p *Port) Backend() string { return p.name }
+
+// Detail says more for a log: the features in use, and why backends that are
+// preferred to this one did not work.
+func (p *Port) Detail() string { return p.detail }
+
+func (p *Port) lock() {
+	if p.cfg.Mode == Shared {
+		p.mu.Lock()
+	}
+}
+
+// unlock ends a call that may have started something: a worker that blocks
+// must notice it.
+func (p *Port) unlock() {
+	if p.cfg.Mode == Shared {
+		p.b.flush()
+		stir := p.ready.len() > 0
+		p.mu.Unlock()
+		if stir {
+			p.stir()
+		}
+	}
+}
+
+// Listen makes a listening socket. Close it through a handle, or Discard it.
+func (p *Port) Listen(network, address string, o SocketOptions) (Socket, error) {
+	a, err := ResolveAddr(network, address)
+	if err != nil {
+		return NoSocket, fmt.Errorf("listen %s %s: %w", network, address, err)
+	}
+	s, err := p.b.listen(a, o)
+	if err != nil {
+		return NoSocket, fmt.Errorf("listen %s %s: %w", network, address, sysErrorOnce(KindAccept, err))
+	}
+	return s | listening, nil
+}
+
+// Socket makes a socket for an outbound connection to an address of the same
+// sort as like. local is the address to connect from; the zero Addr leaves the
+// choice to the system.
+func (p *Port) Socket(like, local Addr, o SocketOptions) (Socket, error) {
+	if !local.Unix && !local.AddrPort.IsValid() {
+		local = anyLike(like)
+	}
+	s, err := p.b.socket(local, o)
+	if err != nil {
+		return NoSocket, fmt.Errorf("socket: %w", sysErrorOnce(KindConnect, err))
+	}
+	return s, nil
+}
+
+// Discard closes a socket that was not associated. Any goroutine may call it.
+func (p *Port) Discard(s Socket) {
+	if s != NoSocket {
+		p.b.discard(s &^ listening)
+	}
+}
+
+// Associate ties a socket to this port for the rest of its life: completions
+// of its operations arrive here, with this key. On error the socket was
+// discarded.
+func (p *Port) Associate(sk Socket, key uint64) (Handle, error) {
+	p.lock()
+	defer p.unlock()
+	if p.closed {
+		p.Discard(sk)
+		return 0, ErrPortClosed
+	}
+	s := p.socks.take()
+	s.key = key
+	if sk&listening != 0 {
+		s.flags |= sockListener
+		sk &^= listening
+	}
+	if err := p.b.attach(s, sk); err != nil {
+		p.socks.put(s)
+		p.b.discard(sk)
+		return 0, fmt.Errorf("associate: %w", sysErrorOnce(KindAccept, err))
+	}
+	return s.handle(), nil
+}
+
+// LocalAddr is this end's address. It is known until the socket is closed.
+func (p *Port) LocalAddr(h Handle) (Addr, error) { return p.addr(h, backend.localAddr) }
+
+// RemoteAddr is the peer's address. The system forgets it when the peer
+// resets the connection, so ask early.
+func (p *Port) RemoteAddr(h Handle) (Addr, error) { return p.addr(h, backend.remoteAddr) }
+
+func (p *Port) addr(h Handle, ask func(backend, *sock) (Addr, error)) (Addr, error) {
+	p.lock()
+	defer p.unlock()
+	s := p.socks.get(h)
+	if s == nil {
+		return Addr{}, ErrClosed
+	}
+	return ask(p.b, s)
+}
+
+// begin takes op for an operation on the socket.
+func (p *Port) begin(op *Op, h Handle, k Kind) (*sock, error) {
+	s := p.socks.get(h)
+	if s == nil || s.closing != nil {
+		return nil, ErrClosed
+	}
+	if op.kind != kindIdle {
+		return nil, ErrBusy
+	}
+	var slot **Op
+	switch k {
+	case KindAccept, KindRecv:
+		slot = &s.in
+	case KindConnect, KindSend:
+		slot = &s.out
+		if s.flags&sockShut != 0 {
+			return nil, ErrShutdown
+		}
+	case KindShutdown:
+		slot = &s.shutting
+	case KindClose:
+		slot = &s.closing
+	}
+	if *slot != nil {
+		return nil, ErrBusy
+	}
+	if (k == KindAccept) != (s.flags&sockListener != 0) && k != KindClose {
+		return nil, fmt.Errorf("%w: %v on a socket of the other sort", ErrInvalid, k)
+	}
+	*slot = op
+	*op = Op{h: h, kind: k}
+	p.inflight++
+	return s, nil
+}
+
+// finish gives op back to the caller. Backends call it right after they made
+// the final completion; it may close the socket, so s is void afterwards.
+func (p *Port) finish(s *sock, op *Op) {
+	if s.in == op {
+		s.in = nil
+	} else if s.out == op {
+		s.out = nil
+	}
+	op.kind, op.buf, op.bufs = kindIdle, nil, nil
+	p.inflight--
+	if s.shutting != nil || s.closing != nil {
+		p.settle(s)
+	}
+}
+
+// complete queues a completion for the next Dequeue.
+func (p *Port) complete(c Completion) { p.ready.push(c) }
+
+// fail ends op with an error.
+func (p *Port) fail(s *sock, op *Op, err error) {
+	c := Completion{Op: op, Key: s.key, Kind: op.kind, N: int(op.n), Err: err}
+	p.complete(c)
+	p.finish(s, op)
+}
+
+// settle does what was waiting for operations of the socket to end: first the
+// shutdown, which waits for the send before it, then the close.
+func (p *Port) settle(s *sock) {
+	if op := s.shutting; op != nil && s.out == nil {
+		c := Completion{Op: op, Key: s.key, Kind: KindShutdown}
+		if s.closing != nil {
+			c.Err = canceled(KindShutdown)
+		} else if err := p.b.shutdown(s); err != nil {
+			c.Err = sysErrorOnce(KindShutdown, err)
+		}
+		s.shutting, op.kind = nil, kindIdle
+		p.inflight--
+		p.complete(c)
+	}
+	if op := s.closing; op != nil && s.in == nil && s.out == nil {
+		c := Completion{Op: op, Key: s.key, Kind: KindClose}
+		if err := p.b.close(s, s.flags&sockReset != 0); err != nil {
+			c.Err = sysErrorOnce(KindClose, err)
+		}
+		op.kind = kindIdle
+		p.inflight--
+		p.socks.put(s)
+		p.complete(c)
+	}
+}
+
+// Accept arms the listener once; it completes with a Socket for each
+// connection that arrives, with More set, until it is canceled, the listener
+// is closed, or the system is out of something. In the last case connections
+// wait in the backlog until Accept is called anew.
+func (p *Port) Accept(op *Op, listener Handle) error {
+	p.lock()
+	defer p.unlock()
+	s, err := p.begin(op, listener, KindAccept)
+	if err == nil {
+		p.b.accept(s, op)
+	}
+	return err
+}
+
+// Connect connects the socket to an address.
+func (p *Port) Connect(op *Op, h Handle, to Addr) error {
+	p.lock()
+	defer p.unlock()
+	s, err := p.begin(op, h, KindConnect)
+	if err == nil {
+		p.b.connect(s, op, to)
+	}
+	return err
+}
+
+// Recv receives once into buf: it completes as soon as any bytes are there,
+// with io.EOF and N = 0 when the peer's FIN was reached.
+func (p *Port) Recv(op *Op, h Handle, buf []byte) error {
+	if len(buf) == 0 {
+		return fmt.Errorf("%w: recv into an empty buffer", ErrInvalid)
+	}
+	p.lock()
+	defer p.unlock()
+	s, err := p.begin(op, h, KindRecv)
+	if err == nil {
+		op.buf = buf
+		p.b.recv(s, op)
+	}
+	return err
+}
+
+// RecvStream arms the socket once; it completes for each run of bytes that
+// arrives, in a buffer lent by the port, until end of stream, error or cancel.
+// A connection on which nothing arrives holds no buffer. When all buffers are
+// lent, the bytes wait in the system until one is released.
+func (p *Port) RecvStream(op *Op, h Handle) error {
+	p.lock()
+	s, err := p.begin(op, h, KindRecv)
+	if err == nil {
+		op.flags = opStream
+		p.b.recv(s, op)
+	}
+	p.unlock()
+	return err
+}
+
+// Send sends buf, all of it: when it completes without error the system has
+// taken every byte. After an error or a cancel, N says how many it took.
+func (p *Port) Send(op *Op, h Handle, buf []byte) error {
+	if len(buf) == 0 {
+		return fmt.Errorf("%w: send of nothing", ErrInvalid)
+	}
+	p.lock()
+	s, err := p.begin(op, h, KindSend)
+	if err == nil {
+		op.buf = buf
+		p.b.send(s, op)
+	}
+	p.unlock()
+	return err
+}
+
+// Sendv is Send for several buffers, sent as one run of bytes. The port also
+// keeps the slice bufs until the final completion, and may change it.
+func (p *Port) Sendv(op *Op, h Handle, bufs [][]byte) error {
+	for len(bufs) > 0 && len(bufs[0]) == 0 {
+		bufs = bufs[1:]
+	}
+	if len(bufs) == 0 {
+		return fmt.Errorf("%w: send of nothing", ErrInvalid)
+	}
+	p.lock()
+	s, err := p.begin(op, h, KindSend)
+	if err == nil {
+		op.buf, op.bufs = bufs[0], bufs[1:]
+		p.b.send(s, op)
+	}
+	p.unlock()
+	return err
+}
+
+// Shutdown shuts the sending side down, once the send that is outstanding has
+// completed: the peer then reads end of stream. Receiving goes on. No send may
+// be started after it.
+func (p *Port) Shutdown(op *Op, h Handle) error {
+	p.lock()
+	defer p.unlock()
+	s, err := p.begin(op, h, KindShutdown)
+	if err == nil {
+		s.flags |= sockShut
+		p.settle(s)
+	}
+	return err
+}
+
+// CloseSocket cancels what is outstanding on the socket and closes it. Its
+// completion is the last one of the socket, and makes the handle void. With
+// reset the peer gets an RST, and bytes in the system's buffers are dropped.
+func (p *Port) CloseSocket(op *Op, h Handle, reset bool) error {
+	p.lock()
+	defer p.unlock()
+	s, err := p.begin(op, h, KindClose)
+	if err != nil {
+		return err
+	}
+	if reset {
+		s.flags |= sockReset
+	}
+	for _, o := range [...]*Op{s.in, s.out} {
+		if o != nil {
+			p.cancelOp(s, o)
+		}
+	}
+	// The cancels may have ended at once, and settled the close with it.
+	if s.closing == op {
+		p.settle(s)
+	}
+	return nil
+}
+
+func (p *Port) cancelOp(s *sock, op *Op) {
+	if op.flags&opCanceled == 0 {
+		op.flags |= opCanceled
+		p.b.cancel(s, op)
+	}
+}
+
+// Release gives back the buffer that a completion lent. Buf must not be used
+// any more. Releasing a completion that lends nothing, or twice, does nothing.
+func (p *Port) Release(c *Completion) {
+	if c.lease == 0 {
+		return
+	}
+	p.lock()
+	p.b.release(c.lease - 1)
+	p.unlock()
+	c.lease, c.Buf = 0, nil
+}
+
+// Stats is a snapshot of a port.
+type Stats struct {
+	Sockets  int // associated and not yet closed
+	InFlight int // operations started and not yet finished
+	Leased   int // completions whose buffer was not released
+}
+
+// Stats takes a snapshot. The same goroutines may call it as Dequeue.
+func (p *Port) Stats() Stats {
+	p.lock()
+	defer p.unlock()
+	return Stats{Sockets: p.socks.live, InFlight: p.inflight, Leased: p.b.leased()}
+}
+
+// Close closes the port and every socket associated with it, with a reset.
+// It waits until the system has ended their operations; completions that were
+// not dequeued are dropped, lent buffers become invalid, and accepted sockets
+// that were not dequeued are discarded. In Shared mode no other call may be
+// under way: end the workers first.
+func (p *Port) Close() error {
+	p.lock()
+	if p.closed {
+		p.unlock()
+		return ErrPortClosed
+	}
+	p.closed = true
+	p.posted.close()
+	var ops []*Op
+	for _, c := range p.socks.chunks {
+		for i := range c {
+			if s := &c[i]; s.gen&1 == 1 && s.closing == nil {
+				ops = append(ops, new(Op))
+				s.closing = ops[len(ops)-1]
+				*s.closing = Op{h: s.handle(), kind: KindClose}
+				s.flags |= sockReset
+				p.inflight++
+				for _, o := range [...]*Op{s.in, s.out} {
+					if o != nil {
+						p.cancelOp(s, o)
+					}
+				}
+				if s.closing != nil {
+					p.settle(s)
+				}
+			}
+		}
+	}
+	p.inflight -= p.timeouts.clear()
+	p.unlock()
+	var batch [64]Completion
+	for {
+		p.lock()
+		n, left := p.collect(batch[:]), p.socks.live
+		p.unlock()
+		for i := range batch[:n] {
+			p.Release(&batch[i])
+			if batch[i].Kind == KindAccept && batch[i].Err == nil {
+				p.b.discard(batch[i].Socket)
+			}
+		}
+		if n == 0 && left == 0 {
+			break
+		}
+		if n == 0 {
+			p.b.block(closeTick)
+		}
+	}
+	p.b.destroy()
+	return nil
+}
+
+// closeTick bounds one wait of Close.
+const closeTick = 100 * time.Millisecond
+
+// sleep is the agreement between those who block in the backend and those who
+// have something for them.
+type sleep struct {
+	blocked atomic.Int32 // workers in, or about to enter, backend.block
+	waking  atomic.Bool  // a wake is under way
+}
+
+// stir wakes a worker that blocks, if any does and none was woken already.
+func (p *Port) stir() {
+	if p.sleep.blocked.Load() > 0 && p.sleep.waking.CompareAndSwap(false, true) {
+		p.b.wake()
+	}
+}

@@ -1,0 +1,234 @@
+package port
+
+import (
+	"net/netip"
+	"os"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sockets of Linux, for uring and epoll. extra is what the backend wants of
+// the socket's type: epoll non-blocking, uring blocking (a non-blocking one
+// would complete with EAGAIN instead of waiting).
+
+func family(a Addr) int {
+	switch {
+	case a.Unix:
+		return unix.AF_UNIX
+	case a.AddrPort.Addr().Is4():
+		return unix.AF_INET
+	default:
+		return unix.AF_INET6
+	}
+}
+
+func newSocket(a Addr, o SocketOptions, extra int) (int, error) {
+	fd, err := unix.Socket(family(a), unix.SOCK_STREAM|unix.SOCK_CLOEXEC|extra, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	if err := setOptions(fd, a, o); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func setOptions(fd int, a Addr, o SocketOptions) error {
+	type option struct {
+		level, name, value int
+		set                bool
+	}
+	tcp := !a.Unix
+	for _, s := range []option{
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, tcp && !o.Delay},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1, tcp && o.KeepAlive > 0},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, o.KeepAlive, tcp && o.KeepAlive > 0},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, o.KeepAlive, tcp && o.KeepAlive > 0},
+		{unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer, o.SendBuffer > 0},
+		{unix.SOL_SOCKET, unix.SO_RCVBUF, o.RecvBuffer, o.RecvBuffer > 0},
+	} {
+		if s.set {
+			if err := unix.SetsockoptInt(fd, s.level, s.name, s.value); err != nil {
+				return os.NewSyscallError("setsockopt", err)
+			}
+		}
+	}
+	return nil
+}
+
+func listenSocket(a Addr, o SocketOptions, extra int) (Socket, error) {
+	fd, err := newSocket(a, o, extra)
+	if err != nil && family(a) == unix.AF_INET6 && a.AddrPort.Addr().IsUnspecified() && !o.Only6 {
+		// No IPv6 here: the wildcard address is that of IPv4.
+		a.AddrPort = netip.AddrPortFrom(netip.IPv4Unspecified(), a.AddrPort.Port())
+		fd, err = newSocket(a, o, extra)
+	}
+	if err != nil {
+		return NoSocket, err
+	}
+	err = func() error {
+		if !a.Unix {
+			// A restarted server gets its port although old connections are in
+			// TIME_WAIT. Two listeners on one port are refused all the same.
+			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+				return os.NewSyscallError("setsockopt", err)
+			}
+		}
+		if family(a) == unix.AF_INET6 {
+			only := 0
+			if o.Only6 || !a.AddrPort.Addr().IsUnspecified() {
+				only = 1
+			}
+			if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
+				return os.NewSyscallError("setsockopt", err)
+			}
+		}
+		sa, err := sockaddr(a)
+		if err != nil {
+			return err
+		}
+		if err := unix.Bind(fd, sa); err != nil {
+			return os.NewSyscallError("bind", err)
+		}
+		backlog := o.Backlog
+		if backlog <= 0 {
+			backlog = 1 << 16 // the kernel cuts it to net.core.somaxconn
+		}
+		return os.NewSyscallError("listen", unix.Listen(fd, backlog))
+	}()
+	if err != nil {
+		unix.Close(fd)
+		return NoSocket, err
+	}
+	return Socket(fd), nil
+}
+
+func connectSocket(local Addr, o SocketOptions, extra int) (Socket, error) {
+	fd, err := newSocket(local, o, extra)
+	if err != nil {
+		return NoSocket, err
+	}
+	if (local.Unix && local.Path != "") || !local.Unix && !isAny(local) {
+		// Leave the choice of the port to connect, which knows the peer and so
+		// can use one port for several peers.
+		if !local.Unix && local.AddrPort.Port() == 0 {
+			unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+		}
+		sa, err := sockaddr(local)
+		if err == nil {
+			err = os.NewSyscallError("bind", unix.Bind(fd, sa))
+		}
+		if err != nil {
+			unix.Close(fd)
+			return NoSocket, err
+		}
+	}
+	return Socket(fd), nil
+}
+
+func discardSocket(s Socket) { unix.Close(int(s)) }
+
+// closeSocket never blocks: SO_LINGER is off, or on with zero seconds.
+func closeSocket(fd int, reset bool) error {
+	if reset {
+		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
+	if _, _, e := syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
+func shutdownSocket(fd int) error {
+	if _, _, e := syscall.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
+func localAddr(fd int) (Addr, error) {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return Addr{}, sysError(KindAccept, os.NewSyscallError("getsockname", err))
+	}
+	return fromSockaddr(sa), nil
+}
+
+func remoteAddr(fd int) (Addr, error) {
+	sa, err := unix.Getpeername(fd)
+	if err != nil {
+		return Addr{}, sysError(KindAccept, os.NewSyscallError("getpeername", err))
+	}
+	return fromSockaddr(sa), nil
+}
+
+func fromSockaddr(sa unix.Sockaddr) Addr {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return Addr{AddrPort: netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))}
+	case *unix.SockaddrInet6:
+		ip := netip.AddrFrom16(sa.Addr).Unmap()
+		if sa.ZoneId != 0 {
+			ip = ip.WithZone(strconv.Itoa(int(sa.ZoneId)))
+		}
+		return Addr{AddrPort: netip.AddrPortFrom(ip, uint16(sa.Port))}
+	case *unix.SockaddrUnix:
+		return Addr{Unix: true, Path: sa.Name}
+	}
+	return Addr{}
+}
+
+func sockaddr(a Addr) (unix.Sockaddr, error) {
+	switch family(a) {
+	case unix.AF_UNIX:
+		return &unix.SockaddrUnix{Name: a.Path}, nil
+	case unix.AF_INET:
+		return &unix.SockaddrInet4{Port: int(a.AddrPort.Port()), Addr: a.AddrPort.Addr().As4()}, nil
+	default:
+		zone, err := zoneIndex(a.AddrPort.Addr().Zone())
+		return &unix.SockaddrInet6{Port: int(a.AddrPort.Port()), ZoneId: zone, Addr: a.AddrPort.Addr().As16()}, err
+	}
+}
+
+// putSockaddr writes the kernel's form of an address to dst, which has room
+// for any, and returns its length.
+func putSockaddr(dst *unix.RawSockaddrAny, a Addr) (int, error) {
+	bigEndian := func(p *uint16, v uint16) { *p = v<<8 | v>>8 }
+	if !hostLittleEndian {
+		bigEndian = func(p *uint16, v uint16) { *p = v }
+	}
+	switch family(a) {
+	case unix.AF_UNIX:
+		sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(dst))
+		if len(a.Path) >= len(sa.Path) {
+			return 0, unix.ENAMETOOLONG
+		}
+		*sa = unix.RawSockaddrUnix{Family: unix.AF_UNIX}
+		for i := range len(a.Path) {
+			sa.Path[i] = int8(a.Path[i])
+		}
+		n := 2 + len(a.Path) + 1
+		if a.Path != "" && a.Path[0] == '@' { // abstract: a zero byte, no terminator
+			sa.Path[0] = 0
+			n--
+		}
+		return n, nil
+	case unix.AF_INET:
+		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(dst))
+		*sa = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.AddrPort.Addr().As4()}
+		bigEndian(&sa.Port, a.AddrPort.Port())
+		return unix.SizeofSockaddrInet4, nil
+	default:
+		zone, err := zoneIndex(a.AddrPort.Addr().Zone())
+		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(dst))
+		*sa = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: a.AddrPort.Addr().As16(), Scope_id: zone}
+		bigEndian(&sa.Port, a.AddrPort.Port())
+		return unix.SizeofSockaddrInet6, err
+	}
+}
+
+var hostLittleEndian = func() bool { x := uint16(1); return *(*byte)(unsafe.Pointer(&x)) == 1 }()

@@ -1,0 +1,154 @@
+package port
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// provided is a ring of buffers that the kernel receives into. Where it can
+// (6.12 and later), it fills a buffer piece by piece, completion by completion;
+// else each completion takes a whole one.
+type provided struct {
+	mem     []byte // the buffers, one after the other
+	ringMem []byte
+	ring    unsafe.Pointer
+	size    int
+	count   int
+	inc     bool // piece by piece
+	tail    uint16
+	fresh   uint16 // tail as the kernel knows it
+	slabs   []providedSlab
+	out     int // pieces lent
+	with    int // buffers that the kernel has
+}
+
+type providedSlab struct {
+	off  int // up to where the kernel filled it
+	refs int // pieces lent
+}
+
+// Without piecewise filling, smaller buffers and more of them.
+const wholeSize = 16 << 10
+
+func (b *provided) open(ringFd, size, count int) error {
+	count = pow2(count)
+	total := size * count
+	var err error
+	if b.ringMem, err = unix.Mmap(-1, 0, 1<<15*int(unsafe.Sizeof(bufEntry{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE); err != nil {
+		return os.NewSyscallError("mmap", err)
+	}
+	b.ring = unsafe.Pointer(&b.ringMem[0])
+	b.inc = true
+	e := b.register(ringFd, count, pbufRingInc)
+	if e == unix.EINVAL {
+		b.inc = false
+		if size > wholeSize {
+			count, size = min(pow2(total/wholeSize), 1<<15), wholeSize
+		}
+		e = b.register(ringFd, count, 0)
+	}
+	if e == 0 {
+		if b.mem, err = unix.Mmap(-1, 0, size*count, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE); err != nil {
+			err = os.NewSyscallError("mmap", err)
+		}
+	} else {
+		err = fmt.Errorf("io_uring buffer ring: %w", os.NewSyscallError("io_uring_register", e))
+	}
+	if err != nil {
+		unix.Munmap(b.ringMem)
+		b.ringMem = nil
+		return err
+	}
+	b.size, b.count = size, count
+	b.slabs = make([]providedSlab, count)
+	for i := range count {
+		b.put(i)
+	}
+	b.publish()
+	return nil
+}
+
+func (b *provided) register(ringFd, count int, flags uint16) syscall.Errno {
+	reg := bufReg{ringAddr: uint64(uintptr(b.ring)), ringEntries: uint32(count), flags: flags}
+	_, _, e := syscall.Syscall6(sysUringRegister, uintptr(ringFd), registerPbufRing, uintptr(unsafe.Pointer(&reg)), 1, 0, 0)
+	return e
+}
+
+func (b *provided) close() {
+	if b.ringMem != nil {
+		unix.Munmap(b.ringMem)
+		unix.Munmap(b.mem)
+	}
+}
+
+// put gives buffer i to the kernel, with the next publish.
+func (b *provided) put(i int) {
+	e := (*bufEntry)(unsafe.Add(b.ring, uintptr(int(b.tail)&(b.count-1))*unsafe.Sizeof(bufEntry{})))
+	e.addr = uint64(uintptr(unsafe.Pointer(&b.mem[i*b.size])))
+	e.len = uint32(b.size)
+	e.bid = uint16(i)
+	b.tail++
+	b.with++
+}
+
+// publish shows the kernel the buffers that were put. The tail is half of a
+// word whose other half, the first entry's bid, only we write: so it can be
+// stored with the ordering that it needs.
+func (b *provided) publish() {
+	if b.fresh == b.tail {
+		return
+	}
+	first := (*bufEntry)(b.ring)
+	word := uint32(first.bid) | uint32(b.tail)<<16
+	if !hostLittleEndian {
+		word = uint32(first.bid)<<16 | uint32(b.tail)
+	}
+	atomic.StoreUint32((*uint32)(unsafe.Pointer(&first.bid)), word)
+	b.fresh = b.tail
+}
+
+// lend notes that the kernel put n bytes into buffer i, and lends them.
+func (b *provided) lend(i, n int) []byte {
+	s := &b.slabs[i]
+	start := i*b.size + s.off
+	s.refs++
+	b.out++
+	if !b.inc {
+		s.off = b.size
+	} else {
+		s.off += n
+	}
+	if s.off == b.size {
+		b.with--
+	}
+	return b.mem[start : start+n : start+n]
+}
+
+// release takes a piece of buffer i back; the last one of a full buffer gives
+// it to the kernel again.
+func (b *provided) release(i int) {
+	s := &b.slabs[i]
+	if s.refs == 0 {
+		panic("port: buffer released twice")
+	}
+	s.refs--
+	b.out--
+	if s.refs == 0 && s.off == b.size {
+		s.off = 0
+		b.put(i)
+	}
+}
+
+// pow2 is the largest power of two up to n.
+func pow2(n int) int {
+	p := 1
+	for p*2 <= n {
+		p *= 2
+	}
+	return p
+}

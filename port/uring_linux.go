@@ -1,0 +1,473 @@
+package port
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// uring carries operations out with io_uring. Accepts and streamed recvs are
+// armed once (multishot), received bytes come in buffers that the kernel picks
+// from a ring, and everything started between two polls is submitted by one
+// system call, the same that fetches completions.
+//
+// The user data of a submission names the socket's slot, its generation and
+// the kind, so that a completion finds its operation without a look-up.
+type uring struct {
+	p *Port
+	ring
+	bufs      provided
+	starved   []Handle // streamed recvs that found no buffer
+	multishot bool     // recv can be armed once
+	wakeFd    int
+	msgs      msgPool
+}
+
+const (
+	udKindShift = 56
+	udGenShift  = 32
+	udGenMask   = 1<<24 - 1
+
+	udWake   = 0xff // the read of the wake-up descriptor
+	udIgnore = 0xfe // nobody waits for it
+)
+
+func userData(s *sock, k Kind) uint64 {
+	return uint64(k)<<udKindShift | uint64(s.gen&udGenMask)<<udGenShift | uint64(s.index)
+}
+
+func openUring(p *Port) (backend, error) { return openUringWith(p, setups(p.cfg.Mode)) }
+
+func openUringWith(p *Port, flags []uint32) (backend, error) {
+	u := &uring{p: p, wakeFd: -1, multishot: true}
+	if p.cfg.Mode == Exclusive {
+		runtime.LockOSThread()
+	}
+	err := u.ring.open(flags)
+	if err == nil {
+		if err = u.start(); err == nil {
+			p.detail = u.describe()
+			return u, nil
+		}
+		u.release0()
+	}
+	if p.cfg.Mode == Exclusive {
+		runtime.UnlockOSThread()
+	}
+	return nil, err
+}
+
+func (u *uring) start() (err error) {
+	if err = u.bufs.open(u.fd, u.p.cfg.BufferSize, u.p.cfg.BufferCount); err != nil {
+		return err
+	}
+	if err = u.probe(); err != nil {
+		return err
+	}
+	if u.wakeFd, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+		u.wakeFd = -1
+		return os.NewSyscallError("eventfd", err)
+	}
+	u.armWake()
+	u.submit()
+	return nil
+}
+
+func (u *uring) describe() string {
+	mode := "no taskrun flags"
+	switch {
+	case u.flags&setupDefer != 0:
+		mode = "SINGLE_ISSUER, DEFER_TASKRUN"
+	case u.flags&setupCoopTaskrun != 0:
+		mode = "COOP_TASKRUN"
+	}
+	return fmt.Sprintf("%s, multishot recv %v, piecewise buffers %v", mode, u.multishot, u.bufs.inc)
+}
+
+// probe receives a byte through a socket pair as recv will: what the kernel,
+// or a sandbox before it, does not do shows here and not in service.
+func (u *uring) probe() error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socketpair", err)
+	}
+	defer unix.Close(pair[0])
+	if _, err = unix.Write(pair[1], []byte{1}); err != nil {
+		unix.Close(pair[1])
+		return os.NewSyscallError("write", err)
+	}
+	unix.Close(pair[1]) // one byte, then end of stream
+	for eof := false; !eof; {
+		u.prepRecv(int32(pair[0]), uint64(udIgnore)<<udKindShift)
+		for more := true; more; {
+			u.submit()
+			if h, t := u.completions(); h == t {
+				if _, e := u.wait(0, time.Second); e != 0 && e != unix.EINTR {
+					return fmt.Errorf("io_uring: probe: recv: %w", e)
+				}
+			}
+			h, t := u.completions()
+			for ; h != t; h++ {
+				e := u.at(h)
+				more = e.flags&cqeFMore != 0
+				switch {
+				case e.res == -int32(unix.EINVAL) && u.multishot:
+					u.multishot = false
+				case e.res < 0:
+					return fmt.Errorf("io_uring: probe: recv: %w", syscall.Errno(-e.res))
+				case e.res == 0:
+					eof = true
+				default:
+					i := int(e.flags >> 16)
+					u.bufs.lend(i, int(e.res))
+					u.bufs.release(i)
+				}
+			}
+			u.reaped(h)
+		}
+	}
+	u.bufs.publish()
+	return nil
+}
+
+func (u *uring) armWake() {
+	e := u.next()
+	e.opcode, e.fd, e.len = uringOpRead, int32(u.wakeFd), 8
+	e.addr = uint64(uintptr(unsafe.Pointer(&u.argMem[128])))
+	e.userData = udWake << udKindShift
+}
+
+// wake writes to a descriptor that the ring always reads from.
+func (u *uring) wake() {
+	one := [8]byte{0: 1}
+	if !hostLittleEndian {
+		one = [8]byte{7: 1}
+	}
+	syscall.RawSyscall(unix.SYS_WRITE, uintptr(u.wakeFd), uintptr(unsafe.Pointer(&one)), 8)
+}
+
+func (u *uring) accept(s *sock, op *Op) {
+	e := u.next()
+	e.opcode, e.fd, e.ioprio = uringOpAccept, int32(s.sys), acceptMultishot
+	e.opFlags = unix.SOCK_CLOEXEC
+	e.userData = userData(s, KindAccept)
+}
+
+func (u *uring) recv(s *sock, op *Op) {
+	if op.flags&opStream != 0 {
+		u.prepRecv(int32(s.sys), userData(s, KindRecv))
+		return
+	}
+	e := u.next()
+	e.opcode, e.fd = uringOpRecv, int32(s.sys)
+	e.addr, e.len = uint64(uintptr(unsafe.Pointer(&op.buf[0]))), uint32(min(len(op.buf), 1<<30))
+	e.userData = userData(s, KindRecv)
+}
+
+func (u *uring) prepRecv(fd int32, ud uint64) {
+	e := u.next()
+	e.opcode, e.fd, e.flags = uringOpRecv, fd, sqeBufferSelect
+	if u.multishot {
+		e.ioprio = recvMultishot
+	}
+	e.userData = ud
+}
+
+// send asks the kernel to go on by itself until all is sent (MSG_WAITALL); a
+// short send still happens, and sent starts the rest.
+func (u *uring) send(s *sock, op *Op) {
+	e := u.next()
+	e.fd, e.opFlags = int32(s.sys), unix.MSG_NOSIGNAL|unix.MSG_WAITALL
+	e.userData = userData(s, KindSend)
+	if len(op.bufs) > 0 {
+		if op.index == 0 {
+			op.index = u.msgs.take()
+		}
+		if m := u.msgs.at(op.index); m != nil {
+			e.opcode, e.addr, e.len = uringOpSendmsg, m.fill(op), 1
+			return
+		}
+	}
+	e.opcode = uringOpSend
+	e.addr, e.len = uint64(uintptr(unsafe.Pointer(&op.buf[0]))), uint32(min(len(op.buf), 1<<30))
+}
+
+func (u *uring) connect(s *sock, op *Op, to Addr) {
+	op.index = u.msgs.take()
+	m := u.msgs.at(op.index)
+	if m == nil {
+		u.p.fail(s, op, sysError(KindConnect, unix.ENOMEM))
+		return
+	}
+	n, err := putSockaddr(&m.name, to)
+	if err != nil {
+		u.msgs.put(op.index)
+		u.p.fail(s, op, sysError(KindConnect, err))
+		return
+	}
+	e := u.next()
+	e.opcode, e.fd, e.off = uringOpConnect, int32(s.sys), uint64(n)
+	e.addr = uint64(uintptr(unsafe.Pointer(&m.name)))
+	e.userData = userData(s, KindConnect)
+}
+
+func (u *uring) cancel(s *sock, op *Op) {
+	if op.flags&opStarved != 0 { // the kernel has nothing to cancel
+		u.p.fail(s, op, canceled(op.kind))
+		return
+	}
+	e := u.next()
+	e.opcode, e.flags, e.fd = uringOpAsyncCancel, sqeSkipSuccess, -1
+	e.addr = userData(s, op.kind)
+	e.userData = udIgnore << udKindShift
+}
+
+func (u *uring) poll(dst []Completion) int {
+	head, tail := u.completions()
+	if head == tail {
+		if !u.pending() && !u.due() {
+			return 0
+		}
+		u.bufs.publish()
+		u.submit()
+		head, tail = u.completions()
+	}
+	n := 0
+	for ; head != tail && n < len(dst); head++ {
+		if u.reap(u.at(head), &dst[n]) {
+			n++
+		}
+	}
+	u.reaped(head)
+	if len(u.starved) > 0 && u.bufs.with > 0 {
+		u.feed()
+	}
+	return n
+}
+
+// reap turns what the kernel says into a completion, if the caller is to know.
+func (u *uring) reap(e *cqe, c *Completion) bool {
+	kind := Kind(e.userData >> udKindShift)
+	switch kind {
+	case udIgnore:
+		return false
+	case udWake:
+		u.armWake()
+		return false
+	}
+	s := u.p.socks.at(uint32(e.userData))
+	if s.gen&udGenMask != uint32(e.userData>>udGenShift)&udGenMask {
+		panic("port: completion for a socket that is closed")
+	}
+	switch kind {
+	case KindRecv:
+		if op := s.in; op.flags&opStream != 0 {
+			return u.streamed(s, op, e, c)
+		}
+		return u.received(s, s.in, e.res, c)
+	case KindSend:
+		return u.sent(s, s.out, e.res, c)
+	case KindAccept:
+		return u.accepted(s, s.in, e, c)
+	default:
+		op := s.out
+		u.msgs.put(op.index)
+		*c = Completion{Op: op, Key: s.key, Kind: KindConnect, Err: result(op, e.res)}
+		u.p.finish(s, op)
+		return true
+	}
+}
+
+func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
+	more := e.flags&cqeFMore != 0
+	if e.res > 0 {
+		i := int(e.flags >> 16)
+		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(e.res), Buf: u.bufs.lend(i, int(e.res)), More: true, lease: uint32(i) + 1}
+		if !more {
+			u.rearm(s, op)
+		}
+		return true
+	}
+	switch errno := syscall.Errno(-e.res); {
+	case e.res == 0:
+		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: io.EOF}
+	case errno == unix.ENOBUFS && op.flags&opCanceled == 0:
+		op.flags |= opStarved
+		u.starved = append(u.starved, s.handle())
+		return false
+	case transient(errno) && op.flags&opCanceled == 0:
+		u.rearm(s, op)
+		return false
+	default:
+		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: result(op, e.res)}
+	}
+	u.p.finish(s, op)
+	return true
+}
+
+// rearm starts an operation anew that the kernel ended but we did not: it ran
+// out of room for completions, or was interrupted.
+func (u *uring) rearm(s *sock, op *Op) {
+	switch {
+	case op.flags&opCanceled != 0:
+		u.p.fail(s, op, canceled(op.kind))
+	case op.kind == KindAccept:
+		u.accept(s, op)
+	default:
+		u.recv(s, op)
+	}
+}
+
+// feed arms the recvs that starved, now that there are buffers.
+func (u *uring) feed() {
+	for _, h := range u.starved {
+		if s := u.p.socks.get(h); s != nil && s.in != nil && s.in.flags&opStarved != 0 {
+			s.in.flags &^= opStarved
+			u.recv(s, s.in)
+		}
+	}
+	u.starved = u.starved[:0]
+}
+
+func (u *uring) received(s *sock, op *Op, res int32, c *Completion) bool {
+	if res < 0 && transient(syscall.Errno(-res)) && op.flags&opCanceled == 0 {
+		u.recv(s, op)
+		return false
+	}
+	*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(max(res, 0)), Err: result(op, res)}
+	if res == 0 {
+		c.Err = io.EOF
+	}
+	u.p.finish(s, op)
+	return true
+}
+
+func (u *uring) sent(s *sock, op *Op, res int32, c *Completion) bool {
+	if res > 0 {
+		op.advance(int(res))
+	}
+	if op.remaining() > 0 && op.flags&opCanceled == 0 && (res > 0 || res < 0 && transient(syscall.Errno(-res))) {
+		u.send(s, op)
+		return false
+	}
+	*c = Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)}
+	switch {
+	case res < 0:
+		c.Err = result(op, res)
+	case op.remaining() > 0:
+		c.Err = canceled(KindSend)
+	}
+	if op.index != 0 {
+		u.msgs.put(op.index)
+	}
+	u.p.finish(s, op)
+	return true
+}
+
+func (u *uring) accepted(s *sock, op *Op, e *cqe, c *Completion) bool {
+	more := e.flags&cqeFMore != 0
+	if e.res >= 0 {
+		*c = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: Socket(e.res), More: true}
+		if !more {
+			u.rearm(s, op)
+		}
+		return true
+	}
+	if more {
+		return false
+	}
+	switch errno := syscall.Errno(-e.res); {
+	case op.flags&opCanceled == 0 && (transient(errno) || acceptAgain(errno)):
+		u.rearm(s, op)
+		return false
+	default:
+		*c = Completion{Op: op, Key: s.key, Kind: KindAccept, Err: result(op, e.res)}
+		u.p.finish(s, op)
+		return true
+	}
+}
+
+// transient are the ends that the kernel gives to a request for reasons of its
+// own: the request was not carried out and can be made again.
+func transient(e syscall.Errno) bool {
+	return e == unix.EINTR || e == unix.EAGAIN || e == unix.ECANCELED
+}
+
+// acceptAgain are the errors of one connection that died before it was
+// accepted; accept(2) says to try again after each of them.
+func acceptAgain(e syscall.Errno) bool {
+	switch e {
+	case unix.ECONNABORTED, unix.EPROTO, unix.ENETDOWN, unix.ENOPROTOOPT, unix.EHOSTDOWN,
+		unix.ENONET, unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH:
+		return true
+	}
+	return false
+}
+
+func result(op *Op, res int32) error {
+	switch errno := syscall.Errno(-res); {
+	case res >= 0:
+		return nil
+	case errno == unix.ECANCELED || errno == unix.EINTR && op.flags&opCanceled != 0:
+		return canceled(op.kind)
+	default:
+		return sysError(op.kind, errno)
+	}
+}
+
+func (u *uring) flush() {
+	if u.pending() || len(u.overflow) > 0 {
+		u.bufs.publish()
+		u.submit()
+	}
+}
+
+func (u *uring) block(d time.Duration) {
+	if u.p.cfg.Mode == Shared {
+		// Others submit meanwhile; what came of it is for poll to find.
+		u.wait(0, d)
+		return
+	}
+	u.entered(u.wait(u.tail-u.ring.sent, d))
+}
+
+func (u *uring) release(lease uint32) { u.bufs.release(int(lease)) }
+func (u *uring) leased() int          { return u.bufs.out }
+
+func (u *uring) destroy() {
+	u.release0()
+	if u.p.cfg.Mode == Exclusive {
+		runtime.UnlockOSThread()
+	}
+}
+
+// release0 frees what open made. Closing the ring ends the read of wakeFd.
+func (u *uring) release0() {
+	u.ring.close()
+	u.bufs.close()
+	u.msgs.close()
+	if u.wakeFd >= 0 {
+		unix.Close(u.wakeFd)
+	}
+}
+
+func (u *uring) listen(a Addr, o SocketOptions) (Socket, error) { return listenSocket(a, o, 0) }
+func (u *uring) socket(local Addr, o SocketOptions) (Socket, error) {
+	return connectSocket(local, o, 0)
+}
+func (u *uring) discard(s Socket)                 { discardSocket(s) }
+func (u *uring) localAddr(s *sock) (Addr, error)  { return localAddr(int(s.sys)) }
+func (u *uring) remoteAddr(s *sock) (Addr, error) { return remoteAddr(int(s.sys)) }
+func (u *uring) shutdown(s *sock) error           { return shutdownSocket(int(s.sys)) }
+func (u *uring) close(s *sock, reset bool) error  { return closeSocket(int(s.sys), reset) }
+
+func (u *uring) attach(s *sock, sk Socket) error {
+	s.sys = uint64(sk)
+	return nil
+}
