@@ -1,5 +1,423 @@
 package port
 
-import "errors"
+import (
+	"io"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
 
-func openEpoll(p *Port) (backend, error) { return nil, errors.New("not built yet") }
+	"golang.org/x/sys/unix"
+)
+
+// epoll makes completions out of readiness. Every socket is watched once for
+// its life, edge-triggered: an event only notes that a read or a write may
+// succeed, and the operation that is in flight is then carried out by poll.
+// System calls that cannot block go past the Go scheduler (RawSyscall).
+type epoll struct {
+	p      *Port
+	fd     int
+	wakeFd int
+	lender lender
+	events []unix.EpollEvent
+	got    int      // events that wait to be noted
+	todo   []Handle // sockets with something to try, in turn
+	head   int      // of todo
+	hungry []Handle // streamed recvs that found all buffers lent
+	iov    []unix.Iovec
+}
+
+const (
+	epollEvents = 512
+	// sendTurn bounds the bytes that one send hands over before others have
+	// their turn.
+	sendTurn = 1 << 20
+	// wakeIndex stands for the wake-up descriptor among the sockets' slots.
+	wakeIndex = -1
+)
+
+func openEpoll(p *Port) (backend, error) {
+	e := &epoll{p: p, wakeFd: -1, events: make([]unix.EpollEvent, epollEvents), lender: newLender(p.cfg.BufferSize, p.cfg.BufferCount)}
+	var err error
+	if e.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if e.wakeFd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		err = os.NewSyscallError("eventfd", err)
+	} else if err = unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, e.wakeFd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: wakeIndex}); err != nil {
+		err = os.NewSyscallError("epoll_ctl", err)
+	}
+	if err != nil {
+		e.destroy()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *epoll) destroy() {
+	unix.Close(e.fd)
+	if e.wakeFd >= 0 {
+		unix.Close(e.wakeFd)
+	}
+}
+
+// wake makes an edge; nobody needs to read the counter.
+func (e *epoll) wake() {
+	one := uint64(1)
+	syscall.RawSyscall(unix.SYS_WRITE, uintptr(e.wakeFd), uintptr(unsafe.Pointer(&one)), 8)
+}
+
+func (e *epoll) attach(s *sock, sk Socket) error {
+	s.sys = uint64(sk)
+	s.flags |= sockWritable // until a write says otherwise
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff, Fd: int32(s.index), Pad: int32(s.gen)}
+	if _, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(e.fd), unix.EPOLL_CTL_ADD, uintptr(sk), uintptr(unsafe.Pointer(&ev)), 0, 0); errno != 0 {
+		return os.NewSyscallError("epoll_ctl", errno)
+	}
+	return nil
+}
+
+func (e *epoll) accept(s *sock, op *Op) { e.recv(s, op) }
+
+func (e *epoll) recv(s *sock, op *Op) {
+	if s.flags&sockReadable != 0 {
+		e.enqueue(s)
+	}
+}
+
+// send tries at once: most often the system takes everything, and the
+// completion is ready before the caller asks.
+func (e *epoll) send(s *sock, op *Op) {
+	if s.flags&sockWritable != 0 {
+		e.push(s, op)
+	}
+}
+
+func (e *epoll) connect(s *sock, op *Op, to Addr) {
+	sa, err := sockaddr(to)
+	if err == nil {
+		s.flags &^= sockReadable | sockWritable
+		err = unix.Connect(int(s.sys), sa)
+	}
+	switch err {
+	case unix.EINPROGRESS, unix.EINTR:
+	case nil:
+		s.flags |= sockWritable
+		e.p.complete(Completion{Op: op, Key: s.key, Kind: KindConnect})
+		e.p.finish(s, op)
+	default:
+		e.p.fail(s, op, sysError(KindConnect, err))
+	}
+}
+
+// connected looks whether the connect that is in flight has ended.
+func (e *epoll) connected(s *sock, op *Op) {
+	v, err := unix.GetsockoptInt(int(s.sys), unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && v != 0 {
+		err = syscall.Errno(v)
+	}
+	if err == nil {
+		if _, err = unix.Getpeername(int(s.sys)); err == unix.ENOTCONN {
+			// The event was of the time before the connect, when an unconnected
+			// socket counts as hung up.
+			s.flags &^= sockReadable | sockWritable
+			return
+		}
+	}
+	if err != nil {
+		e.p.fail(s, op, sysError(KindConnect, err))
+		return
+	}
+	e.p.complete(Completion{Op: op, Key: s.key, Kind: KindConnect})
+	e.p.finish(s, op)
+}
+
+func (e *epoll) cancel(s *sock, op *Op) { e.p.fail(s, op, canceled(op.kind)) }
+
+func (e *epoll) enqueue(s *sock) {
+	if s.flags&sockQueued == 0 {
+		s.flags |= sockQueued
+		e.todo = append(e.todo, s.handle())
+	}
+}
+
+func (e *epoll) poll(dst []Completion) int {
+	if e.got == 0 {
+		e.got = e.look()
+	}
+	for i := range e.events[:e.got] {
+		e.note(&e.events[i])
+	}
+	e.got = 0
+	n := 0
+	// A socket that is still ready goes to the end of the line; those that
+	// joined it now wait for the next poll.
+	for end := len(e.todo); e.head < end && n < len(dst); {
+		h := e.todo[e.head]
+		e.head++
+		if s := e.p.socks.get(h); s != nil {
+			s.flags &^= sockQueued
+			n += e.serve(s, dst[n:])
+		}
+	}
+	if e.head > 0 {
+		e.todo = e.todo[:copy(e.todo, e.todo[e.head:])]
+		e.head = 0
+	}
+	if n == 0 {
+		e.flush()
+	}
+	return n
+}
+
+// look fetches events without blocking.
+func (e *epoll) look() int {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events[0])), epollEvents, 0, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+func (e *epoll) note(ev *unix.EpollEvent) {
+	if ev.Fd == wakeIndex {
+		return
+	}
+	s := e.p.socks.get(makeHandle(uint32(ev.Fd), uint32(ev.Pad)))
+	if s == nil {
+		return // closed since
+	}
+	const bad = unix.EPOLLERR | unix.EPOLLHUP
+	if ev.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|bad) != 0 {
+		s.flags |= sockReadable
+	}
+	if ev.Events&(unix.EPOLLRDHUP|bad) != 0 {
+		s.flags |= sockEnding
+	}
+	if ev.Events&(unix.EPOLLOUT|bad) != 0 {
+		s.flags |= sockWritable
+	}
+	if s.in != nil && s.flags&sockReadable != 0 || s.out != nil && s.flags&sockWritable != 0 {
+		e.enqueue(s)
+	}
+}
+
+// serve tries what is in flight on a socket that may be ready. A streamed recv
+// or accept gives at most one completion a turn.
+func (e *epoll) serve(s *sock, dst []Completion) int {
+	h := s.handle()
+	if op := s.out; op != nil && s.flags&sockWritable != 0 {
+		if op.kind == KindConnect {
+			e.connected(s, op)
+		} else {
+			e.push(s, op)
+		}
+		if s = e.p.socks.get(h); s == nil {
+			return 0
+		}
+	}
+	op := s.in
+	if op == nil || s.flags&sockReadable == 0 {
+		return 0
+	}
+	switch {
+	case op.kind == KindAccept:
+		return e.take(s, op, dst)
+	case op.flags&opStream != 0:
+		return e.stream(s, op, dst)
+	default:
+		return e.once(s, op, dst)
+	}
+}
+
+func (e *epoll) stream(s *sock, op *Op, dst []Completion) int {
+	buf := e.lender.room()
+	if buf == nil {
+		e.hungry = append(e.hungry, s.handle())
+		return 0
+	}
+	n, errno := e.read(s, buf)
+	switch {
+	case n > 0:
+		b, lease := e.lender.lend(n)
+		dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, N: n, Buf: b, More: true, lease: lease + 1}
+		if s.flags&sockReadable != 0 {
+			e.enqueue(s)
+		}
+		return 1
+	case errno == unix.EAGAIN:
+		return 0
+	}
+	dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: readError(errno)}
+	e.p.finish(s, op)
+	return 1
+}
+
+func (e *epoll) once(s *sock, op *Op, dst []Completion) int {
+	n, errno := e.read(s, op.buf)
+	if errno == unix.EAGAIN {
+		return 0
+	}
+	dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, N: n}
+	if n == 0 {
+		dst[0].Err = readError(errno)
+	}
+	e.p.finish(s, op)
+	return 1
+}
+
+func readError(errno syscall.Errno) error {
+	if errno == 0 {
+		return io.EOF
+	}
+	return sysError(KindRecv, errno)
+}
+
+// read receives what is there. A short read means that there was no more: the
+// next bytes make a new edge. Unless the stream is ending, because its end
+// made an edge that came before.
+func (e *epoll) read(s *sock, buf []byte) (int, syscall.Errno) {
+	for {
+		r, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.sys), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
+		switch errno {
+		case 0:
+			if int(r) < len(buf) && s.flags&sockEnding == 0 {
+				s.flags &^= sockReadable
+			}
+			return int(r), 0
+		case unix.EINTR:
+		case unix.EAGAIN:
+			s.flags &^= sockReadable
+			return 0, errno
+		default:
+			return 0, errno
+		}
+	}
+}
+
+func (e *epoll) take(s *sock, op *Op, dst []Completion) int {
+	for {
+		fd, _, errno := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(s.sys), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		switch {
+		case errno == 0:
+			dst[0] = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: Socket(fd), More: true}
+			e.enqueue(s)
+			return 1
+		case errno == unix.EINTR || acceptAgain(errno):
+		case errno == unix.EAGAIN:
+			s.flags &^= sockReadable
+			return 0
+		default:
+			// Still readable: when Accept is called anew it tries at once.
+			dst[0] = Completion{Op: op, Key: s.key, Kind: KindAccept, Err: sysError(KindAccept, errno)}
+			e.p.finish(s, op)
+			return 1
+		}
+	}
+}
+
+// push hands the bytes of a send over until all are taken, the socket is full,
+// or it was long enough.
+func (e *epoll) push(s *sock, op *Op) {
+	for turn := 0; turn < sendTurn; {
+		n, errno := e.write(s, op)
+		switch {
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN:
+			s.flags &^= sockWritable
+			return
+		case errno != 0:
+			e.p.fail(s, op, sysError(KindSend, errno))
+			return
+		default:
+			turn += n
+			op.advance(n)
+			if op.remaining() == 0 {
+				e.p.complete(Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)})
+				e.p.finish(s, op)
+				return
+			}
+		}
+	}
+	e.enqueue(s)
+}
+
+func (e *epoll) write(s *sock, op *Op) (int, syscall.Errno) {
+	const flags = unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT
+	if len(op.bufs) == 0 {
+		b := op.buf[:min(len(op.buf), sendTurn)]
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.sys), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), flags, 0, 0)
+		return int(n), errno
+	}
+	add := func(b []byte) {
+		if len(b) > 0 && len(e.iov) < msgBufs {
+			v := unix.Iovec{Base: &b[0]}
+			v.SetLen(len(b))
+			e.iov = append(e.iov, v)
+		}
+	}
+	add(op.buf)
+	for _, b := range op.bufs {
+		add(b)
+	}
+	head := unix.Msghdr{Iov: &e.iov[0]}
+	head.SetIovlen(len(e.iov))
+	n, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(s.sys), uintptr(unsafe.Pointer(&head)), flags)
+	clear(e.iov)
+	e.iov = e.iov[:0]
+	return int(n), errno
+}
+
+// flush tells the worker that blocks of sockets that have something to try.
+func (e *epoll) flush() {
+	if len(e.todo) > 0 && e.p.cfg.Mode == Shared {
+		e.p.stir()
+	}
+}
+
+func (e *epoll) block(d time.Duration) {
+	if len(e.todo) > 0 && e.p.cfg.Mode == Exclusive {
+		return
+	}
+	ms := -1
+	if d >= 0 {
+		ms = int((min(d, time.Hour) + time.Millisecond - 1) / time.Millisecond)
+	}
+	if e.p.cfg.Mode == Shared {
+		// Other workers fetch events meanwhile: only wait until there are some.
+		fds := []unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLIN}}
+		unix.Poll(fds, ms)
+		return
+	}
+	n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events[0])), epollEvents, uintptr(ms), 0, 0)
+	if errno == 0 {
+		e.got = int(n)
+	}
+}
+
+func (e *epoll) release(lease uint32) {
+	if e.lender.release(lease) && len(e.hungry) > 0 {
+		for _, h := range e.hungry {
+			if s := e.p.socks.get(h); s != nil {
+				e.enqueue(s)
+			}
+		}
+		e.hungry = e.hungry[:0]
+	}
+}
+
+func (e *epoll) leased() int { return e.lender.out }
+
+func (e *epoll) listen(a Addr, o SocketOptions) (Socket, error) {
+	return listenSocket(a, o, unix.SOCK_NONBLOCK)
+}
+
+func (e *epoll) socket(local Addr, o SocketOptions) (Socket, error) {
+	return connectSocket(local, o, unix.SOCK_NONBLOCK)
+}
+
+func (e *epoll) discard(s Socket)                 { discardSocket(s) }
+func (e *epoll) localAddr(s *sock) (Addr, error)  { return localAddr(int(s.sys)) }
+func (e *epoll) remoteAddr(s *sock) (Addr, error) { return remoteAddr(int(s.sys)) }
+func (e *epoll) shutdown(s *sock) error           { return shutdownSocket(int(s.sys)) }
+func (e *epoll) close(s *sock, reset bool) error  { return closeSocket(int(s.sys), reset) }

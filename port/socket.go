@@ -130,6 +130,7 @@ const (
 	sockReadable           // epoll: a read may get something
 	sockWritable           // epoll: a write may get rid of something
 	sockQueued             // epoll: stands in the list of sockets to serve
+	sockEnding             // epoll: end of stream or an error is near
 )
 
 func (s *sock) handle() Handle { return makeHandle(s.index, s.gen) }

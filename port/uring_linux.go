@@ -145,10 +145,7 @@ func (u *uring) armWake() {
 
 // wake writes to a descriptor that the ring always reads from.
 func (u *uring) wake() {
-	one := [8]byte{0: 1}
-	if !hostLittleEndian {
-		one = [8]byte{7: 1}
-	}
+	one := uint64(1)
 	syscall.RawSyscall(unix.SYS_WRITE, uintptr(u.wakeFd), uintptr(unsafe.Pointer(&one)), 8)
 }
 

@@ -1,0 +1,328 @@
+package proactor
+
+import (
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// Conn is one connection. It lives on one loop, which makes all of its
+// callbacks. Every method may be called by any goroutine, in callbacks and
+// elsewhere, also after the connection has closed.
+type Conn struct {
+	// Of the loop's goroutine alone.
+	recv    port.Op
+	handle  port.Handle
+	slot    uint32
+	state   connState
+	paused  pauseReason
+	flags   connFlags
+	kept    *kept      // received and not consumed
+	times   *deadlines // nil when no timeout is set
+	timers  *Timer     // those that After has set
+	cause   error      // why it closes, once it does
+	bytesIn atomic.Int64
+
+	// Fixed before the first callback.
+	loop   *loop
+	cfg    *settings
+	id     uint64
+	opened int64 // ns since epoch
+	local  *port.Addr
+	remote *port.Addr
+
+	// While busy, the loop's goroutine is in a callback of this connection and
+	// looks at dirty after it: then nobody else has to call it.
+	busy, dirty atomic.Bool
+
+	mu        sync.Mutex
+	scheduled bool      // a task of the loop's will look at dirty
+	want      request   // what was asked for and not yet done
+	wantCause error     // of a close or an abort
+	shut      bool      // nothing more may be written
+	out       *outbound // nil when nothing waits to be sent
+	bytesOut  int64
+	value     any
+}
+
+type connState uint8
+
+const (
+	stateConnecting connState = iota
+	stateOpen
+	stateFlushing  // closed by us: what waits is sent, what comes is dropped
+	stateLingering // our FIN is out, the peer's is awaited
+	stateClosing   // the port closes the socket
+	stateGone
+)
+
+type pauseReason uint8
+
+const (
+	pausedByUser pauseReason = 1 << iota
+	pausedByBacklog
+)
+
+type connFlags uint8
+
+const (
+	flagArmed   connFlags = 1 << iota // recv is in flight
+	flagEOF                           // the peer's FIN was reached
+	flagEOFTold                       // and the handler was told
+	flagWantFIN                       // CloseWrite was called
+	flagFIN                           // our FIN is out
+	flagHigh                          // what waits had reached the high mark
+	flagFeeding                       // the handler is being given bytes
+	flagOpened                        // Opened was called
+)
+
+type request uint8
+
+const (
+	wantClose request = 1 << iota
+	wantAbort
+	wantFIN
+	wantPause
+	wantResume
+)
+
+// ID is a number that no other connection of the engine has or will have.
+func (c *Conn) ID() uint64 { return c.id }
+
+// LocalAddr is this end's address.
+func (c *Conn) LocalAddr() net.Addr { return netAddr(c.local) }
+
+// RemoteAddr is the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return netAddr(c.remote) }
+
+func netAddr(a *port.Addr) net.Addr {
+	if a.Unix {
+		return &net.UnixAddr{Name: a.Path, Net: "unix"}
+	}
+	return net.TCPAddrFromAddrPort(a.AddrPort)
+}
+
+// Value is what SetValue stored, nil at first.
+func (c *Conn) Value() any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.value
+}
+
+// SetValue stores anything of the caller's with the connection.
+func (c *Conn) SetValue(v any) {
+	c.mu.Lock()
+	c.value = v
+	c.mu.Unlock()
+}
+
+// ConnStats is a snapshot of a connection.
+type ConnStats struct {
+	BytesIn, BytesOut int64         // received; taken by the system
+	Pending           int           // bytes that wait to be sent
+	Age               time.Duration // since it was accepted or dialed
+}
+
+// Stats takes a snapshot.
+func (c *Conn) Stats() ConnStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := ConnStats{BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut, Age: time.Duration(nanotime() - c.opened)}
+	if c.out != nil {
+		s.Pending = c.out.pending
+	}
+	return s
+}
+
+// Close sends what waits to be sent, then a FIN, waits up to
+// Limits.LingerTimeout for the peer's, and closes. No more callback but Closed
+// is made for bytes that arrive from now on. Write fails from now on.
+func (c *Conn) Close() { c.ask(wantClose, ErrLocalClosed) }
+
+// Abort drops what waits to be sent and resets the connection.
+func (c *Conn) Abort() { c.ask(wantAbort, ErrLocalClosed) }
+
+// CloseWrite sends what waits to be sent, then a FIN. Receiving goes on. Write
+// fails from now on.
+func (c *Conn) CloseWrite() { c.ask(wantFIN, nil) }
+
+// PauseRead stops the delivery of bytes until ResumeRead. Bytes that the
+// system has received stay there and, when its buffer is full, the peer's
+// sends stop. A handler that calls it gets nothing more after it returns.
+func (c *Conn) PauseRead() { c.ask(wantPause, nil) }
+
+// ResumeRead ends PauseRead. What was received and not consumed is shown again.
+func (c *Conn) ResumeRead() { c.ask(wantResume, nil) }
+
+func (c *Conn) ask(r request, cause error) {
+	c.mu.Lock()
+	switch r {
+	case wantClose, wantAbort, wantFIN:
+		c.shut = true
+		if c.wantCause == nil {
+			c.wantCause = cause
+		}
+	case wantPause:
+		c.want &^= wantResume
+	case wantResume:
+		c.want &^= wantPause
+	}
+	c.want |= r
+	c.unlock()
+}
+
+// unlock ends a change that the loop has to see.
+func (c *Conn) unlock() {
+	c.dirty.Store(true)
+	tell := !c.scheduled && !c.busy.Load()
+	if tell {
+		c.scheduled = true
+	}
+	c.mu.Unlock()
+	if tell {
+		c.loop.put(task{c: c})
+	}
+}
+
+// serve does what was asked for. It is called on the loop, not in a callback.
+func (c *Conn) serve() {
+	c.mu.Lock()
+	c.scheduled = false
+	c.dirty.Store(false)
+	want, cause := c.want, c.wantCause
+	c.want = 0
+	if want&(wantClose|wantAbort) != 0 {
+		c.wantCause = nil
+	}
+	if c.state >= stateClosing || c.state == stateConnecting && want&wantAbort == 0 {
+		if c.state == stateConnecting {
+			c.want = want // for later
+			c.wantCause = cause
+		}
+		c.mu.Unlock()
+		return
+	}
+	pending := c.push()
+	c.mu.Unlock()
+
+	if pending >= c.cfg.limits.HighWater {
+		c.flags |= flagHigh
+		if c.cfg.limits.Overflow == PauseReads {
+			c.pause(pausedByBacklog)
+		}
+	}
+	switch {
+	case want&wantAbort != 0:
+		c.abort(cause)
+		return
+	case want&wantClose != 0:
+		c.close(cause)
+		return
+	}
+	if want&wantFIN != 0 {
+		c.flags |= flagWantFIN
+	}
+	if want&wantPause != 0 {
+		c.pause(pausedByUser)
+	}
+	if pending == 0 {
+		c.flushed()
+	}
+	if want&wantResume != 0 {
+		c.resume(pausedByUser)
+	}
+}
+
+// enter and leave enclose every callback. What the callback asked for is done
+// when it is over.
+func (c *Conn) enter() { c.busy.Store(true) }
+
+func (c *Conn) leave() {
+	c.busy.Store(false)
+	if c.dirty.Load() {
+		c.serve()
+	}
+}
+
+// contain is deferred around every callback: a panic ends the connection only.
+func (c *Conn) contain() {
+	if v := recover(); v != nil {
+		stack := debug.Stack()
+		c.loop.count.panics++
+		c.cfg.log.Error("handler panicked", "conn", c.id, "peer", c.remote.String(), "panic", v, "stack", string(stack))
+		c.mu.Lock()
+		c.shut, c.wantCause = true, &PanicError{v, stack}
+		c.want |= wantAbort
+		c.dirty.Store(true)
+		c.mu.Unlock()
+	}
+}
+
+// call makes a callback.
+func (c *Conn) call(f func(*Conn)) {
+	if f == nil {
+		return
+	}
+	c.enter()
+	func() {
+		defer c.contain()
+		f(c)
+	}()
+	c.leave()
+}
+
+// Post has the loop of the connection run f soon, in the order of the calls,
+// like a callback. f runs also when the connection has closed meanwhile.
+// [ErrClosed] says that it does not run, because the engine has ended.
+func (c *Conn) Post(f func()) error {
+	if !c.loop.do(func() { c.call(func(*Conn) { f() }) }) {
+		return ErrClosed
+	}
+	return nil
+}
+
+// After has the loop of the connection call f when d has passed, unless the
+// connection has closed or the timer was stopped before.
+func (c *Conn) After(d time.Duration, f func()) *Timer {
+	t := &Timer{loop: c.loop, conn: c, f: f, when: ticksFrom(nanotime(), d), place: placeNone}
+	c.loop.do(func() {
+		if c.state >= stateClosing || t.stopped.Load() {
+			return
+		}
+		t.behind = c.timers
+		if t.behind != nil {
+			t.behind.peer = t
+		}
+		c.timers = t
+		c.loop.wheel.set(t)
+	})
+	return t
+}
+
+// unlink takes t off the list of the connection's timers.
+func (c *Conn) unlink(t *Timer) {
+	switch {
+	case t.peer != nil:
+		t.peer.behind = t.behind
+	case c.timers == t:
+		c.timers = t.behind
+	}
+	if t.behind != nil {
+		t.behind.peer = t.peer
+	}
+	t.peer, t.behind = nil, nil
+}
+
+// fired is called when a timer of this connection is due.
+func (c *Conn) fired(t *Timer) {
+	if c.times != nil && t == &c.times.timer {
+		c.overdue()
+		return
+	}
+	c.unlink(t)
+	c.call(func(*Conn) { t.f() })
+}

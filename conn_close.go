@@ -1,0 +1,189 @@
+package proactor
+
+import (
+	"time"
+)
+
+// close begins an orderly end: what waits is sent, then a FIN, the peer's FIN
+// is awaited. On the loop.
+func (c *Conn) close(cause error) {
+	if c.state == stateConnecting {
+		c.abort(cause)
+		return
+	}
+	if c.state != stateOpen {
+		return
+	}
+	c.state, c.cause, c.kept = stateFlushing, cause, nil
+	c.mu.Lock()
+	c.shut = true
+	empty := c.out == nil || c.out.pending == 0
+	c.mu.Unlock()
+	if empty {
+		c.flushed()
+		return
+	}
+	c.deadlines().linger(c)
+}
+
+// abort ends the connection at once, with a reset. On the loop.
+func (c *Conn) abort(cause error) {
+	if c.state >= stateClosing {
+		return
+	}
+	if c.cause == nil {
+		c.cause = cause
+	}
+	c.closeSocket(true)
+}
+
+// closeSocket has the port cancel what is in flight and close the socket. gone
+// is told when that is done.
+func (c *Conn) closeSocket(reset bool) {
+	c.state = stateClosing
+	c.kept = nil
+	for c.timers != nil {
+		c.loop.forget(c.timers)
+	}
+	if c.times != nil {
+		c.loop.wheel.drop(&c.times.timer)
+	}
+	c.mu.Lock()
+	c.shut = true
+	c.mu.Unlock()
+	if err := c.loop.port.CloseSocket(c.loop.op(), c.handle, reset); err != nil {
+		panic(err)
+	}
+}
+
+// gone is called after the last completion of the connection: nothing of it
+// is in flight any more.
+func (c *Conn) gone() {
+	l := c.loop
+	c.state = stateGone
+	c.mu.Lock()
+	if o := c.out; o != nil {
+		l.engine.outbound.Add(-int64(o.pending))
+		o.clear(&l.pool)
+		o.wake()
+		c.out = nil
+		l.pool.put(o)
+	}
+	c.mu.Unlock()
+	l.conns.remove(c.slot)
+	l.count.closed++
+	if c.flags&flagOpened != 0 && c.cfg.handler.Closed != nil {
+		c.call(func(c *Conn) { c.cfg.handler.Closed(c, c.cause) })
+	}
+	c.cfg.owner.closed(c)
+	l.engine.quench()
+}
+
+// deadlines are the timeouts of one connection. One timer serves them all: it
+// does not move when something happens, but looks when it fires.
+type deadlines struct {
+	timer             Timer
+	idle, read, write time.Duration
+	lingerEnd         int64 // ns; 0: not lingering
+	lastIn, lastOut   int64 // ns: when something was last received, sent
+}
+
+// deadlines gives the connection's, and makes them when there are none yet.
+func (c *Conn) deadlines() *deadlines {
+	if c.times == nil {
+		now := c.loop.now
+		c.times = &deadlines{lastIn: now, lastOut: now}
+		c.times.timer = Timer{loop: c.loop, conn: c, place: placeNone}
+	}
+	return c.times
+}
+
+// linger bounds the time in which the peer of a closed connection must take
+// bytes or, when it has all, send its FIN.
+func (d *deadlines) linger(c *Conn) {
+	limit := c.cfg.limits.LingerTimeout
+	if limit < 0 {
+		limit = defaultLinger
+	}
+	begun := d.lingerEnd != 0
+	d.lingerEnd = c.loop.now + int64(limit)
+	if !begun {
+		c.watch()
+	}
+}
+
+// SetIdleTimeout, SetReadTimeout and SetWriteTimeout change what Limits set;
+// 0 is never. They take effect soon, counted from the last bytes.
+func (c *Conn) SetIdleTimeout(d time.Duration) { c.setTimeout(func(t *deadlines) { t.idle = d }) }
+
+// SetReadTimeout: see [Conn.SetIdleTimeout].
+func (c *Conn) SetReadTimeout(d time.Duration) { c.setTimeout(func(t *deadlines) { t.read = d }) }
+
+// SetWriteTimeout: see [Conn.SetIdleTimeout].
+func (c *Conn) SetWriteTimeout(d time.Duration) { c.setTimeout(func(t *deadlines) { t.write = d }) }
+
+func (c *Conn) setTimeout(set func(*deadlines)) {
+	c.loop.do(func() {
+		if c.state < stateClosing {
+			set(c.deadlines())
+			c.watch()
+		}
+	})
+}
+
+// nearest is the earliest time at which a timeout may have passed, and its
+// cause; 0 when none is set.
+func (c *Conn) nearest() (at int64, cause error) {
+	d := c.times
+	try := func(since int64, limit time.Duration, err error) {
+		if limit > 0 && (at == 0 || since+int64(limit) < at) {
+			at, cause = since+int64(limit), err
+		}
+	}
+	if d.lingerEnd != 0 {
+		return d.lingerEnd, nil
+	}
+	c.mu.Lock()
+	waits := c.out != nil && c.out.pending > 0
+	c.mu.Unlock()
+	try(max(d.lastIn, d.lastOut), d.idle, ErrIdle)
+	if c.flags&flagArmed != 0 && c.state == stateOpen {
+		try(d.lastIn, d.read, ErrReadTimeout)
+	} else if d.read > 0 {
+		try(c.loop.now, d.read, nil) // look again later
+	}
+	if waits {
+		try(d.lastOut, d.write, ErrWriteTimeout)
+	} else {
+		try(c.loop.now, d.write, nil)
+	}
+	return at, cause
+}
+
+// watch sets the timer for the nearest timeout.
+func (c *Conn) watch() {
+	t := &c.times.timer
+	c.loop.wheel.drop(t)
+	if at, _ := c.nearest(); at != 0 {
+		t.when = ticksFrom(at, 0)
+		c.loop.wheel.set(t)
+	}
+}
+
+// overdue is called when the timer fires: something may have happened since
+// it was set.
+func (c *Conn) overdue() {
+	at, cause := c.nearest()
+	switch {
+	case at > c.loop.now || at == 0:
+		c.watch()
+	case c.times.lingerEnd != 0:
+		c.closeSocket(c.state != stateLingering)
+	case cause == ErrWriteTimeout:
+		c.abort(cause)
+	case c.state == stateOpen:
+		c.close(cause)
+	default:
+		c.abort(cause)
+	}
+}

@@ -1,0 +1,235 @@
+package proactor
+
+import (
+	"bufio"
+	"errors"
+	"io"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// kept are bytes that were received and not consumed.
+type kept struct{ mem []byte }
+
+// received is told of every completion of the connection's recv.
+func (c *Conn) received(cp *port.Completion) {
+	if cp.N > 0 {
+		c.bytesIn.Store(c.bytesIn.Load() + int64(cp.N))
+		c.loop.count.received(cp.N)
+		if c.times != nil {
+			c.times.lastIn = c.loop.now
+		}
+		switch {
+		case c.state != stateOpen: // nobody wants it any more
+		case c.paused != 0:
+			c.keep(cp.Buf)
+		default:
+			c.feed(cp.Buf)
+		}
+		c.loop.port.Release(cp)
+	}
+	if cp.More {
+		return
+	}
+	c.flags &^= flagArmed
+	switch {
+	case cp.Err == io.EOF:
+		c.flags |= flagEOF
+		c.ended()
+	case errors.Is(cp.Err, port.ErrCanceled):
+		c.arm() // if it was resumed meanwhile
+	default:
+		c.abort(cp.Err)
+	}
+}
+
+// arm starts the recv, where one is wanted.
+func (c *Conn) arm() {
+	wanted := c.state == stateOpen && c.paused == 0 || c.state == stateLingering
+	if !wanted || c.flags&(flagArmed|flagEOF) != 0 {
+		return
+	}
+	if err := c.loop.port.RecvStream(&c.recv, c.handle); err != nil {
+		panic(err) // the state above says that it can be started
+	}
+	c.flags |= flagArmed
+	if c.times != nil {
+		c.times.lastIn = c.loop.now // a read timeout begins
+	}
+}
+
+// feed shows bytes to the handler, after those that were kept, and keeps what
+// it does not consume. b may be nil.
+func (c *Conn) feed(b []byte) {
+	if c.kept != nil {
+		c.keep(b)
+		b = c.kept.mem
+	}
+	c.flags |= flagFeeding
+	n := c.consume(b, false)
+	c.flags &^= flagFeeding
+	rest := len(b) - n
+	switch {
+	case c.state != stateOpen || rest == 0:
+		c.kept = nil
+	case c.kept != nil:
+		// A resume that came while this was going on found flagFeeding.
+		c.kept.mem = c.kept.mem[:copy(c.kept.mem, b[n:])]
+	default:
+		c.keep(b[n:])
+	}
+	if rest > c.cfg.limits.MaxMessage && c.paused == 0 && c.state == stateOpen {
+		c.close(ErrTooLong)
+	}
+}
+
+func (c *Conn) keep(b []byte) {
+	if c.kept == nil {
+		c.kept = new(kept)
+	}
+	c.kept.mem = append(c.kept.mem, b...)
+}
+
+// consume calls Data once, or Message for each message that is complete. It
+// stops when the handler pauses or closes the connection.
+func (c *Conn) consume(b []byte, eof bool) (n int) {
+	h := &c.cfg.handler
+	if h.Split == nil || h.Message == nil {
+		if h.Data == nil || len(b) == 0 {
+			return len(b)
+		}
+		n = c.callData(b)
+		if uint(n) > uint(len(b)) {
+			c.close(ErrConsumed)
+			return len(b)
+		}
+		return n
+	}
+	for (len(b[n:]) > 0 || eof) && c.state == stateOpen && c.paused == 0 {
+		advance, msg, err := c.callSplit(b[n:], eof)
+		if err != nil && !errors.Is(err, bufio.ErrFinalToken) {
+			c.close(err)
+			return len(b)
+		}
+		if uint(advance) > uint(len(b)-n) {
+			c.close(ErrConsumed)
+			return len(b)
+		}
+		n += advance
+		if msg != nil {
+			c.callMessage(msg)
+		}
+		if err != nil {
+			c.close(ErrLocalClosed)
+			return len(b)
+		}
+		if advance == 0 {
+			break // it wants more; at the end of the stream there is none
+		}
+	}
+	return n
+}
+
+func (c *Conn) callData(b []byte) int {
+	c.enter()
+	n := func() (n int) {
+		defer c.contain()
+		return c.cfg.handler.Data(c, b)
+	}()
+	c.leave()
+	return n
+}
+
+func (c *Conn) callSplit(b []byte, eof bool) (advance int, msg []byte, err error) {
+	c.enter()
+	func() {
+		defer c.contain()
+		advance, msg, err = c.cfg.handler.Split(b, eof)
+	}()
+	c.leave()
+	return advance, msg, err
+}
+
+func (c *Conn) callMessage(msg []byte) {
+	c.enter()
+	func() {
+		defer c.contain()
+		c.cfg.handler.Message(c, msg)
+	}()
+	c.leave()
+}
+
+// ended tells the handler of the peer's FIN, once it was given all that came
+// before.
+func (c *Conn) ended() {
+	if c.state == stateLingering {
+		c.closeSocket(false)
+		return
+	}
+	if c.state != stateOpen || c.paused != 0 || c.flags&(flagEOFTold|flagFeeding) != 0 {
+		return
+	}
+	c.flags |= flagEOFTold
+	if c.cfg.handler.Split != nil {
+		var rest []byte
+		if c.kept != nil {
+			rest = c.kept.mem
+		}
+		c.consume(rest, true)
+		if c.state != stateOpen {
+			return
+		}
+		if c.paused != 0 {
+			c.flags &^= flagEOFTold // again when it is resumed
+			return
+		}
+	}
+	c.kept = nil
+	if c.cfg.handler.PeerClosed == nil {
+		c.close(ErrPeerClosed)
+		return
+	}
+	c.call(c.cfg.handler.PeerClosed)
+	c.bothClosed()
+}
+
+// bothClosed closes a connection on which neither side will send any more.
+func (c *Conn) bothClosed() {
+	if c.state == stateOpen && c.flags&flagEOFTold != 0 && c.flags&flagFIN != 0 {
+		c.close(ErrPeerClosed)
+	}
+}
+
+// pause stops the recv, for one more reason.
+func (c *Conn) pause(why pauseReason) {
+	if c.paused == 0 && c.flags&flagArmed != 0 && c.state == stateOpen {
+		c.loop.port.Cancel(&c.recv)
+	}
+	c.paused |= why
+}
+
+// resume takes a reason away. With the last one what was kept is shown, then
+// the recv is started again, unless its cancel is still under way.
+func (c *Conn) resume(why pauseReason) {
+	if c.paused&why == 0 {
+		return
+	}
+	c.paused &^= why
+	if c.paused != 0 || c.state != stateOpen {
+		return
+	}
+	if c.flags&flagFeeding != 0 {
+		return // feed is further up and goes on
+	}
+	if c.kept != nil {
+		c.feed(nil)
+	}
+	if c.paused != 0 || c.state != stateOpen {
+		return
+	}
+	if c.flags&flagEOF != 0 {
+		c.ended()
+		return
+	}
+	c.arm()
+}

@@ -1,0 +1,227 @@
+package proactor
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// Write queues p to be sent. It copies p, does not wait, and takes all of p or
+// nothing: then the error is [ErrClosed] or [ErrBacklog], see Limits. Writes
+// go out in the order of the calls, the bytes of each in one piece, whoever
+// calls; those that come while others are being sent go out together. p may be
+// of any size.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	if err := c.admit(len(p)); err != nil {
+		if err == ErrBacklog && c.cfg.limits.Overflow == CloseSlow {
+			c.shut, c.wantCause = true, ErrBacklog
+			c.want |= wantAbort
+			c.unlock()
+		} else {
+			c.mu.Unlock()
+		}
+		return 0, err
+	}
+	c.enqueue(p)
+	c.unlock()
+	return len(p), nil
+}
+
+// Writev is Write for several pieces, which go out as one.
+func (c *Conn) Writev(pieces ...[]byte) (int, error) {
+	n := 0
+	for _, p := range pieces {
+		n += len(p)
+	}
+	c.mu.Lock()
+	if err := c.admit(n); err != nil {
+		c.mu.Unlock()
+		return 0, err
+	}
+	for _, p := range pieces {
+		c.enqueue(p)
+	}
+	c.unlock()
+	return n, nil
+}
+
+// WriteContext is Write that waits for room in Limits.MaxPending, until ctx is
+// done. It must not be called in a callback, which must not wait: there it
+// fails with [ErrOnLoop] where it would have to.
+func (c *Conn) WriteContext(ctx context.Context, p []byte) (int, error) {
+	for {
+		c.mu.Lock()
+		err := c.admit(len(p))
+		if err == nil {
+			c.enqueue(p)
+			c.unlock()
+			return len(p), nil
+		}
+		if err != ErrBacklog || c.out == nil {
+			c.mu.Unlock()
+			return 0, err
+		}
+		w := &waiter{room: make(chan struct{})}
+		c.out.waiters = append(c.out.waiters, w)
+		c.mu.Unlock()
+		if c.loop.here() {
+			return 0, ErrOnLoop
+		}
+		if err := w.wait(ctx); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// admit says whether n more bytes may be queued. mu is held.
+func (c *Conn) admit(n int) error {
+	if c.shut {
+		return ErrClosed
+	}
+	if c.out != nil && c.out.pending > 0 && c.out.pending+n > c.cfg.limits.MaxPending {
+		return ErrBacklog
+	}
+	e := c.loop.engine
+	if e.outbound.Load()+int64(n) > e.cfg.MaxOutbound {
+		return ErrBacklog
+	}
+	return nil
+}
+
+func (c *Conn) enqueue(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	if c.out == nil {
+		c.out = c.loop.pool.outbound()
+	}
+	c.out.append(&c.loop.pool, p)
+	c.loop.engine.outbound.Add(int64(len(p)))
+}
+
+// push starts a send of all that waits, unless one is under way. It returns
+// how many bytes wait, those being sent included. mu is held.
+func (c *Conn) push() int {
+	o := c.out
+	if o == nil {
+		return 0
+	}
+	if o.sending || o.pending == 0 || c.state == stateConnecting {
+		return o.pending
+	}
+	o.gather()
+	var err error
+	if len(o.vec) == 1 {
+		err = c.loop.port.Send(&o.op, c.handle, o.vec[0])
+	} else {
+		err = c.loop.port.Sendv(&o.op, c.handle, o.vec)
+	}
+	if err != nil {
+		panic(err) // the connection's state says that it can be started
+	}
+	o.sending = true
+	if c.times != nil {
+		c.times.lastOut = c.loop.now // a write timeout begins
+	}
+	return o.pending
+}
+
+// sent is told that a send has ended.
+func (c *Conn) sent(cp *port.Completion) {
+	l := c.loop
+	c.mu.Lock()
+	o := c.out
+	o.sending = false
+	c.bytesOut += int64(cp.N)
+	l.count.sent(cp.N)
+	if cp.Err == nil {
+		l.engine.outbound.Add(-int64(o.was))
+		o.drop(&l.pool)
+	}
+	if c.times != nil {
+		c.times.lastOut = l.now
+	}
+	pending := 0
+	if cp.Err == nil && c.state < stateClosing {
+		pending = c.push()
+	} else {
+		pending = o.pending
+	}
+	if o.waiters != nil && pending <= c.cfg.limits.LowWater {
+		o.wake()
+	}
+	if pending == 0 && o.waiters == nil {
+		c.out = nil
+		l.pool.put(o)
+	}
+	c.mu.Unlock()
+
+	if c.state >= stateClosing {
+		return
+	}
+	if cp.Err != nil {
+		if !errors.Is(cp.Err, port.ErrCanceled) {
+			c.abort(cp.Err)
+		}
+		return
+	}
+	if pending == 0 {
+		c.flushed()
+	} else if c.state == stateFlushing {
+		c.times.linger(c)
+	}
+	if c.flags&flagHigh != 0 && pending <= c.cfg.limits.LowWater {
+		c.flags &^= flagHigh
+		c.resume(pausedByBacklog)
+		if c.state == stateOpen {
+			c.call(c.cfg.handler.Drained)
+		}
+	}
+}
+
+// flushed does what waits until everything was sent.
+func (c *Conn) flushed() {
+	if c.flags&flagWantFIN != 0 && c.state <= stateFlushing {
+		c.sendFIN()
+	}
+	switch c.state {
+	case stateOpen:
+		c.bothClosed()
+	case stateFlushing:
+		if c.flags&flagEOF != 0 || c.cfg.limits.LingerTimeout < 0 {
+			c.closeSocket(false)
+			return
+		}
+		c.sendFIN()
+		c.state = stateLingering
+		c.deadlines().linger(c)
+		c.arm()
+	}
+}
+
+func (c *Conn) sendFIN() {
+	if c.flags&flagFIN == 0 {
+		c.flags |= flagFIN
+		if err := c.loop.port.Shutdown(c.loop.op(), c.handle); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// here reports whether the caller is the loop's goroutine. It is slow: only
+// for calls that are about to wait.
+func (l *loop) here() bool { return goroutine() == l.goroutine }
+
+// goroutine is the number of the calling goroutine, as a stack trace tells it.
+func goroutine() uint64 {
+	var b [64]byte
+	s := strings.TrimPrefix(string(b[:runtime.Stack(b[:], false)]), "goroutine ")
+	digits, _, _ := strings.Cut(s, " ")
+	n, _ := strconv.ParseUint(digits, 10, 64)
+	return n
+}

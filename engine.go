@@ -1,0 +1,136 @@
+package proactor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// Config says how to make an [Engine]. The zero value is a good one.
+type Config struct {
+	// Loops is how many goroutines carry the connections, each with a
+	// completion port of its own. 0: GOMAXPROCS.
+	Loops int
+	// Backend forces a backend of package port: "iocp", "uring", "epoll" or
+	// "std". Empty: the environment variable PROACTOR_BACKEND, else the best
+	// one that works here.
+	Backend string
+	// BufferSize, in bytes, and BufferCount shape each loop's pool of receive
+	// buffers; Data never gets more than BufferSize at once, unless it left
+	// something before. 0: the defaults of package port, 64 KiB and 256.
+	BufferSize, BufferCount int
+	// Spin is how long a loop that has nothing to do looks for more before it
+	// sleeps. It shortens latencies and costs a core a loop. 0: none.
+	Spin time.Duration
+	// MaxOutbound, in bytes, bounds what waits to be sent on all connections
+	// together: Writes over it fail with ErrBacklog. 0: 1 GiB.
+	MaxOutbound int64
+	// Log gets what an operator should know. nil: slog.Default().
+	Log *slog.Logger
+}
+
+// Engine is a number of loops that carry connections: those that servers
+// accepted and those that were dialed, of any number of servers and dialers. A
+// connection stays on one loop for its life. The loops' lives depend on no
+// goroutine of the caller's.
+type Engine struct {
+	cfg   Config
+	loops []*loop
+	next  atomic.Uint32 // loop that gets the next connection
+	ids   atomic.Uint64
+	// outbound is how many bytes wait to be sent, on all connections.
+	outbound atomic.Int64
+	parched  atomic.Int32 // listeners that wait for descriptors
+
+	mu     sync.Mutex
+	closed bool
+	done   sync.WaitGroup // loops
+}
+
+// NewEngine starts the loops. On error, of opening a port, none is left.
+func NewEngine(cfg Config) (*Engine, error) {
+	if cfg.Loops < 0 || cfg.Spin < 0 || cfg.MaxOutbound < 0 {
+		return nil, errors.New("proactor: a negative number in Config")
+	}
+	if cfg.Loops == 0 {
+		cfg.Loops = runtime.GOMAXPROCS(0)
+	}
+	if cfg.MaxOutbound == 0 {
+		cfg.MaxOutbound = 1 << 30
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	e := &Engine{cfg: cfg}
+	opened := make(chan error)
+	for i := range cfg.Loops {
+		l := newLoop(e, i)
+		e.done.Add(1)
+		go l.run(opened)
+		if err := <-opened; err != nil {
+			e.done.Done()
+			e.Close()
+			return nil, fmt.Errorf("proactor: loop %d: %w", i, err)
+		}
+		e.loops = append(e.loops, l)
+	}
+	cfg.Log.Debug("engine started", "backend", e.Backend(), "loops", cfg.Loops, "detail", e.loops[0].port.Detail())
+	return e, nil
+}
+
+// Backend names the backend of the ports.
+func (e *Engine) Backend() string { return e.loops[0].port.Backend() }
+
+// Detail tells more of the backend, for a log.
+func (e *Engine) Detail() string { return e.loops[0].port.Detail() }
+
+// Loops is the number of loops.
+func (e *Engine) Loops() int { return len(e.loops) }
+
+// Close resets every connection, closes every listener, and ends the loops. It
+// waits until all is done and every Closed callback was made, so a callback
+// must not call it. To end in an orderly way shut the servers down first.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return ErrEngineClosed
+	}
+	e.closed = true
+	e.mu.Unlock()
+	for _, l := range e.loops {
+		l.do(l.stop)
+	}
+	e.done.Wait()
+	return nil
+}
+
+// pick chooses the loop for a new connection: each in turn.
+func (e *Engine) pick() *loop {
+	return e.loops[int(e.next.Add(1)-1)%len(e.loops)]
+}
+
+// quench tells listeners that wait for descriptors that one may be free.
+func (e *Engine) quench() {
+	if e.parched.Load() == 0 {
+		return
+	}
+	for _, l := range e.loops {
+		l.do(l.acceptAgain)
+	}
+}
+
+// socketOptions are the options of a socket with these limits.
+func socketOptions(l Limits) port.SocketOptions {
+	o := port.SocketOptions{Delay: l.Delay}
+	if l.KeepAlive > 0 {
+		o.KeepAlive = int((l.KeepAlive + time.Second - 1) / time.Second)
+	}
+	return o
+}

@@ -1,0 +1,141 @@
+package proactor
+
+import (
+	"bufio"
+	"log/slog"
+	"time"
+)
+
+// Handler is what a server or a dialer does with its connections. Every field
+// is optional. All callbacks of one connection are made by one goroutine, that
+// of its loop, one after the other, so they need no lock among themselves.
+// They must not block: other connections of the loop wait meanwhile.
+//
+// A callback that panics closes its connection, with a [PanicError] as the
+// cause; the loop and all other connections go on.
+type Handler struct {
+	// Opened is called once, before all others.
+	Opened func(c *Conn)
+
+	// Data is called with bytes that arrived. It returns how many it
+	// consumed; the rest is kept and shown again with more, at most
+	// Limits.MaxMessage bytes of it. p is only valid until Data returns. It
+	// may be changed, and given to Write.
+	Data func(c *Conn, p []byte) int
+
+	// Split and Message together take the place of Data: the stream is cut
+	// into messages, and Message is called with each. Split works as it does
+	// for a bufio.Scanner: it gets what is there, and true once the peer has
+	// closed; its error, bufio.ErrFinalToken aside, closes the connection. msg
+	// is valid until Message returns.
+	Split   bufio.SplitFunc
+	Message func(c *Conn, msg []byte)
+
+	// Drained is called when Limits.HighWater had been reached and what waits
+	// to be sent has fallen to Limits.LowWater.
+	Drained func(c *Conn)
+
+	// PeerClosed is called when the peer has closed its sending side and all
+	// that it sent was delivered. The other direction still works: with
+	// PeerClosed set, the handler calls Close when it is done. By default the
+	// connection is closed, after everything written was sent.
+	PeerClosed func(c *Conn)
+
+	// Closed is called exactly once for each Opened, last of all, when no
+	// operation of the connection is outstanding any more. The cause tells who
+	// ended it and why, see [ErrPeerClosed]; test it with errors.Is.
+	Closed func(c *Conn, cause error)
+}
+
+// Overflow says what becomes of a Write for which Limits.MaxPending leaves no
+// room.
+type Overflow uint8
+
+const (
+	// PauseReads is the default: the connection is not read while HighWater
+	// or more waits to be sent, so that a handler that only answers never gets
+	// to MaxPending. A Write that still does fails with [ErrBacklog].
+	PauseReads Overflow = iota
+	// RejectWrites lets reads go on; a Write over MaxPending fails with
+	// [ErrBacklog], and nothing of it is sent.
+	RejectWrites
+	// CloseSlow lets reads go on; a Write over MaxPending aborts the
+	// connection with [ErrBacklog] as the cause.
+	CloseSlow
+)
+
+// Limits bound what one connection may take, in memory and in time. A zero
+// field has the default that its comment tells.
+type Limits struct {
+	// HighWater and LowWater, in bytes waiting to be sent, are where
+	// back-pressure sets in and where it ends. 256 KiB, and a quarter of
+	// HighWater.
+	HighWater, LowWater int
+	// MaxPending, in bytes, bounds what waits to be sent. One Write of any
+	// size is taken while nothing waits. 4 × HighWater.
+	MaxPending int
+	// Overflow is the policy at the limit. PauseReads.
+	Overflow Overflow
+	// MaxMessage, in bytes, bounds what is kept because Data did not consume
+	// it or Split found no end. Over it the connection is closed, with
+	// [ErrTooLong] as the cause. 1 MiB.
+	MaxMessage int
+
+	// IdleTimeout closes a connection on which nothing was sent or received
+	// for so long. 0: never.
+	IdleTimeout time.Duration
+	// ReadTimeout closes a connection from which nothing was received for so
+	// long, while it was being read. 0: never.
+	ReadTimeout time.Duration
+	// WriteTimeout closes a connection whose peer takes nothing of what waits
+	// to be sent for so long. 0: never.
+	WriteTimeout time.Duration
+	// LingerTimeout is how long a closed connection waits: for its peer to take
+	// any of what waits to be sent and, after our FIN, for the peer's, so that
+	// nothing that was sent is lost to a reset. 5 s; negative: 5 s for the
+	// former, none for the latter.
+	LingerTimeout time.Duration
+
+	// KeepAlive is after how much silence the system probes whether the peer
+	// lives. 0: 15 s; negative: never.
+	KeepAlive time.Duration
+	// Delay leaves Nagle's algorithm on. By default it is off.
+	Delay bool
+}
+
+const defaultLinger = 5 * time.Second
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.HighWater, 256<<10)
+	set(&l.LowWater, l.HighWater/4)
+	l.LowWater = min(l.LowWater, l.HighWater)
+	set(&l.MaxPending, 4*l.HighWater)
+	l.MaxPending = max(l.MaxPending, l.HighWater)
+	set(&l.MaxMessage, 1<<20)
+	if l.LingerTimeout == 0 {
+		l.LingerTimeout = defaultLinger
+	}
+	if l.KeepAlive == 0 {
+		l.KeepAlive = 15 * time.Second
+	}
+	return l
+}
+
+// settings is what the connections of one server or dialer have in common.
+type settings struct {
+	handler Handler
+	limits  Limits
+	log     *slog.Logger
+	owner   owner
+}
+
+// owner counts the connections that belong to it.
+type owner interface {
+	opened(c *Conn)
+	closed(c *Conn)
+}

@@ -1,0 +1,205 @@
+package proactor
+
+import (
+	"errors"
+	"time"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// listener accepts for a server, on one loop, and gives each loop connections
+// in turn. What is not marked otherwise is of that loop's goroutine alone.
+type listener struct {
+	loop   *loop
+	server *Server
+	handle port.Handle
+	slot   uint32
+	op     port.Op
+
+	armed   bool
+	paused  bool // Server.Pause
+	full    bool // Server.MaxConns is reached
+	parched bool // out of descriptors or memory
+	closing bool
+	backoff time.Duration
+	retry   *Timer
+}
+
+const (
+	firstBackoff = 5 * time.Millisecond
+	lastBackoff  = time.Second
+)
+
+// arm starts to accept, unless there is a reason not to.
+func (ln *listener) arm() {
+	if ln.armed || ln.paused || ln.full || ln.parched || ln.closing {
+		return
+	}
+	if err := ln.loop.port.Accept(&ln.op, ln.handle); err != nil {
+		panic(err)
+	}
+	ln.armed = true
+}
+
+// disarm stops accepting; connections wait in the backlog.
+func (ln *listener) disarm() {
+	if ln.armed {
+		ln.loop.port.Cancel(&ln.op)
+	}
+}
+
+func (ln *listener) accepted(cp *port.Completion) {
+	if !cp.More {
+		ln.armed = false
+	}
+	if cp.Err == nil {
+		ln.calm()
+		ln.give(cp.Socket)
+		return
+	}
+	switch e := (*port.Error)(nil); {
+	case ln.closing:
+	case errors.Is(cp.Err, port.ErrCanceled):
+		ln.arm() // if it was resumed meanwhile
+	default:
+		if !errors.As(cp.Err, &e) || !e.Temporary() {
+			ln.server.log().Error("accept failed", "listener", ln.server.address, "err", cp.Err)
+		}
+		ln.loop.count.acceptErrors++
+		ln.thirst(cp.Err)
+	}
+}
+
+// give takes a new connection to its loop.
+func (ln *listener) give(s port.Socket) {
+	srv := ln.server
+	n := srv.live.Add(1)
+	if srv.MaxConns > 0 && n >= int64(srv.MaxConns) {
+		ln.full = true
+		ln.disarm()
+	}
+	if srv.MaxConns > 0 && n > int64(srv.MaxConns) {
+		// It was accepted before the limit was seen.
+		ln.loop.port.Discard(s)
+		srv.left()
+		return
+	}
+	l := ln.loop.engine.pick()
+	if l == ln.loop {
+		l.adopt(s, srv)
+		return
+	}
+	if !l.do(func() { l.adopt(s, srv) }) {
+		ln.loop.port.Discard(s)
+		srv.left()
+	}
+}
+
+// thirst waits before it accepts again: for a while that grows, or until a
+// connection closes and gives its descriptor back.
+func (ln *listener) thirst(err error) {
+	if ln.backoff == 0 {
+		ln.backoff = firstBackoff
+		ln.loop.count.starved++
+		ln.server.log().Warn("cannot accept for now; connections wait", "listener", ln.server.address, "err", err)
+	} else {
+		ln.backoff = min(2*ln.backoff, lastBackoff)
+	}
+	ln.parched = true
+	ln.loop.engine.parched.Add(1)
+	ln.retry = ln.loop.after(ln.backoff, ln.again)
+}
+
+// again accepts after thirst.
+func (ln *listener) again() {
+	if ln.parched {
+		ln.parched = false
+		ln.loop.engine.parched.Add(-1)
+		ln.loop.forget(ln.retry)
+		ln.arm()
+	}
+}
+
+// calm ends a burst of failures.
+func (ln *listener) calm() {
+	if ln.backoff != 0 && !ln.parched {
+		ln.backoff = 0
+		ln.server.log().Info("accepting again", "listener", ln.server.address)
+	}
+}
+
+func (l *loop) acceptAgain() {
+	for ln := range l.listeners.all {
+		ln.again()
+	}
+}
+
+func (ln *listener) close() {
+	if ln.closing {
+		return
+	}
+	ln.closing = true
+	if ln.parched {
+		ln.parched = false
+		ln.loop.engine.parched.Add(-1)
+		ln.loop.forget(ln.retry)
+	}
+	if err := ln.loop.port.CloseSocket(ln.loop.op(), ln.handle, false); err != nil {
+		panic(err)
+	}
+}
+
+// gone is called when the listening socket is closed.
+func (ln *listener) gone() {
+	ln.loop.listeners.remove(ln.slot)
+	close(ln.server.deaf)
+}
+
+// adopt makes a connection of an accepted socket.
+func (l *loop) adopt(s port.Socket, srv *Server) {
+	c := &Conn{loop: l, cfg: srv.settings, opened: l.now}
+	if l.stopping || srv.state.Load() != serving {
+		l.port.Discard(s)
+		srv.left()
+		return
+	}
+	if err := l.attach(c, s); err != nil {
+		l.count.acceptErrors++
+		srv.log().Warn("an accepted connection failed", "err", err)
+		srv.left()
+		return
+	}
+	l.count.accepted++
+	c.begin()
+}
+
+// attach associates the socket with the loop's port.
+func (l *loop) attach(c *Conn, s port.Socket) (err error) {
+	c.slot = l.conns.add(c)
+	if c.handle, err = l.port.Associate(s, uint64(c.slot)); err != nil {
+		l.conns.remove(c.slot)
+		return err
+	}
+	c.id = l.engine.ids.Add(1)
+	c.local, c.remote = new(port.Addr), new(port.Addr)
+	*c.local, _ = l.port.LocalAddr(c.handle)
+	*c.remote, _ = l.port.RemoteAddr(c.handle)
+	return nil
+}
+
+// begin opens the connection to its handler.
+func (c *Conn) begin() {
+	c.state = stateOpen
+	c.flags |= flagOpened
+	limits := &c.cfg.limits
+	if limits.IdleTimeout > 0 || limits.ReadTimeout > 0 || limits.WriteTimeout > 0 {
+		d := c.deadlines()
+		d.idle, d.read, d.write = limits.IdleTimeout, limits.ReadTimeout, limits.WriteTimeout
+	}
+	c.cfg.owner.opened(c)
+	c.call(c.cfg.handler.Opened)
+	c.arm()
+	if c.times != nil && c.state == stateOpen {
+		c.watch()
+	}
+}

@@ -1,0 +1,191 @@
+package proactor
+
+import (
+	"context"
+	"sync"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// outbound is what waits to be sent on one connection. A connection has one
+// only while something waits: idle ones share the pool.
+type outbound struct {
+	op      port.Op
+	chunks  []chunk  // in the order of the stream
+	flying  int      // of chunks, from the first: being sent
+	sending bool     // op is in flight
+	pending int      // bytes in chunks, those being sent included
+	was     int      // bytes being sent
+	vec     [][]byte // what op sends
+	waiters []*waiter
+	first   [firstChunk]byte // memory of the first chunk, most often the only one
+}
+
+// chunk is a run of bytes to be sent.
+type chunk struct {
+	mem  []byte // len: filled
+	from int    // up to here it is being sent, or was
+	size int    // class of the pool; 0: outbound.first
+}
+
+// waiter is a WriteContext that waits for room.
+type waiter struct{ room chan struct{} }
+
+const (
+	firstChunk = 1 << 10
+	midChunk   = 16 << 10
+	bigChunk   = 64 << 10
+	// sendMost bounds the bytes of one send, so that the memory of those that
+	// went out is free for others, and a write timeout sees progress.
+	sendMost = 256 << 10
+)
+
+// pool keeps the memory of outbounds that are not in use. It gives back what
+// is beyond a moment's need to the garbage collector.
+type pool struct {
+	mu     sync.Mutex
+	outs   []*outbound
+	mids   [][]byte
+	bigs   [][]byte
+	leased int // outbounds and chunks in use
+}
+
+const (
+	keepOuts = 2048
+	keepMids = 256
+	keepBigs = 64
+)
+
+func (p *pool) outbound() *outbound {
+	p.mu.Lock()
+	p.leased++
+	n := len(p.outs)
+	if n == 0 {
+		p.mu.Unlock()
+		return new(outbound)
+	}
+	o := p.outs[n-1]
+	p.outs = p.outs[:n-1]
+	p.mu.Unlock()
+	return o
+}
+
+// put takes an outbound back. Nothing waits in it.
+func (p *pool) put(o *outbound) {
+	p.mu.Lock()
+	p.leased--
+	if len(p.outs) < keepOuts {
+		p.outs = append(p.outs, o)
+	}
+	p.mu.Unlock()
+}
+
+// chunk gives memory for n bytes or, where that is more, the largest size.
+func (p *pool) chunk(n int) chunk {
+	list, size := &p.mids, midChunk
+	if n > midChunk {
+		list, size = &p.bigs, bigChunk
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leased++
+	if k := len(*list); k > 0 {
+		mem := (*list)[k-1]
+		*list = (*list)[:k-1]
+		return chunk{mem: mem[:0], size: size}
+	}
+	return chunk{mem: make([]byte, 0, size), size: size}
+}
+
+func (p *pool) putChunk(c chunk) {
+	if c.size == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leased--
+	if c.size == midChunk && len(p.mids) < keepMids {
+		p.mids = append(p.mids, c.mem)
+	} else if c.size == bigChunk && len(p.bigs) < keepBigs {
+		p.bigs = append(p.bigs, c.mem)
+	}
+}
+
+// inUse is the number of outbounds and chunks that were not given back.
+func (p *pool) inUse() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leased
+}
+
+// append copies b to the end of what waits.
+func (o *outbound) append(p *pool, b []byte) {
+	o.pending += len(b)
+	if len(o.chunks) == 0 {
+		o.chunks = append(o.chunks, chunk{mem: o.first[:0]})
+	}
+	for {
+		c := &o.chunks[len(o.chunks)-1]
+		n := copy(c.mem[len(c.mem):cap(c.mem)], b)
+		c.mem = c.mem[:len(c.mem)+n]
+		if b = b[n:]; len(b) == 0 {
+			return
+		}
+		o.chunks = append(o.chunks, p.chunk(len(b)))
+	}
+}
+
+// gather lists what the next send shall send: all that waits, up to sendMost.
+func (o *outbound) gather() {
+	o.vec, o.was, o.flying = o.vec[:0], 0, 0
+	for i := range o.chunks {
+		c := &o.chunks[i]
+		b := c.mem[c.from:min(len(c.mem), c.from+sendMost-o.was)]
+		if len(b) == 0 {
+			break
+		}
+		o.vec = append(o.vec, b)
+		c.from += len(b)
+		o.was += len(b)
+		o.flying = i + 1
+	}
+}
+
+// drop forgets the bytes that were sent.
+func (o *outbound) drop(p *pool) {
+	o.pending -= o.was
+	o.was = 0
+	n := 0
+	for n < o.flying && o.chunks[n].from == len(o.chunks[n].mem) {
+		p.putChunk(o.chunks[n])
+		n++
+	}
+	o.flying = 0
+	o.chunks = o.chunks[:copy(o.chunks, o.chunks[n:])]
+}
+
+// clear forgets everything. Nothing is in flight.
+func (o *outbound) clear(p *pool) {
+	for _, c := range o.chunks {
+		p.putChunk(c)
+	}
+	o.chunks, o.pending, o.was, o.flying = o.chunks[:0], 0, 0, 0
+}
+
+// wake lets every WriteContext look again.
+func (o *outbound) wake() {
+	for _, w := range o.waiters {
+		close(w.room)
+	}
+	o.waiters = nil
+}
+
+// wait waits until it may be worth to look again.
+func (w *waiter) wait(ctx context.Context) error {
+	select {
+	case <-w.room:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
