@@ -3,3 +3,10 @@ module github.com/proactor-go/proactor
 go 1.26.0
 
 require golang.org/x/sys v0.49.0
+
+require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // indirect
+	github.com/alecthomas/kong v1.17.0 // indirect
+	go.uber.org/goleak v1.3.0 // indirect
+	golang.org/x/term v0.47.0 // indirect
+)

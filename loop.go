@@ -40,7 +40,7 @@ type task struct {
 	f func()
 }
 
-const batchLen = 512
+const batchLen = 1024
 
 // Keys of completions: a slot of conns, or of listeners.
 const listenerKey = 1 << 32

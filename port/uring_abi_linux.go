@@ -22,7 +22,6 @@ const (
 	setupCQSize      = 1 << 3
 	setupClamp       = 1 << 4
 	setupCoopTaskrun = 1 << 8
-	setupTaskrunFlag = 1 << 9
 	setupSingle      = 1 << 12
 	setupDefer       = 1 << 13
 	setupNoSQArray   = 1 << 16
@@ -30,11 +29,7 @@ const (
 	enterGetEvents = 1 << 0
 	enterExtArg    = 1 << 3
 
-	sqCQOverflow = 1 << 1
-	sqTaskrun    = 1 << 2
-
-	cqeFBuffer = 1 << 0
-	cqeFMore   = 1 << 1
+	cqeFMore = 1 << 1
 
 	acceptMultishot = 1 << 0 // sqe.ioprio
 	recvMultishot   = 1 << 1 // sqe.ioprio

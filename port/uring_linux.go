@@ -228,9 +228,6 @@ func (u *uring) cancel(s *sock, op *Op) {
 func (u *uring) poll(dst []Completion) int {
 	head, tail := u.completions()
 	if head == tail {
-		if !u.pending() && !u.due() {
-			return 0
-		}
 		u.bufs.publish()
 		u.submit()
 		head, tail = u.completions()

@@ -17,12 +17,12 @@ type ring struct {
 	fd    int
 	flags uint32 // of the setup that succeeded
 
-	sqHead, sqTail, sqFlags *uint32 // shared with the kernel
-	sqes                    unsafe.Pointer
-	sqEntries, sqMask       uint32
-	tail                    uint32 // up to where submissions are filled in
-	sent                    uint32 // up to where the kernel took them
-	overflow                []sqe  // submissions that found the queue full
+	sqHead, sqTail    *uint32 // shared with the kernel
+	sqes              unsafe.Pointer
+	sqEntries, sqMask uint32
+	tail              uint32 // up to where submissions are filled in
+	sent              uint32 // up to where the kernel took them
+	overflow          []sqe  // submissions that found the queue full
 
 	cqHead, cqTail *uint32
 	cqes           unsafe.Pointer
@@ -46,10 +46,10 @@ func setups(m Mode) []uint32 {
 		return []uint32{base | setupNoSQArray, base}
 	}
 	return []uint32{
-		base | setupNoSQArray | setupSingle | setupDefer | setupTaskrunFlag,
-		base | setupSingle | setupDefer | setupTaskrunFlag,
-		base | setupSingle | setupCoopTaskrun | setupTaskrunFlag,
-		base | setupCoopTaskrun | setupTaskrunFlag,
+		base | setupNoSQArray | setupSingle | setupDefer,
+		base | setupSingle | setupDefer,
+		base | setupSingle | setupCoopTaskrun,
+		base | setupCoopTaskrun,
 		base,
 	}
 }
@@ -86,7 +86,7 @@ func (r *ring) open(flags []uint32) error {
 		return os.NewSyscallError("mmap", err)
 	}
 	word := func(off uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.ringMem[off])) }
-	r.sqHead, r.sqTail, r.sqFlags = word(p.sqOff.head), word(p.sqOff.tail), word(p.sqOff.flags)
+	r.sqHead, r.sqTail = word(p.sqOff.head), word(p.sqOff.tail)
 	r.cqHead, r.cqTail = word(p.cqOff.head), word(p.cqOff.tail)
 	r.sqEntries, r.sqMask, r.cqMask = p.sqEntries, p.sqEntries-1, p.cqEntries-1
 	r.sqes, r.cqes = unsafe.Pointer(&r.sqeMem[0]), unsafe.Pointer(&r.ringMem[p.cqOff.cqes])
@@ -139,12 +139,6 @@ func (r *ring) refill() {
 }
 
 func (r *ring) pending() bool { return r.tail != r.sent }
-
-// due reports that the kernel has work or completions that only an enter
-// brings to the queue.
-func (r *ring) due() bool {
-	return atomic.LoadUint32(r.sqFlags)&(sqTaskrun|sqCQOverflow) != 0 || r.flags&setupTaskrunFlag == 0
-}
 
 // submit hands the filled submissions to the kernel and lets it do what it has
 // to do, without waiting. RawSyscall leaves the Go scheduler out of a call
