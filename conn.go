@@ -2,6 +2,7 @@ package proactor
 
 import (
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -32,8 +33,8 @@ type Conn struct {
 	cfg    *settings
 	id     uint64
 	opened int64 // ns since epoch
-	local  *port.Addr
-	remote *port.Addr
+	ends   *ends
+	remote netip.AddrPort // of TCP; it is each connection's own
 
 	// While busy, the loop's goroutine is in a callback of this connection and
 	// looks at dirty after it: then nobody else has to call it.
@@ -93,13 +94,38 @@ const (
 // ID is a number that no other connection of the engine has or will have.
 func (c *Conn) ID() uint64 { return c.id }
 
+// ends are the addresses that many connections share: this end's and, for Unix
+// sockets, the peer's.
+type ends struct{ local, remote port.Addr }
+
 // LocalAddr is this end's address.
-func (c *Conn) LocalAddr() net.Addr { return netAddr(c.local) }
+func (c *Conn) LocalAddr() net.Addr { return netAddr(c.ends.local) }
 
 // RemoteAddr is the peer's address.
-func (c *Conn) RemoteAddr() net.Addr { return netAddr(c.remote) }
+func (c *Conn) RemoteAddr() net.Addr { return netAddr(c.peer()) }
 
-func netAddr(a *port.Addr) net.Addr {
+func (c *Conn) peer() port.Addr {
+	if c.remote.IsValid() {
+		return port.Addr{AddrPort: c.remote}
+	}
+	return c.ends.remote
+}
+
+// learn asks the port for the connection's addresses.
+func (c *Conn) learn() {
+	l := c.loop
+	var e ends
+	e.local, _ = l.port.LocalAddr(c.handle)
+	e.remote, _ = l.port.RemoteAddr(c.handle)
+	c.remote = e.remote.AddrPort
+	e.remote.AddrPort = netip.AddrPort{}
+	if l.ends == nil || *l.ends != e {
+		l.ends = &e
+	}
+	c.ends = l.ends
+}
+
+func netAddr(a port.Addr) net.Addr {
 	if a.Unix {
 		return &net.UnixAddr{Name: a.Path, Net: "unix"}
 	}
@@ -253,7 +279,7 @@ func (c *Conn) contain() {
 	if v := recover(); v != nil {
 		stack := debug.Stack()
 		c.loop.count.panics++
-		c.cfg.log.Error("handler panicked", "conn", c.id, "peer", c.remote.String(), "panic", v, "stack", string(stack))
+		c.cfg.log.Error("handler panicked", "conn", c.id, "peer", c.peer(), "panic", v, "stack", string(stack))
 		c.mu.Lock()
 		c.shut, c.wantCause = true, &PanicError{v, stack}
 		c.want |= wantAbort

@@ -170,7 +170,7 @@ func (a *attempt) next() {
 		return
 	}
 	c.id = l.engine.ids.Add(1)
-	c.local, c.remote = new(port.Addr), &to
+	c.ends, c.remote = &ends{remote: to}, to.AddrPort
 	a.conn = c
 	l.count.dialed++
 	if err := l.port.Connect(&a.connect, c.handle, to); err != nil {
@@ -200,7 +200,7 @@ func (c *Conn) connected(cp *port.Completion) {
 		c.abort(cp.Err)
 		return
 	}
-	*c.local, _ = c.loop.port.LocalAddr(c.handle)
+	c.learn()
 	c.begin()
 	if a.cancel != nil {
 		a.cancel()

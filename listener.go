@@ -181,9 +181,7 @@ func (l *loop) attach(c *Conn, s port.Socket) (err error) {
 		return err
 	}
 	c.id = l.engine.ids.Add(1)
-	c.local, c.remote = new(port.Addr), new(port.Addr)
-	*c.local, _ = l.port.LocalAddr(c.handle)
-	*c.remote, _ = l.port.RemoteAddr(c.handle)
+	c.learn()
 	return nil
 }
 

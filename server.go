@@ -110,7 +110,7 @@ func (l *loop) listen(s *Server, network string) error {
 	if err != nil {
 		a, _ = port.ResolveAddr(network, s.Addr)
 	}
-	s.listener, s.address = ln, netAddr(&a)
+	s.listener, s.address = ln, netAddr(a)
 	s.state.Store(serving)
 	ln.arm()
 	return nil

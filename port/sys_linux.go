@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -150,36 +151,54 @@ func shutdownSocket(fd int) error {
 	return nil
 }
 
-func localAddr(fd int) (Addr, error) {
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		return Addr{}, sysError(KindAccept, os.NewSyscallError("getsockname", err))
-	}
-	return fromSockaddr(sa), nil
-}
+func localAddr(fd int) (Addr, error)  { return askAddr(fd, unix.SYS_GETSOCKNAME, "getsockname") }
+func remoteAddr(fd int) (Addr, error) { return askAddr(fd, unix.SYS_GETPEERNAME, "getpeername") }
 
-func remoteAddr(fd int) (Addr, error) {
-	sa, err := unix.Getpeername(fd)
-	if err != nil {
-		return Addr{}, sysError(KindAccept, os.NewSyscallError("getpeername", err))
+// askAddr allocates nothing for TCP: it is asked for every connection.
+func askAddr(fd int, call uintptr, name string) (Addr, error) {
+	var raw unix.RawSockaddrAny
+	n := uint32(unsafe.Sizeof(raw))
+	if _, _, e := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&n))); e != 0 {
+		return Addr{}, sysError(KindAccept, os.NewSyscallError(name, e))
 	}
-	return fromSockaddr(sa), nil
-}
-
-func fromSockaddr(sa unix.Sockaddr) Addr {
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		return Addr{AddrPort: netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))}
-	case *unix.SockaddrInet6:
+	switch raw.Addr.Family {
+	case unix.AF_INET:
+		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(&raw))
+		return Addr{AddrPort: netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), hostOrder(sa.Port))}, nil
+	case unix.AF_INET6:
+		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(&raw))
 		ip := netip.AddrFrom16(sa.Addr).Unmap()
-		if sa.ZoneId != 0 {
-			ip = ip.WithZone(strconv.Itoa(int(sa.ZoneId)))
+		if sa.Scope_id != 0 {
+			ip = ip.WithZone(strconv.Itoa(int(sa.Scope_id)))
 		}
-		return Addr{AddrPort: netip.AddrPortFrom(ip, uint16(sa.Port))}
-	case *unix.SockaddrUnix:
-		return Addr{Unix: true, Path: sa.Name}
+		return Addr{AddrPort: netip.AddrPortFrom(ip, hostOrder(sa.Port))}, nil
+	default:
+		sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(&raw))
+		return Addr{Unix: true, Path: unixPath(sa, int(n)-2)}, nil
 	}
-	return Addr{}
+}
+
+// unixPath reads a path of n bytes: none for an unnamed socket, and with a zero
+// byte before it, written "@", for an abstract one.
+func unixPath(sa *unix.RawSockaddrUnix, n int) string {
+	if n <= 0 {
+		return ""
+	}
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&sa.Path)), min(n, len(sa.Path)))
+	if b[0] == 0 {
+		return "@" + string(b[1:])
+	}
+	path, _, _ := strings.Cut(string(b), "\x00")
+	return path
+}
+
+// hostOrder turns a port from the network's byte order into the machine's, or
+// back.
+func hostOrder(v uint16) uint16 {
+	if hostLittleEndian {
+		return v<<8 | v>>8
+	}
+	return v
 }
 
 func sockaddr(a Addr) (unix.Sockaddr, error) {
@@ -197,10 +216,6 @@ func sockaddr(a Addr) (unix.Sockaddr, error) {
 // putSockaddr writes the kernel's form of an address to dst, which has room
 // for any, and returns its length.
 func putSockaddr(dst *unix.RawSockaddrAny, a Addr) (int, error) {
-	bigEndian := func(p *uint16, v uint16) { *p = v<<8 | v>>8 }
-	if !hostLittleEndian {
-		bigEndian = func(p *uint16, v uint16) { *p = v }
-	}
 	switch family(a) {
 	case unix.AF_UNIX:
 		sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(dst))
@@ -220,13 +235,13 @@ func putSockaddr(dst *unix.RawSockaddrAny, a Addr) (int, error) {
 	case unix.AF_INET:
 		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(dst))
 		*sa = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.AddrPort.Addr().As4()}
-		bigEndian(&sa.Port, a.AddrPort.Port())
+		sa.Port = hostOrder(a.AddrPort.Port())
 		return unix.SizeofSockaddrInet4, nil
 	default:
 		zone, err := zoneIndex(a.AddrPort.Addr().Zone())
 		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(dst))
 		*sa = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: a.AddrPort.Addr().As16(), Scope_id: zone}
-		bigEndian(&sa.Port, a.AddrPort.Port())
+		sa.Port = hostOrder(a.AddrPort.Port())
 		return unix.SizeofSockaddrInet6, err
 	}
 }
