@@ -22,10 +22,8 @@ type Conn struct {
 	state   connState
 	paused  pauseReason
 	flags   connFlags
-	kept    *kept      // received and not consumed
-	times   *deadlines // nil when no timeout is set
-	timers  *Timer     // those that After has set
-	cause   error      // why it closes, once it does
+	kept    *kept  // received and not consumed
+	times   *times // nil when no timeout or timer is set
 	bytesIn atomic.Int64
 
 	// Fixed before the first callback.
@@ -37,16 +35,17 @@ type Conn struct {
 	remote netip.AddrPort // of TCP; it is each connection's own
 
 	// While busy, the loop's goroutine is in a callback of this connection and
-	// looks at dirty after it: then nobody else has to call it.
-	busy, dirty atomic.Bool
+	// serves it when that is over: then nobody else has to call it.
+	busy atomic.Bool
 
-	mu        sync.Mutex
-	scheduled bool      // a task of the loop's will look at dirty
-	want      request   // what was asked for and not yet done
-	wantCause error     // of a close or an abort
-	shut      bool      // nothing more may be written
-	out       *outbound // nil when nothing waits to be sent
+	dirty     bool       // there is something to serve
+	scheduled bool       // a task of the loop's will serve it
+	shut      bool       // nothing more may be written
+	want      request    // what was asked for and not yet done
+	mu        sync.Mutex // guards these four and what follows
+	out       *outbound  // nil when nothing waits to be sent
 	bytesOut  int64
+	cause     error // why it closes; the first one counts
 	value     any
 }
 
@@ -120,7 +119,7 @@ func (c *Conn) learn() {
 	c.remote = e.remote.AddrPort
 	e.remote.AddrPort = netip.AddrPort{}
 	if l.ends == nil || *l.ends != e {
-		l.ends = &e
+		l.ends = &ends{e.local, e.remote}
 	}
 	c.ends = l.ends
 }
@@ -189,9 +188,7 @@ func (c *Conn) ask(r request, cause error) {
 	switch r {
 	case wantClose, wantAbort, wantFIN:
 		c.shut = true
-		if c.wantCause == nil {
-			c.wantCause = cause
-		}
+		c.blame(cause)
 	case wantPause:
 		c.want &^= wantResume
 	case wantResume:
@@ -201,9 +198,16 @@ func (c *Conn) ask(r request, cause error) {
 	c.unlock()
 }
 
+// blame notes why the connection closes. mu is held.
+func (c *Conn) blame(cause error) {
+	if c.cause == nil {
+		c.cause = cause
+	}
+}
+
 // unlock ends a change that the loop has to see.
 func (c *Conn) unlock() {
-	c.dirty.Store(true)
+	c.dirty = true
 	tell := !c.scheduled && !c.busy.Load()
 	if tell {
 		c.scheduled = true
@@ -218,20 +222,12 @@ func (c *Conn) unlock() {
 func (c *Conn) serve() {
 	c.mu.Lock()
 	c.scheduled = false
-	c.dirty.Store(false)
-	want, cause := c.want, c.wantCause
-	c.want = 0
-	if want&(wantClose|wantAbort) != 0 {
-		c.wantCause = nil
-	}
-	if c.state >= stateClosing || c.state == stateConnecting && want&wantAbort == 0 {
-		if c.state == stateConnecting {
-			c.want = want // for later
-			c.wantCause = cause
-		}
-		c.mu.Unlock()
+	if !c.dirty || c.state >= stateClosing || c.state == stateConnecting && c.want&wantAbort == 0 {
+		c.mu.Unlock() // what is wanted of one that connects is done by begin
 		return
 	}
+	want, cause := c.want, c.cause
+	c.dirty, c.want = false, 0
 	pending := c.push()
 	c.mu.Unlock()
 
@@ -269,9 +265,7 @@ func (c *Conn) enter() { c.busy.Store(true) }
 
 func (c *Conn) leave() {
 	c.busy.Store(false)
-	if c.dirty.Load() {
-		c.serve()
-	}
+	c.serve()
 }
 
 // contain is deferred around every callback: a panic ends the connection only.
@@ -281,9 +275,9 @@ func (c *Conn) contain() {
 		c.loop.count.panics++
 		c.cfg.log.Error("handler panicked", "conn", c.id, "peer", c.peer(), "panic", v, "stack", string(stack))
 		c.mu.Lock()
-		c.shut, c.wantCause = true, &PanicError{v, stack}
+		c.shut, c.dirty = true, true
 		c.want |= wantAbort
-		c.dirty.Store(true)
+		c.blame(&PanicError{v, stack})
 		c.mu.Unlock()
 	}
 }
@@ -319,11 +313,11 @@ func (c *Conn) After(d time.Duration, f func()) *Timer {
 		if c.state >= stateClosing || t.stopped.Load() {
 			return
 		}
-		t.behind = c.timers
-		if t.behind != nil {
+		d := c.deadlines()
+		if t.behind = d.timers; t.behind != nil {
 			t.behind.peer = t
 		}
-		c.timers = t
+		d.timers = t
 		c.loop.wheel.set(t)
 	})
 	return t
@@ -334,8 +328,8 @@ func (c *Conn) unlink(t *Timer) {
 	switch {
 	case t.peer != nil:
 		t.peer.behind = t.behind
-	case c.timers == t:
-		c.timers = t.behind
+	case c.times.timers == t:
+		c.times.timers = t.behind
 	}
 	if t.behind != nil {
 		t.behind.peer = t.peer
@@ -345,7 +339,7 @@ func (c *Conn) unlink(t *Timer) {
 
 // fired is called when a timer of this connection is due.
 func (c *Conn) fired(t *Timer) {
-	if c.times != nil && t == &c.times.timer {
+	if t == &c.times.timer {
 		c.overdue()
 		return
 	}

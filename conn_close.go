@@ -14,9 +14,10 @@ func (c *Conn) close(cause error) {
 	if c.state != stateOpen {
 		return
 	}
-	c.state, c.cause, c.kept = stateFlushing, cause, nil
+	c.state, c.kept = stateFlushing, nil
 	c.mu.Lock()
 	c.shut = true
+	c.blame(cause)
 	empty := c.out == nil || c.out.pending == 0
 	c.mu.Unlock()
 	if empty {
@@ -31,9 +32,9 @@ func (c *Conn) abort(cause error) {
 	if c.state >= stateClosing {
 		return
 	}
-	if c.cause == nil {
-		c.cause = cause
-	}
+	c.mu.Lock()
+	c.blame(cause)
+	c.mu.Unlock()
 	c.closeSocket(true)
 }
 
@@ -42,10 +43,10 @@ func (c *Conn) abort(cause error) {
 func (c *Conn) closeSocket(reset bool) {
 	c.state = stateClosing
 	c.kept = nil
-	for c.timers != nil {
-		c.loop.forget(c.timers)
-	}
 	if c.times != nil {
+		for c.times.timers != nil {
+			c.loop.forget(c.times.timers)
+		}
 		c.loop.wheel.drop(&c.times.timer)
 	}
 	c.mu.Lock()
@@ -69,19 +70,21 @@ func (c *Conn) gone() {
 		c.out = nil
 		l.pool.put(o)
 	}
+	cause := c.cause
 	c.mu.Unlock()
 	l.conns.remove(c.slot)
 	l.count.closed++
 	if c.flags&flagOpened != 0 && c.cfg.handler.Closed != nil {
-		c.call(func(c *Conn) { c.cfg.handler.Closed(c, c.cause) })
+		c.call(func(c *Conn) { c.cfg.handler.Closed(c, cause) })
 	}
 	c.cfg.owner.closed(c)
 	l.engine.quench()
 }
 
-// deadlines are the timeouts of one connection. One timer serves them all: it
-// does not move when something happens, but looks when it fires.
-type deadlines struct {
+// times are the timers and timeouts of one connection. One timer serves all
+// timeouts: it does not move when something happens, but looks when it fires.
+type times struct {
+	timers            *Timer // those that After has set
 	timer             Timer
 	idle, read, write time.Duration
 	lingerEnd         int64 // ns; 0: not lingering
@@ -89,10 +92,10 @@ type deadlines struct {
 }
 
 // deadlines gives the connection's, and makes them when there are none yet.
-func (c *Conn) deadlines() *deadlines {
+func (c *Conn) deadlines() *times {
 	if c.times == nil {
 		now := c.loop.now
-		c.times = &deadlines{lastIn: now, lastOut: now}
+		c.times = &times{lastIn: now, lastOut: now}
 		c.times.timer = Timer{loop: c.loop, conn: c, place: placeNone}
 	}
 	return c.times
@@ -100,7 +103,7 @@ func (c *Conn) deadlines() *deadlines {
 
 // linger bounds the time in which the peer of a closed connection must take
 // bytes or, when it has all, send its FIN.
-func (d *deadlines) linger(c *Conn) {
+func (d *times) linger(c *Conn) {
 	limit := c.cfg.limits.LingerTimeout
 	if limit < 0 {
 		limit = defaultLinger
@@ -114,15 +117,15 @@ func (d *deadlines) linger(c *Conn) {
 
 // SetIdleTimeout, SetReadTimeout and SetWriteTimeout change what Limits set;
 // 0 is never. They take effect soon, counted from the last bytes.
-func (c *Conn) SetIdleTimeout(d time.Duration) { c.setTimeout(func(t *deadlines) { t.idle = d }) }
+func (c *Conn) SetIdleTimeout(d time.Duration) { c.setTimeout(func(t *times) { t.idle = d }) }
 
 // SetReadTimeout: see [Conn.SetIdleTimeout].
-func (c *Conn) SetReadTimeout(d time.Duration) { c.setTimeout(func(t *deadlines) { t.read = d }) }
+func (c *Conn) SetReadTimeout(d time.Duration) { c.setTimeout(func(t *times) { t.read = d }) }
 
 // SetWriteTimeout: see [Conn.SetIdleTimeout].
-func (c *Conn) SetWriteTimeout(d time.Duration) { c.setTimeout(func(t *deadlines) { t.write = d }) }
+func (c *Conn) SetWriteTimeout(d time.Duration) { c.setTimeout(func(t *times) { t.write = d }) }
 
-func (c *Conn) setTimeout(set func(*deadlines)) {
+func (c *Conn) setTimeout(set func(*times)) {
 	c.loop.do(func() {
 		if c.state < stateClosing {
 			set(c.deadlines())

@@ -19,8 +19,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	if err := c.admit(len(p)); err != nil {
 		if err == ErrBacklog && c.cfg.limits.Overflow == CloseSlow {
-			c.shut, c.wantCause = true, ErrBacklog
+			c.shut = true
 			c.want |= wantAbort
+			c.blame(ErrBacklog)
 			c.unlock()
 		} else {
 			c.mu.Unlock()

@@ -217,7 +217,10 @@ func (a *attempt) closed(c *Conn) {
 	if a.ended.Load() {
 		return
 	}
-	if c.cause == ErrEngineClosed {
+	c.mu.Lock()
+	cause := c.cause
+	c.mu.Unlock()
+	if cause == ErrEngineClosed {
 		a.rest, a.last = nil, ErrEngineClosed
 	}
 	a.next()

@@ -344,7 +344,7 @@ func (e *epoll) push(s *sock, op *Op) {
 
 func (e *epoll) write(s *sock, op *Op) (int, syscall.Errno) {
 	const flags = unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT
-	if len(op.bufs) == 0 {
+	if op.more == 0 {
 		b := op.buf[:min(len(op.buf), sendTurn)]
 		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.sys), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), flags, 0, 0)
 		return int(n), errno
@@ -357,7 +357,7 @@ func (e *epoll) write(s *sock, op *Op) (int, syscall.Errno) {
 		}
 	}
 	add(op.buf)
-	for _, b := range op.bufs {
+	for _, b := range op.rest() {
 		add(b)
 	}
 	head := unix.Msghdr{Iov: &e.iov[0]}

@@ -1,6 +1,9 @@
 package port
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // Kind says what an operation does. A [Completion] repeats the kind of its
 // operation, so that nothing has to be guessed from the byte count.
@@ -38,10 +41,11 @@ type Op struct {
 	h     Handle // KindTimeout: the key
 	kind  Kind   // kindIdle unless in flight
 	flags opFlags
-	index int32    // KindTimeout: place in the heap of timeouts
-	n     int64    // KindSend: bytes taken so far; KindTimeout: when, in ns of the port's clock
-	buf   []byte   // what is left of the buffer being sent or received into
-	bufs  [][]byte // KindSend: the buffers that follow buf
+	more  uint16  // KindSend: how many buffers follow buf
+	index int32   // KindTimeout: place in the heap of timeouts
+	n     int64   // KindSend: bytes taken so far; KindTimeout: when, in ns of the port's clock
+	buf   []byte  // what is left of the buffer being sent or received into
+	bufs  *[]byte // KindSend: the first of them
 }
 
 type opFlags uint8
@@ -61,10 +65,17 @@ func (op *Op) Handle() Handle { return op.h }
 // that may start operations on the port.
 func (op *Op) InFlight() bool { return op.kind != kindIdle }
 
+// rest gives the buffers of a send that follow op.buf.
+func (op *Op) rest() [][]byte { return unsafe.Slice(op.bufs, op.more) }
+
+func (op *Op) setRest(bufs [][]byte) {
+	op.more, op.bufs = uint16(len(bufs)), unsafe.SliceData(bufs)
+}
+
 // remaining is the number of bytes of a send that the system has not taken.
 func (op *Op) remaining() int {
 	n := len(op.buf)
-	for _, b := range op.bufs {
+	for _, b := range op.rest() {
 		n += len(b)
 	}
 	return n
@@ -75,11 +86,13 @@ func (op *Op) advance(n int) {
 	op.n += int64(n)
 	for n >= len(op.buf) {
 		n -= len(op.buf)
-		if len(op.bufs) == 0 {
+		rest := op.rest()
+		if len(rest) == 0 {
 			op.buf = nil
 			return
 		}
-		op.buf, op.bufs = op.bufs[0], op.bufs[1:]
+		op.buf = rest[0]
+		op.setRest(rest[1:])
 	}
 	op.buf = op.buf[n:]
 }

@@ -192,7 +192,7 @@ func (p *Port) addr(h Handle, ask func(backend, *sock) (Addr, error)) (Addr, err
 // begin takes op for an operation on the socket.
 func (p *Port) begin(op *Op, h Handle, k Kind) (*sock, error) {
 	s := p.socks.get(h)
-	if s == nil || s.closing != nil {
+	if s == nil || s.isClosing() {
 		return nil, ErrClosed
 	}
 	if op.kind != kindIdle {
@@ -208,9 +208,12 @@ func (p *Port) begin(op *Op, h Handle, k Kind) (*sock, error) {
 			return nil, ErrShutdown
 		}
 	case KindShutdown:
-		slot = &s.shutting
+		slot = &s.ending
 	case KindClose:
-		slot = &s.closing
+		if s.ending != nil { // a shutdown that waits for a send
+			p.endShutdown(s, canceled(KindShutdown))
+		}
+		slot = &s.ending
 	}
 	if *slot != nil {
 		return nil, ErrBusy
@@ -232,9 +235,9 @@ func (p *Port) finish(s *sock, op *Op) {
 	} else if s.out == op {
 		s.out = nil
 	}
-	op.kind, op.buf, op.bufs = kindIdle, nil, nil
+	op.kind, op.buf, op.bufs, op.more = kindIdle, nil, nil, 0
 	p.inflight--
-	if s.shutting != nil || s.closing != nil {
+	if s.ending != nil {
 		p.settle(s)
 	}
 }
@@ -252,18 +255,15 @@ func (p *Port) fail(s *sock, op *Op, err error) {
 // settle does what was waiting for operations of the socket to end: first the
 // shutdown, which waits for the send before it, then the close.
 func (p *Port) settle(s *sock) {
-	if op := s.shutting; op != nil && s.out == nil {
-		c := Completion{Op: op, Key: s.key, Kind: KindShutdown}
-		if s.closing != nil {
-			c.Err = canceled(KindShutdown)
-		} else if err := p.b.shutdown(s); err != nil {
-			c.Err = sysErrorOnce(KindShutdown, err)
+	op := s.ending
+	switch {
+	case op.kind == KindShutdown && s.out == nil:
+		err := p.b.shutdown(s)
+		if err != nil {
+			err = sysErrorOnce(KindShutdown, err)
 		}
-		s.shutting, op.kind = nil, kindIdle
-		p.inflight--
-		p.complete(c)
-	}
-	if op := s.closing; op != nil && s.in == nil && s.out == nil {
+		p.endShutdown(s, err)
+	case op.kind == KindClose && s.in == nil && s.out == nil:
 		c := Completion{Op: op, Key: s.key, Kind: KindClose}
 		if err := p.b.close(s, s.flags&sockReset != 0); err != nil {
 			c.Err = sysErrorOnce(KindClose, err)
@@ -273,6 +273,13 @@ func (p *Port) settle(s *sock) {
 		p.socks.put(s)
 		p.complete(c)
 	}
+}
+
+func (p *Port) endShutdown(s *sock, err error) {
+	p.complete(Completion{Op: s.ending, Key: s.key, Kind: KindShutdown, Err: err})
+	s.ending.kind = kindIdle
+	s.ending = nil
+	p.inflight--
 }
 
 // Accept arms the listener once; it completes with a Socket for each
@@ -347,7 +354,8 @@ func (p *Port) Send(op *Op, h Handle, buf []byte) error {
 	return err
 }
 
-// Sendv is Send for several buffers, sent as one run of bytes. The port also
+// Sendv is Send for several buffers, 65,536 at the most, sent as one run of
+// bytes. The port also
 // keeps the slice bufs until the final completion, and may change it.
 func (p *Port) Sendv(op *Op, h Handle, bufs [][]byte) error {
 	for len(bufs) > 0 && len(bufs[0]) == 0 {
@@ -356,10 +364,14 @@ func (p *Port) Sendv(op *Op, h Handle, bufs [][]byte) error {
 	if len(bufs) == 0 {
 		return fmt.Errorf("%w: send of nothing", ErrInvalid)
 	}
+	if len(bufs) > 1<<16 {
+		return fmt.Errorf("%w: send of more than %d buffers", ErrInvalid, 1<<16)
+	}
 	p.lock()
 	s, err := p.begin(op, h, KindSend)
 	if err == nil {
-		op.buf, op.bufs = bufs[0], bufs[1:]
+		op.buf = bufs[0]
+		op.setRest(bufs[1:])
 		p.b.send(s, op)
 	}
 	p.unlock()
@@ -386,6 +398,10 @@ func (p *Port) Shutdown(op *Op, h Handle) error {
 func (p *Port) CloseSocket(op *Op, h Handle, reset bool) error {
 	p.lock()
 	defer p.unlock()
+	return p.closeSocket(op, h, reset)
+}
+
+func (p *Port) closeSocket(op *Op, h Handle, reset bool) error {
 	s, err := p.begin(op, h, KindClose)
 	if err != nil {
 		return err
@@ -398,8 +414,7 @@ func (p *Port) CloseSocket(op *Op, h Handle, reset bool) error {
 			p.cancelOp(s, o)
 		}
 	}
-	// The cancels may have ended at once, and settled the close with it.
-	if s.closing == op {
+	if s.ending == op { // else the cancels ended at once, and the close with them
 		p.settle(s)
 	}
 	return nil
@@ -451,23 +466,10 @@ func (p *Port) Close() error {
 	}
 	p.closed = true
 	p.posted.close()
-	var ops []*Op
 	for _, c := range p.socks.chunks {
 		for i := range c {
-			if s := &c[i]; s.gen&1 == 1 && s.closing == nil {
-				ops = append(ops, new(Op))
-				s.closing = ops[len(ops)-1]
-				*s.closing = Op{h: s.handle(), kind: KindClose}
-				s.flags |= sockReset
-				p.inflight++
-				for _, o := range [...]*Op{s.in, s.out} {
-					if o != nil {
-						p.cancelOp(s, o)
-					}
-				}
-				if s.closing != nil {
-					p.settle(s)
-				}
+			if s := &c[i]; s.gen&1 == 1 && !s.isClosing() {
+				p.closeSocket(new(Op), s.handle(), true)
 			}
 		}
 	}

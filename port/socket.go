@@ -109,17 +109,17 @@ func ResolveAddr(network, address string) (Addr, error) {
 
 // sock is what a port knows of an associated socket.
 type sock struct {
-	key      uint64
-	in       *Op // accept or recv in flight
-	out      *Op // connect or send in flight
-	shutting *Op // shutdown that waits for out
-	closing  *Op // close that waits for in, out and shutting
-	sys      uint64
-	index    uint32
-	gen      uint32 // of the current socket; even: the slot is free
-	next     uint32 // in the list of free slots
-	flags    sockFlags
+	key    uint64 // of a free slot: the next free one, plus one
+	in     *Op    // accept or recv in flight
+	out    *Op    // connect or send in flight
+	ending *Op    // shutdown that waits for out, or close that waits for both
+	sys    uint64
+	index  uint32
+	gen    uint32 // of the current socket; even: the slot is free
+	flags  sockFlags
 }
+
+func (s *sock) isClosing() bool { return s.ending != nil && s.ending.kind == KindClose }
 
 type sockFlags uint8
 
@@ -169,14 +169,14 @@ func (t *table) take() *sock {
 		c := new([chunkLen]sock)
 		for i := range c {
 			c[i].index = base + uint32(i)
-			c[i].next = base + uint32(i) + 2
+			c[i].key = uint64(base) + uint64(i) + 2
 		}
-		c[chunkLen-1].next = 0
+		c[chunkLen-1].key = 0
 		t.chunks = append(t.chunks, c)
 		t.free = base + 1
 	}
 	s := t.at(t.free - 1)
-	t.free = s.next
+	t.free = uint32(s.key)
 	*s = sock{index: s.index, gen: s.gen + 1}
 	t.live++
 	return s
@@ -184,7 +184,7 @@ func (t *table) take() *sock {
 
 // put takes a sock back and makes its handle void.
 func (t *table) put(s *sock) {
-	*s = sock{index: s.index, gen: s.gen + 1, next: t.free}
+	*s = sock{index: s.index, gen: s.gen + 1, key: uint64(t.free)}
 	t.free = s.index + 1
 	t.live--
 }

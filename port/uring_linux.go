@@ -182,7 +182,7 @@ func (u *uring) send(s *sock, op *Op) {
 	e := u.next()
 	e.fd, e.opFlags = int32(s.sys), unix.MSG_NOSIGNAL|unix.MSG_WAITALL
 	e.userData = userData(s, KindSend)
-	if len(op.bufs) > 0 {
+	if op.more > 0 {
 		if op.index == 0 {
 			op.index = u.msgs.take()
 		}

@@ -32,7 +32,7 @@ func (m *msg) fill(op *Op) uint64 {
 		}
 	}
 	add(op.buf)
-	for _, b := range op.bufs {
+	for _, b := range op.rest() {
 		add(b)
 	}
 	*(*uint64)(unsafe.Pointer(&m.head.Iov)) = uint64(uintptr(unsafe.Pointer(&m.iov[0])))
