@@ -43,11 +43,11 @@ func (p *Port) Dequeue(dst []Completion, timeout time.Duration) (int, error) {
 // wait blocks in the backend unless there is something to do already.
 func (p *Port) wait(d time.Duration) {
 	p.sleep.blocked.Add(1)
+	p.sleep.waking.Store(false) // poll may have used up an earlier wake
 	if p.posted.empty() && d != 0 {
 		p.b.block(d)
 	}
 	p.sleep.blocked.Add(-1)
-	p.sleep.waking.Store(false)
 }
 
 // dequeueShared lets one worker at a time, the leader, block in the backend.
@@ -74,7 +74,6 @@ func (p *Port) dequeueShared(dst []Completion, timeout time.Duration) (int, erro
 			}
 		}
 		p.sleep.blocked.Add(-1)
-		p.sleep.waking.Store(false)
 		if n == 0 && err == nil {
 			n, err = p.collectShared(dst)
 		}
@@ -107,11 +106,19 @@ func (p *Port) lead(limit int64) bool {
 
 func (p *Port) collectShared(dst []Completion) (int, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.closed {
+		p.mu.Unlock()
 		return 0, ErrPortClosed
 	}
-	return p.collect(dst), nil
+	n := p.collect(dst)
+	left := p.ready.len() > 0
+	p.mu.Unlock()
+	// This poll may have used up a wake that was meant for the leader.
+	p.sleep.waking.Store(false)
+	if left || !p.posted.empty() {
+		p.stir()
+	}
+	return n, nil
 }
 
 // collect gathers what is there without blocking: what the port made itself

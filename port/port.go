@@ -504,7 +504,7 @@ const closeTick = 100 * time.Millisecond
 // have something for them.
 type sleep struct {
 	blocked atomic.Int32 // workers in, or about to enter, backend.block
-	waking  atomic.Bool  // a wake is under way
+	waking  atomic.Bool  // a wake is under way: no need for another
 }
 
 // stir wakes a worker that blocks, if any does and none was woken already.

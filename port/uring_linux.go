@@ -2,7 +2,6 @@ package port
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"syscall"
@@ -36,6 +35,7 @@ const (
 
 	udWake   = 0xff // the read of the wake-up descriptor
 	udIgnore = 0xfe // nobody waits for it
+	udCancel = 0x80 // added to the kind: the cancel of that operation
 )
 
 func userData(s *sock, k Kind) uint64 {
@@ -222,7 +222,22 @@ func (u *uring) cancel(s *sock, op *Op) {
 	e := u.next()
 	e.opcode, e.flags, e.fd = uringOpAsyncCancel, sqeSkipSuccess, -1
 	e.addr = userData(s, op.kind)
-	e.userData = udIgnore << udKindShift
+	e.userData = e.addr | udCancel<<udKindShift
+}
+
+// missed cancels anew where the kernel did not find the operation, although it
+// has not ended: it was just about to be carried on.
+func (u *uring) missed(e *cqe) {
+	kind := Kind(e.userData>>udKindShift) &^ udCancel
+	s := u.p.socks.at(uint32(e.userData))
+	if e.res != -int32(unix.ENOENT) || s.gen&udGenMask != uint32(e.userData>>udGenShift)&udGenMask {
+		return
+	}
+	for _, op := range [...]*Op{s.in, s.out} {
+		if op != nil && op.kind == kind && op.flags&opCanceled != 0 {
+			u.cancel(s, op)
+		}
+	}
 }
 
 func (u *uring) poll(dst []Completion) int {
@@ -239,8 +254,8 @@ func (u *uring) poll(dst []Completion) int {
 		}
 	}
 	u.reaped(head)
-	if len(u.starved) > 0 && u.bufs.with > 0 {
-		u.feed()
+	if n == 0 || u.p.cfg.Mode == Shared {
+		u.flush() // block submits nothing of a shared port, and may be next
 	}
 	return n
 }
@@ -253,6 +268,10 @@ func (u *uring) reap(e *cqe, c *Completion) bool {
 		return false
 	case udWake:
 		u.armWake()
+		return false
+	}
+	if kind&udCancel != 0 {
+		u.missed(e)
 		return false
 	}
 	s := u.p.socks.at(uint32(e.userData))
@@ -290,7 +309,7 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 	}
 	switch errno := syscall.Errno(-e.res); {
 	case e.res == 0:
-		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: io.EOF}
+		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: endOfStream(s)}
 	case errno == unix.ENOBUFS && op.flags&opCanceled == 0:
 		op.flags |= opStarved
 		u.starved = append(u.starved, s.handle())
@@ -336,7 +355,7 @@ func (u *uring) received(s *sock, op *Op, res int32, c *Completion) bool {
 	}
 	*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(max(res, 0)), Err: result(op, res)}
 	if res == 0 {
-		c.Err = io.EOF
+		c.Err = endOfStream(s)
 	}
 	u.p.finish(s, op)
 	return true
@@ -354,6 +373,7 @@ func (u *uring) sent(s *sock, op *Op, res int32, c *Completion) bool {
 	switch {
 	case res < 0:
 		c.Err = result(op, res)
+		noteReset(s, syscall.Errno(-res))
 	case op.remaining() > 0:
 		c.Err = canceled(KindSend)
 	}
@@ -416,6 +436,9 @@ func result(op *Op, res int32) error {
 }
 
 func (u *uring) flush() {
+	if len(u.starved) > 0 && u.bufs.with > 0 {
+		u.feed()
+	}
 	if u.pending() || len(u.overflow) > 0 {
 		u.bufs.publish()
 		u.submit()
