@@ -1,0 +1,219 @@
+package port
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+)
+
+func (b *std) listen(a Addr, o SocketOptions) (Socket, error) {
+	network := "tcp"
+	switch ip := a.AddrPort.Addr(); {
+	case a.Unix:
+		network = "unix"
+	case ip.Is4():
+		network = "tcp4"
+	case o.Only6 || !ip.IsUnspecified():
+		network = "tcp6"
+	}
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive(o), KeepAlive: -1, Control: controlListener}
+	lc.SetMultipathTCP(false)
+	l, err := lc.Listen(context.Background(), network, a.String())
+	if err != nil {
+		return NoSocket, err
+	}
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // as with sockets of the system itself
+	}
+	return addStdSocket(&stdConn{listener: l, options: o}), nil
+}
+
+func keepAlive(o SocketOptions) net.KeepAliveConfig {
+	d := time.Duration(o.KeepAlive) * time.Second
+	return net.KeepAliveConfig{Enable: d > 0, Idle: d, Interval: d}
+}
+
+// socket only notes what connect will need: package net makes a socket when it
+// connects. A local address that is none of this machine's is an error here all
+// the same, as with the other backends.
+func (b *std) socket(local Addr, o SocketOptions) (Socket, error) {
+	if !local.Unix && !isAny(local) {
+		l, err := net.Listen("tcp", local.String())
+		if err != nil {
+			return NoSocket, err
+		}
+		l.Close()
+	}
+	return addStdSocket(&stdConn{local: local, options: o, dial: func() {}}), nil
+}
+
+// apply sets the options of a connection.
+func (o SocketOptions) apply(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		t.SetNoDelay(!o.Delay)
+	}
+	if c, ok := c.(interface {
+		SetReadBuffer(int) error
+		SetWriteBuffer(int) error
+	}); ok {
+		if o.RecvBuffer > 0 {
+			c.SetReadBuffer(o.RecvBuffer)
+		}
+		if o.SendBuffer > 0 {
+			c.SetWriteBuffer(o.SendBuffer)
+		}
+	}
+}
+
+func (b *std) accept(s *sock, op *Op) {
+	c, h := b.conns[s.index], s.handle()
+	c.listener.(deadliner).SetDeadline(time.Time{})
+	b.group.Go(func() {
+		for {
+			conn, err := c.listener.Accept()
+			if err != nil {
+				b.tell(stdEvent{h: h, op: op, err: err})
+				return
+			}
+			c.options.apply(conn)
+			b.tell(stdEvent{h: h, op: op, made: conn, more: true})
+		}
+	})
+}
+
+func (b *std) connect(s *sock, op *Op, to Addr) {
+	c, h := b.conns[s.index], s.handle()
+	ctx, cancel := context.WithCancel(context.Background())
+	c.dial = cancel
+	d := net.Dialer{KeepAliveConfig: keepAlive(c.options), KeepAlive: -1}
+	d.SetMultipathTCP(false)
+	switch {
+	case c.local.Path != "":
+		d.LocalAddr = &net.UnixAddr{Name: c.local.Path, Net: "unix"}
+	case !c.local.Unix && !isAny(c.local):
+		d.LocalAddr = net.TCPAddrFromAddrPort(c.local.AddrPort)
+	}
+	b.group.Go(func() {
+		conn, err := d.DialContext(ctx, to.Network(), to.String())
+		if err != nil {
+			b.tell(stdEvent{h: h, op: op, err: err})
+			return
+		}
+		c.options.apply(conn)
+		b.tell(stdEvent{h: h, op: op, made: conn})
+	})
+}
+
+func (b *std) recv(s *sock, op *Op) {
+	c, h := b.conns[s.index], s.handle()
+	if c.conn == nil {
+		b.tell(stdEvent{h: h, op: op, err: net.ErrClosed})
+		return
+	}
+	if c.stop == nil { // the first, or the one before was canceled
+		c.conn.SetReadDeadline(time.Time{})
+		c.stop = make(chan struct{})
+	}
+	stop, buf, stream := c.stop, op.buf, op.flags&opStream != 0
+	b.group.Go(func() {
+		if stream {
+			b.stream(c, h, op, stop)
+			return
+		}
+		n, err := c.conn.Read(buf)
+		if n > 0 {
+			err = nil // an error comes again
+		}
+		b.tell(stdEvent{h: h, op: op, n: n, err: err})
+	})
+}
+
+// stream is the goroutine of a streamed recv.
+func (b *std) stream(c *stdConn, h Handle, op *Op, stop <-chan struct{}) {
+	for {
+		n, buf, lease, err := b.receive(c, stop)
+		if n == 0 {
+			b.tell(stdEvent{h: h, op: op, err: err})
+			return
+		}
+		b.tell(stdEvent{h: h, op: op, n: n, buf: buf, lease: lease + 1, more: true})
+	}
+}
+
+// room waits until there is a buffer to receive into. It returns with mu held,
+// unless stop was closed.
+func (b *std) room(stop <-chan struct{}) ([]byte, bool) {
+	for {
+		b.mu.Lock()
+		if buf := b.lender.room(); buf != nil {
+			return buf, true
+		}
+		if b.fed == nil {
+			b.fed = make(chan struct{})
+		}
+		fed := b.fed
+		b.mu.Unlock()
+		select {
+		case <-fed:
+		case <-stop:
+			return nil, false
+		}
+	}
+}
+
+func (b *std) send(s *sock, op *Op) {
+	c, h := b.conns[s.index], s.handle()
+	if c.conn == nil {
+		b.tell(stdEvent{h: h, op: op, err: net.ErrClosed})
+		return
+	}
+	c.conn.SetWriteDeadline(time.Time{})
+	n, err := c.trySend(op)
+	op.advance(n)
+	if err != nil || op.remaining() == 0 {
+		b.tell(stdEvent{h: h, op: op, err: err})
+		return
+	}
+	first, rest := op.buf, op.rest()
+	b.group.Go(func() {
+		n, err := c.conn.Write(first)
+		for i := 0; i < len(rest) && err == nil; i++ {
+			if len(rest[i]) > 0 {
+				var k int
+				k, err = c.conn.Write(rest[i])
+				n += k
+			}
+		}
+		b.tell(stdEvent{h: h, op: op, n: n, err: err})
+	})
+}
+
+func (b *std) localAddr(s *sock) (Addr, error) {
+	switch c := b.conns[s.index]; {
+	case c.listener != nil:
+		return fromNet(c.listener.Addr()), nil
+	case c.conn != nil:
+		return fromNet(c.conn.LocalAddr()), nil
+	default:
+		return c.local, nil
+	}
+}
+
+func (b *std) remoteAddr(s *sock) (Addr, error) {
+	if c := b.conns[s.index]; c.conn != nil {
+		return fromNet(c.conn.RemoteAddr()), nil
+	}
+	return Addr{}, &Error{Kind: KindConnect, Class: ErrReset}
+}
+
+func fromNet(a net.Addr) Addr {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		ap := a.AddrPort()
+		return Addr{AddrPort: netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}
+	case *net.UnixAddr:
+		return Addr{Unix: true, Path: a.Name}
+	}
+	return Addr{Unix: true} // the unnamed end of a Unix socket
+}

@@ -1,0 +1,45 @@
+package port
+
+import "syscall"
+
+// controlListener keeps others from the port: without SO_EXCLUSIVEADDRUSE, as
+// Microsoft's "Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE" has it, they could
+// bind it too.
+func controlListener(network, _ string, raw syscall.RawConn) (err error) {
+	if network == "unix" {
+		return nil
+	}
+	const exclusiveAddrUse = ^0x0004
+	if e := raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(syscall.Handle(fd), syscall.SOL_SOCKET, exclusiveAddrUse, 1)
+	}); e != nil {
+		return e
+	}
+	return err
+}
+
+// receive waits without a buffer until there is something (package net does it
+// with a read of zero bytes), then reads, which does not wait.
+func (b *std) receive(c *stdConn, stop <-chan struct{}) (n int, buf []byte, lease uint32, err error) {
+	waited := false
+	if err := c.raw.Read(func(uintptr) bool {
+		ready := waited
+		waited = true
+		return ready
+	}); err != nil {
+		return 0, nil, 0, err
+	}
+	room, ok := b.room(stop)
+	if !ok {
+		return 0, nil, 0, ErrCanceled
+	}
+	defer b.mu.Unlock()
+	n, err = c.conn.Read(room)
+	if n > 0 {
+		buf, lease = b.lender.lend(n)
+	}
+	return n, buf, lease, err
+}
+
+// trySend leaves sends to the goroutine.
+func (c *stdConn) trySend(*Op) (int, error) { return 0, nil }
