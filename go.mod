@@ -9,4 +9,5 @@ require (
 	github.com/alecthomas/kong v1.17.0 // indirect
 	go.uber.org/goleak v1.3.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
+	pgregory.net/rapid v1.3.0 // indirect
 )

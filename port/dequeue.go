@@ -44,7 +44,8 @@ func (p *Port) Dequeue(dst []Completion, timeout time.Duration) (int, error) {
 func (p *Port) wait(d time.Duration) {
 	p.sleep.blocked.Add(1)
 	p.sleep.waking.Store(false) // poll may have used up an earlier wake
-	if p.posted.empty() && d != 0 {
+	// The poll before may have ended something that stands in ready now.
+	if p.posted.empty() && p.ready.len() == 0 && d != 0 {
 		p.b.block(d)
 	}
 	p.sleep.blocked.Add(-1)
@@ -113,9 +114,9 @@ func (p *Port) collectShared(dst []Completion) (int, error) {
 	n := p.collect(dst)
 	left := p.ready.len() > 0
 	p.mu.Unlock()
-	// This poll may have used up a wake that was meant for the leader.
-	p.sleep.waking.Store(false)
-	if left || !p.posted.empty() {
+	// This poll may have used up a wake that was meant for the leader, who may
+	// have to block for a shorter time now.
+	if p.sleep.waking.Swap(false) || left || !p.posted.empty() {
 		p.stir()
 	}
 	return n, nil

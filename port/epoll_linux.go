@@ -1,7 +1,6 @@
 package port
 
 import (
-	"io"
 	"os"
 	"syscall"
 	"time"
@@ -248,7 +247,7 @@ func (e *epoll) stream(s *sock, op *Op, dst []Completion) int {
 	case errno == unix.EAGAIN:
 		return 0
 	}
-	dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: readError(errno)}
+	dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: readError(s, errno)}
 	e.p.finish(s, op)
 	return 1
 }
@@ -260,15 +259,15 @@ func (e *epoll) once(s *sock, op *Op, dst []Completion) int {
 	}
 	dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, N: n}
 	if n == 0 {
-		dst[0].Err = readError(errno)
+		dst[0].Err = readError(s, errno)
 	}
 	e.p.finish(s, op)
 	return 1
 }
 
-func readError(errno syscall.Errno) error {
+func readError(s *sock, errno syscall.Errno) error {
 	if errno == 0 {
-		return io.EOF
+		return endOfStream(s)
 	}
 	return sysError(KindRecv, errno)
 }
@@ -327,6 +326,7 @@ func (e *epoll) push(s *sock, op *Op) {
 			s.flags &^= sockWritable
 			return
 		case errno != 0:
+			noteReset(s, errno)
 			e.p.fail(s, op, sysError(KindSend, errno))
 			return
 		default:
@@ -376,7 +376,7 @@ func (e *epoll) flush() {
 }
 
 func (e *epoll) block(d time.Duration) {
-	if len(e.todo) > 0 && e.p.cfg.Mode == Exclusive {
+	if e.p.cfg.Mode == Exclusive && len(e.todo) > 0 {
 		return
 	}
 	ms := -1

@@ -131,6 +131,7 @@ const (
 	sockWritable           // epoll: a write may get rid of something
 	sockQueued             // epoll: stands in the list of sockets to serve
 	sockEnding             // epoll: end of stream or an error is near
+	sockBroken             // a send was told of the peer's reset
 )
 
 func (s *sock) handle() Handle { return makeHandle(s.index, s.gen) }

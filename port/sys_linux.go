@@ -1,6 +1,7 @@
 package port
 
 import (
+	"io"
 	"net/netip"
 	"os"
 	"strconv"
@@ -247,3 +248,28 @@ func putSockaddr(dst *unix.RawSockaddrAny, a Addr) (int, error) {
 }
 
 var hostLittleEndian = func() bool { x := uint16(1); return *(*byte)(unsafe.Pointer(&x)) == 1 }()
+
+// noteReset and endOfStream make both directions see the peer's reset. The
+// system tells it once: a recv after the send that was told reads 0 bytes, as
+// after a FIN. io_uring even keeps it from a send that was done in part, which
+// is then still in flight, or ends with EPIPE.
+func noteReset(s *sock, sent syscall.Errno) {
+	if sent == unix.ECONNRESET || sent == unix.EPIPE {
+		s.flags |= sockBroken
+	}
+}
+
+func endOfStream(s *sock) error {
+	const tcpClose = 7 // after a FIN alone it would be another state
+	if (s.flags&sockBroken != 0 || s.out != nil) && tcpState(int(s.sys)) == tcpClose {
+		return sysError(KindRecv, unix.ECONNRESET)
+	}
+	return io.EOF
+}
+
+// tcpState is the first byte of struct tcp_info; 0 for a socket that is not TCP.
+func tcpState(fd int) (state uint8) {
+	size := uint32(1)
+	syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO, uintptr(unsafe.Pointer(&state)), uintptr(unsafe.Pointer(&size)), 0)
+	return state
+}

@@ -19,7 +19,7 @@ type provided struct {
 	ring    unsafe.Pointer
 	size    int
 	count   int
-	inc     bool // piece by piece
+	inc     bool // piece by piece; set before open, which finds out
 	tail    uint16
 	fresh   uint16 // tail as the kernel knows it
 	slabs   []providedSlab
@@ -43,8 +43,10 @@ func (b *provided) open(ringFd, size, count int) error {
 		return os.NewSyscallError("mmap", err)
 	}
 	b.ring = unsafe.Pointer(&b.ringMem[0])
-	b.inc = true
-	e := b.register(ringFd, count, pbufRingInc)
+	e := unix.EINVAL
+	if b.inc {
+		e = b.register(ringFd, count, pbufRingInc)
+	}
 	if e == unix.EINVAL {
 		b.inc = false
 		if size > wholeSize {

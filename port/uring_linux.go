@@ -42,14 +42,24 @@ func userData(s *sock, k Kind) uint64 {
 	return uint64(k)<<udKindShift | uint64(s.gen&udGenMask)<<udGenShift | uint64(s.index)
 }
 
-func openUring(p *Port) (backend, error) { return openUringWith(p, setups(p.cfg.Mode)) }
+// uringWays is what to use of the kernel. Tests leave things out, to go the
+// ways of older kernels.
+type uringWays struct {
+	flags   []uint32 // to try for the ring, the best first
+	oneshot bool     // arm each recv anew
+	whole   bool     // no piecewise filling of buffers
+}
 
-func openUringWith(p *Port, flags []uint32) (backend, error) {
-	u := &uring{p: p, wakeFd: -1, multishot: true}
+func openUring(p *Port) (backend, error) {
+	return openUringWith(p, uringWays{flags: setups(p.cfg.Mode)})
+}
+
+func openUringWith(p *Port, ways uringWays) (backend, error) {
+	u := &uring{p: p, wakeFd: -1, multishot: !ways.oneshot, bufs: provided{inc: !ways.whole}}
 	if p.cfg.Mode == Exclusive {
 		runtime.LockOSThread()
 	}
-	err := u.ring.open(flags)
+	err := u.ring.open(ways.flags)
 	if err == nil {
 		if err = u.start(); err == nil {
 			p.detail = u.describe()
@@ -103,7 +113,8 @@ func (u *uring) probe() error {
 		return os.NewSyscallError("write", err)
 	}
 	unix.Close(pair[1]) // one byte, then end of stream
-	for eof := false; !eof; {
+	for eof, got := false, false; !eof; {
+		u.bufs.publish()
 		u.prepRecv(int32(pair[0]), uint64(udIgnore)<<udKindShift)
 		for more := true; more; {
 			u.submit()
@@ -119,6 +130,7 @@ func (u *uring) probe() error {
 				switch {
 				case e.res == -int32(unix.EINVAL) && u.multishot:
 					u.multishot = false
+				case e.res == -int32(unix.ENOBUFS) && got: // the only buffer was out
 				case e.res < 0:
 					return fmt.Errorf("io_uring: probe: recv: %w", syscall.Errno(-e.res))
 				case e.res == 0:
@@ -127,6 +139,7 @@ func (u *uring) probe() error {
 					i := int(e.flags >> 16)
 					u.bufs.lend(i, int(e.res))
 					u.bufs.release(i)
+					got = true
 				}
 			}
 			u.reaped(h)
@@ -428,7 +441,7 @@ func result(op *Op, res int32) error {
 	switch errno := syscall.Errno(-res); {
 	case res >= 0:
 		return nil
-	case errno == unix.ECANCELED || errno == unix.EINTR && op.flags&opCanceled != 0:
+	case errno == unix.ECANCELED || op.flags&opCanceled != 0 && (transient(errno) || errno == unix.ENOBUFS):
 		return canceled(op.kind)
 	default:
 		return sysError(op.kind, errno)

@@ -1,0 +1,302 @@
+package proactor_test
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"github.com/proactor-go/proactor"
+)
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// Clients that send and never read cost no more memory than the limits say,
+// and another one is served as before.
+func TestPeersThatNeverRead(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		l := proactor.Limits{HighWater: 64 << 10, MaxPending: 512 << 10}
+		s := r.serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+			if _, err := c.Write(p); err != nil {
+				t.Errorf("a handler that only answers: %v", err)
+			}
+			return len(p)
+		}}, limits(l))
+		good := client(t, s)
+		r.accepted()
+		ask(t, good, "hello")
+		before := heap()
+
+		const deaf = 4
+		var conns [deaf]*proactor.Conn
+		for i := range conns {
+			peer := client(t, s)
+			conns[i] = r.accepted()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for b := make([]byte, 64<<10); ; { // until it is closed
+					if _, err := peer.Write(b); err != nil {
+						return
+					}
+				}
+			}()
+			t.Cleanup(func() { peer.Close(); <-done })
+		}
+		for _, c := range conns {
+			eventually(t, "back-pressure", func() bool { return c.Stats().Pending >= l.HighWater })
+		}
+		for i := range scaled(1000) {
+			ask(t, good, "still there?")
+			for _, c := range conns {
+				if n := c.Stats().Pending; n > l.MaxPending {
+					t.Fatalf("%d bytes wait, %d are allowed", n, l.MaxPending)
+				}
+			}
+			if n := r.engine.Stats().Pending; n > int64(deaf*l.MaxPending+100) {
+				t.Fatalf("round %d: %d bytes wait in all", i, n)
+			}
+		}
+		// Nothing is read any more: the count of bytes stands still.
+		var at [deaf]int64
+		eventually(t, "reads stop", func() bool {
+			stands := true
+			for i, c := range conns {
+				n := c.Stats().BytesIn
+				stands = stands && n == at[i]
+				at[i] = n
+			}
+			return stands
+		})
+		if grown := heap() - before; grown > deaf*int64(l.MaxPending)+4<<20 {
+			t.Errorf("the heap has grown by %d bytes", grown)
+		}
+	})
+}
+
+// At the high mark reads pause, at the low one they go on and Drained is told.
+func TestDrained(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		l := proactor.Limits{HighWater: 1 << 20, LowWater: 100_000, MaxPending: 64 << 20}
+		reply := pattern(1, 32<<20)
+		var asked atomic.Int64
+		drained := make(chan int, 10)
+		s := r.serve(proactor.Handler{
+			Data: func(c *proactor.Conn, p []byte) int {
+				asked.Add(int64(len(p)))
+				if len(p) == 1 {
+					c.Write(reply)
+				}
+				return len(p)
+			},
+			Drained: func(c *proactor.Conn) { drained <- c.Stats().Pending },
+		}, limits(l))
+		peer := client(t, s)
+		c := r.accepted()
+		send(t, peer, []byte("1"))
+		eventually(t, "the reply waits", func() bool { return c.Stats().Pending >= l.HighWater })
+		onLoop(t, c, func() {}) // Data has returned, reads are paused
+		onLoop(t, c, func() {})
+		send(t, peer, []byte("22"))
+		for range 10 {
+			onLoop(t, c, func() {})
+		}
+		if n := asked.Load(); n != 1 {
+			t.Errorf("%d bytes were read over the high mark", n-1)
+		}
+		if len(drained) > 0 {
+			t.Fatal("Drained too early")
+		}
+		expect(t, peer, reply)
+		if n := take(t, "Drained", drained); n > l.LowWater {
+			t.Errorf("Drained with %d bytes waiting", n)
+		}
+		eventually(t, "reads go on", func() bool { return asked.Load() == 3 })
+		if len(drained) > 0 {
+			t.Error("Drained came twice")
+		}
+	})
+}
+
+// A producer outside the loop that stops at the high mark and waits for
+// Drained never waits in vain, however its writes and the sends fall together.
+func TestDrainedIsNeverMissed(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		l := proactor.Limits{HighWater: 8 << 10, LowWater: 1, MaxPending: 1 << 20}
+		drained := make(chan struct{}, 1)
+		s := r.serve(proactor.Handler{Drained: func(*proactor.Conn) {
+			select {
+			case drained <- struct{}{}:
+			default:
+			}
+		}}, limits(l))
+		peer := client(t, s)
+		c := r.accepted()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for b := make([]byte, 256<<10); ; {
+				if _, err := peer.Read(b); err != nil {
+					return
+				}
+			}
+		}()
+		b := make([]byte, 3<<10)
+		for range scaled(20_000) {
+			// What Drained may have told before this write is void.
+			select {
+			case <-drained:
+			default:
+			}
+			high := false
+			for range 3 {
+				if _, err := c.Write(b); err != nil {
+					t.Fatal(err)
+				}
+				high = high || c.Stats().Pending >= l.HighWater
+			}
+			if high {
+				take(t, "Drained", drained)
+			}
+		}
+		c.Close()
+		take(t, "the end", done)
+	})
+}
+
+// Over MaxPending a Write fails, and nothing of it is sent.
+func TestRejectWrites(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		l := proactor.Limits{HighWater: 64 << 10, MaxPending: 256 << 10, Overflow: proactor.RejectWrites}
+		s := r.serve(proactor.Handler{Data: echo}, limits(l))
+		peer := client(t, s)
+		c := r.accepted()
+		var taken []byte
+		rejected := 0
+		for i := 0; rejected < 3; i++ {
+			p := pattern(uint64(i), 10_000)
+			n, err := c.Write(p)
+			switch {
+			case err == nil && n == len(p):
+				taken = append(taken, p...)
+			case err == proactor.ErrBacklog && n == 0:
+				rejected++
+				if n, err := c.Writev(p, p); n != 0 || err != proactor.ErrBacklog {
+					t.Errorf("Writev took %d bytes, %v", n, err)
+				}
+			default:
+				t.Fatalf("Write took %d bytes, %v", n, err)
+			}
+			if n := c.Stats().Pending; n > l.MaxPending {
+				t.Fatalf("%d bytes wait", n)
+			}
+			if len(taken) > 256<<20 {
+				t.Fatal("no end to what is taken")
+			}
+		}
+		// Reads go on.
+		in := c.Stats().BytesIn
+		send(t, peer, []byte("x"))
+		eventually(t, "reads go on", func() bool { return c.Stats().BytesIn == in+1 })
+		c.Close()
+		got := make([]byte, len(taken))
+		expect(t, peer, taken)
+		// The echo of x found room or did not.
+		if n, _ := peer.Read(got); n > 1 || n == 1 && got[0] != 'x' {
+			t.Errorf("then %d bytes came", n)
+		}
+		peer.Close()
+		r.ends(proactor.ErrLocalClosed)
+	})
+}
+
+// One Write of any size is taken while nothing waits.
+func TestWriteLargerThanMaxPending(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		s := r.serve(proactor.Handler{}, limits(proactor.Limits{HighWater: 1000, MaxPending: 1000, Overflow: proactor.RejectWrites}))
+		peer := client(t, s)
+		want := pattern(1, 5<<20)
+		if _, err := r.accepted().Write(want); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, peer, want)
+	})
+}
+
+// With CloseSlow, Write and Writev over MaxPending abort the connection.
+func TestCloseSlow(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		for _, name := range []string{"Write", "Writev"} {
+			t.Run(name, func(t *testing.T) {
+				r := newRig(t, backend)
+				s := r.serve(proactor.Handler{}, limits(proactor.Limits{HighWater: 64 << 10, MaxPending: 256 << 10, Overflow: proactor.CloseSlow}))
+				peer := client(t, s)
+				c := r.accepted()
+				var err error
+				for n := 0; err == nil && n < 256<<20; n += 20_000 {
+					p := make([]byte, 10_000)
+					if name == "Write" {
+						_, err = c.Write(append(p, p...))
+					} else {
+						_, err = c.Writev(p, p)
+					}
+				}
+				if err != proactor.ErrBacklog {
+					t.Fatalf("over the limit: %v", err)
+				}
+				r.ends(proactor.ErrBacklog)
+				expectReset(t, peer)
+				if _, err := c.Write([]byte("x")); err != proactor.ErrClosed {
+					t.Errorf("then: %v", err)
+				}
+			})
+		}
+	})
+}
+
+// MaxOutbound bounds what waits on all connections together.
+func TestMaxOutbound(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		const most = 1 << 20
+		r := newRig(t, backend, func(c *proactor.Config) { c.MaxOutbound = most })
+		s := r.serve(proactor.Handler{}, limits(proactor.Limits{MaxPending: 64 << 20, HighWater: 64 << 20}))
+		slow, fast := client(t, s), client(t, s)
+		first, second := r.accepted(), r.accepted()
+		if !same(first.RemoteAddr(), slow.LocalAddr()) {
+			first, second = second, first
+		}
+		total := 0
+		for {
+			n, err := first.Write(make([]byte, 100_000))
+			if err == proactor.ErrBacklog {
+				break
+			}
+			if err != nil || total > 256<<20 {
+				t.Fatalf("%d bytes taken, then %v", total, err)
+			}
+			total += n
+			if n := r.engine.Stats().Pending; n > most {
+				t.Fatalf("%d bytes wait in all", n)
+			}
+		}
+		// The room that the one has taken is missing for the other.
+		if _, err := second.Write(make([]byte, most)); err != proactor.ErrBacklog {
+			t.Errorf("another connection: %v", err)
+		}
+		expect(t, slow, make([]byte, total))
+		eventually(t, "room", func() bool { return r.engine.Stats().Pending == 0 })
+		if _, err := second.Write([]byte("hello")); err != nil {
+			t.Error(err)
+		}
+		expect(t, fast, []byte("hello"))
+	})
+}

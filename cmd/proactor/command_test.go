@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// asCommand has the test binary be the command.
+const asCommand = "PROACTOR_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// patience bounds everything that a command does in a test.
+const patience = 60 * time.Second
+
+func commandWith(t *testing.T, args ...string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(ctx, exe, args...)
+	c.Env = append(os.Environ(), asCommand+"=1")
+	return c
+}
+
+// execute runs the command to its end.
+func execute(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	c := commandWith(t, args...)
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Run(); c.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return c.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// serving is a server that the command runs.
+type serving struct {
+	*exec.Cmd
+	addr  string
+	first string // what it logged first
+	log   chan string
+}
+
+var addrOf = regexp.MustCompile(`addr=(\S+)`)
+
+// server starts `proactor serve args` and waits until it listens.
+func server(t *testing.T, args ...string) *serving {
+	t.Helper()
+	s := &serving{Cmd: commandWith(t, append([]string{"serve"}, args...)...), log: make(chan string, 1)}
+	pipe, err := s.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Process.Kill(); s.Wait() })
+	r := bufio.NewReader(pipe)
+	s.first, _ = r.ReadString('\n')
+	if m := addrOf.FindStringSubmatch(s.first); m != nil {
+		s.addr = m[1]
+	} else {
+		t.Fatalf("%q does not tell where it listens", s.first)
+	}
+	go func() {
+		var rest strings.Builder
+		r.WriteTo(&rest)
+		s.log <- rest.String()
+	}()
+	return s
+}
+
+// servers runs a test for each sample server, on each backend that works here.
+func servers(t *testing.T, test func(t *testing.T, args []string)) {
+	for _, b := range port.Backends() {
+		if b == "sim" { // no sockets
+			continue
+		}
+		p, err := port.Open(port.Config{Backend: b})
+		for _, name := range []string{"raw", "echo", "minimal"} {
+			t.Run(name+"/"+b, func(t *testing.T) {
+				if err != nil {
+					t.Skip(err)
+				}
+				test(t, []string{name, "--listen", "127.0.0.1:0", "--backend", b})
+			})
+		}
+		if err == nil {
+			p.Close()
+		}
+	}
+	t.Run("select", func(t *testing.T) { test(t, []string{"select", "--listen", "127.0.0.1:0"}) })
+}
+
+// oneLine checks that a complaint is a line and no more.
+func oneLine(t *testing.T, stderr string) {
+	t.Helper()
+	if strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "proactor: ") || len(stderr) > 300 || strings.Contains(stderr, "goroutine") {
+		t.Errorf("not one clear line: %q", stderr)
+	}
+}
+
+func TestBadFlags(t *testing.T) {
+	for _, args := range []string{
+		"",
+		"serve",
+		"serve nothing",
+		"serve echo --bad",
+		"serve echo --backend nothing",
+		"serve echo --loops x",
+		"serve echo --loops=-1",
+		"serve echo --drain=-1s",
+		"serve raw --workers 0",
+		"serve select --drain=-1s",
+		"serve echo --log-level loud",
+		"serve echo extra",
+		"load",
+		"load echo --conns 0",
+		"load echo --size 0",
+		"load echo --size 100000000",
+		"load echo --pipeline 0",
+		"load echo --count=-1",
+		"load echo --duration=-1s",
+		"load echo --duration 10",
+		"load echo --rate=-1",
+		"load echo --rate NaN",
+		"load echo --connect-rate=-1",
+		"load echo --connecting 0",
+		"load echo --loops=-1",
+		"load echo --idle --rate 5",
+		"load echo --idle --churn",
+		"load echo --churn --pipeline 2",
+		"load echo --sources=-1",
+		"load echo --source nonsense",
+		"load echo --sources 2 --source 127.0.0.1",
+		"load areyouok --clients 0",
+		"load areyouok --rounds 0",
+		"load areyouok --loops=-1",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			status, stdout, stderr := execute(t, strings.Fields(args)...)
+			if status != 2 || stdout != "" {
+				t.Errorf("status %d, stdout %q", status, stdout)
+			}
+			oneLine(t, stderr)
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"--help", "serve raw --help", "load echo --help"} {
+		status, stdout, stderr := execute(t, strings.Fields(args)...)
+		if status != 0 || !strings.HasPrefix(stdout, "Usage: proactor") || stderr != "" {
+			t.Errorf("%s: status %d, %q, %q", args, status, stdout, stderr)
+		}
+	}
+}
+
+func TestBusyPort(t *testing.T) {
+	servers(t, func(t *testing.T, args []string) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		args[2] = l.Addr().String()
+		status, stdout, stderr := execute(t, append([]string{"serve"}, args...)...)
+		if status != 1 || stdout != "" {
+			t.Errorf("status %d, stdout %q", status, stdout)
+		}
+		oneLine(t, stderr)
+		if !strings.Contains(stderr, args[2]) {
+			t.Errorf("%q does not name the address", stderr)
+		}
+	})
+}
+
+func TestBadAddress(t *testing.T) {
+	for _, args := range []string{
+		"serve raw --listen nonsense",
+		"serve echo --listen 127.0.0.1:99999",
+		"serve select --listen nonsense",
+		"load echo --to nonsense",
+		"load areyouok --to nonsense",
+	} {
+		status, _, stderr := execute(t, strings.Fields(args)...)
+		if status != 1 {
+			t.Errorf("%s: status %d", args, status)
+		}
+		oneLine(t, stderr)
+	}
+}
+
+// TestFirstLine: on start one line tells what listens where, and how.
+func TestFirstLine(t *testing.T) {
+	servers(t, func(t *testing.T, args []string) {
+		s := server(t, args...)
+		wants := []string{"msg=listening", "server=" + args[0], "addr=127.0.0.1:"}
+		if len(args) > 3 {
+			wants = append(wants, "backend="+args[4])
+		}
+		if args[0] == "echo" || args[0] == "minimal" {
+			wants = append(wants, "loops=")
+		}
+		for _, w := range wants {
+			if !strings.Contains(s.first, w) {
+				t.Errorf("%q has no %s", s.first, w)
+			}
+		}
+	})
+}

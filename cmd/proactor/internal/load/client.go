@@ -1,0 +1,162 @@
+package load
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/proactor-go/proactor"
+)
+
+// client is one connection or, with Churn, one after the other. The lane's
+// lock guards it.
+type client struct {
+	lane     *lane
+	conn     *proactor.Conn // the newest
+	index    int            // among all clients of the run
+	state    clientState
+	cycles   int     // connections that have ended, or failed to be made
+	began    int64   // when the newest connect began
+	since    int64   // when it began to wait for the next answer, or the end
+	times    []int64 // when each message in flight was sent; nil with Rate
+	sent     int64   // messages on this connection
+	got      int64   // messages that came back
+	partial  int     // bytes that came back of the one after
+	released int64   // messages that were due
+	write    int     // place in the pattern of the next message
+	read     int     // and of the next byte that comes back
+}
+
+type clientState uint8
+
+const (
+	clientIdle clientState = iota // waits to be dialed, or is being dialed
+	clientOpen
+	clientClosing // our FIN is sent, the server's is awaited
+	clientFailed  // counted, and aborted
+	clientDone
+)
+
+// String names the connection in messages.
+func (c *client) String() string {
+	s := fmt.Sprintf("connection %d", c.index)
+	if c.conn != nil {
+		s += fmt.Sprintf(" from %v", c.conn.LocalAddr())
+	}
+	return s
+}
+
+// connected is what to call when the connect that is about to begin has ended;
+// it gives the slot back.
+func (c *client) connected(slots <-chan struct{}) func(*proactor.Conn, error) {
+	return func(conn *proactor.Conn, err error) {
+		<-slots
+		c.lane.dialed(c, conn, err)
+	}
+}
+
+// open begins with a new connection.
+func (c *client) open(conn *proactor.Conn) {
+	r := c.lane.run
+	c.conn, c.state = conn, clientOpen
+	c.sent, c.got, c.partial = 0, 0, 0
+	c.write = r.pattern.place(c.index + c.cycles*r.opt.Conns)
+	c.read = c.write
+}
+
+// unanswered is how many bytes are still to come back.
+func (c *client) unanswered() int {
+	return int(c.sent-c.got)*c.lane.run.opt.Size - c.partial
+}
+
+// pump sends as many messages as may go now, or closes when all is done.
+func (c *client) pump(now int64) {
+	l, o := c.lane, &c.lane.run.opt
+	total := int64(o.Count) // 0: no end
+	if o.Churn {
+		total = 1
+	}
+	for !l.stopping && !o.Idle && c.sent-c.got < int64(o.Pipeline) && (total == 0 || c.sent < total) && (o.Rate == 0 || c.sent < c.released) {
+		if _, err := c.conn.Write(l.run.pattern.message(c.write, o.Size)); err != nil {
+			if err != proactor.ErrClosed { // else closed is about to tell the cause
+				c.fail(causeOf(err), err)
+			}
+			return
+		}
+		if c.sent == c.got {
+			c.since = now
+		}
+		if c.times != nil {
+			c.times[c.sent%int64(len(c.times))] = now
+		}
+		c.sent++
+		l.sent++
+		c.write = l.run.pattern.after(c.write, o.Size)
+	}
+	if c.sent == c.got && (l.stopping || total > 0 && c.sent == total) {
+		c.state, c.since = clientClosing, now
+		c.conn.CloseWrite()
+	}
+}
+
+// intended is when message k of this connection is due by the schedule, in
+// which the connections take turns.
+func (c *client) intended(k int64) int64 {
+	r := c.lane.run
+	return r.began.Load() + int64(float64(int64(c.index)+k*int64(r.opt.Conns))*r.interval)
+}
+
+// received checks what came back.
+func (c *client) received(p []byte, now int64) {
+	l, size := c.lane, c.lane.run.opt.Size
+	expected := p[:min(len(p), c.unanswered())]
+	if right := l.run.pattern.check(c.read, expected); right < len(expected) {
+		c.fail(causeMismatch, fmt.Errorf("%s: byte %d came back wrong", c, c.got*int64(size)+int64(c.partial+right)))
+		return
+	}
+	if len(p) > len(expected) {
+		c.fail(causeExtra, fmt.Errorf("%s: %d bytes more came back than were sent", c, len(p)-len(expected)))
+		return
+	}
+	c.read = l.run.pattern.after(c.read, len(p))
+	c.since = now
+	for c.partial += len(p); c.partial >= size; c.partial -= size {
+		begun := c.began // Churn: the connect is part of it
+		switch {
+		case l.run.opt.Churn:
+		case c.times != nil:
+			begun = c.times[c.got%int64(len(c.times))]
+		default:
+			begun = c.intended(c.got)
+		}
+		record(l.latency, now-begun)
+		c.got++
+		l.messages++
+		l.lastEcho = now
+	}
+	if c.state == clientOpen {
+		c.pump(now)
+	}
+}
+
+// fail counts a failure of the connection and resets it.
+func (c *client) fail(cause string, err error) {
+	c.lane.run.failures.add(cause, err)
+	c.state = clientFailed
+	c.conn.Abort()
+}
+
+// ended is called when a connection is gone, or was not made.
+func (c *client) ended(failed bool) {
+	l, r := c.lane, c.lane.run
+	if !r.opt.Churn || l.stopping || r.opt.Count > 0 && c.cycles >= r.opt.Count {
+		c.state = clientDone
+		r.settled()
+		return
+	}
+	c.state = clientIdle
+	if failed { // not again and again at full speed
+		time.AfterFunc(100*time.Millisecond, func() { r.todo <- c })
+		return
+	}
+	r.todo <- c
+}

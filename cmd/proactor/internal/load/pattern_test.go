@@ -1,0 +1,88 @@
+package load
+
+import (
+	"bytes"
+	"testing"
+)
+
+// stream is n bytes of connection i.
+func stream(p pattern, i, n int) []byte {
+	var b []byte
+	for at := p.place(i); len(b) < n; at = p.after(at, 1) {
+		b = append(b, p.message(at, 1)...)
+	}
+	return b
+}
+
+func TestPatternGoesRound(t *testing.T) {
+	const size = 2*patternLen + 77
+	p := newPattern(size)
+	at := p.place(3)
+	want := stream(p, 3, 2*size)
+	got := append(bytes.Clone(p.message(at, size)), p.message(p.after(at, size), size)...)
+	if !bytes.Equal(got, want) {
+		t.Error("messages cut from the table are not the stream")
+	}
+}
+
+func TestPatternCheck(t *testing.T) {
+	p := newPattern(10)
+	b := stream(p, 7, 300_000)
+	for _, cut := range []int{1, 1000, 65536, 131071, 300_000} {
+		at, rest := p.place(7), b
+		for len(rest) > 0 {
+			n := min(cut, len(rest))
+			if right := p.check(at, rest[:n]); right != n {
+				t.Fatalf("in pieces of %d: %d of %d bytes right", cut, right, n)
+			}
+			at, rest = p.after(at, n), rest[n:]
+		}
+	}
+	for _, place := range []int{0, 1, 131070, 131071, 131072, 299_999} {
+		b[place] ^= 0x80
+		if right := p.check(p.place(7), b); right != place {
+			t.Errorf("wrong at %d: %d bytes right", place, right)
+		}
+		b[place] ^= 0x80
+	}
+}
+
+// TestPatternsDiffer: no connection's bytes pass for those of another, nor a
+// block for one that is shifted, by whatever distance is likely.
+func TestPatternsDiffer(t *testing.T) {
+	p := newPattern(64)
+	seen := map[int]bool{}
+	for i := range patternLen {
+		seen[p.place(i)] = true
+	}
+	if len(seen) != patternLen {
+		t.Errorf("%d places for %d connections", len(seen), patternLen)
+	}
+	b := stream(p, 0, 64)
+	for i := 1; i < 2000; i++ {
+		if p.check(p.place(i), b) == len(b) {
+			t.Errorf("connection %d has the bytes of 0", i)
+		}
+	}
+	for _, shift := range []int{1, 2, 64, 1024, 4096, 65536, 1 << 20} {
+		if p.check(p.after(p.place(0), shift), b) == len(b) {
+			t.Errorf("shifted by %d it is the same", shift)
+		}
+	}
+}
+
+func FuzzPatternCheck(f *testing.F) {
+	p := newPattern(1)
+	f.Add(uint16(0), []byte("x"))
+	f.Add(uint16(65535), p.message(p.place(65535), 1))
+	f.Fuzz(func(t *testing.T, i uint16, b []byte) {
+		want := stream(p, int(i), len(b))
+		right := 0
+		for right < len(b) && b[right] == want[right] {
+			right++
+		}
+		if got := p.check(p.place(int(i)), b); got != right {
+			t.Errorf("%d bytes right, want %d", got, right)
+		}
+	})
+}

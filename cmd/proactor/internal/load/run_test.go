@@ -1,0 +1,171 @@
+package load
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/samples/echotest"
+	"github.com/proactor-go/proactor/samples/minimal"
+)
+
+func echoServer(t *testing.T, backend string) string {
+	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 1, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := minimal.New("127.0.0.1:0")
+	srv.Engine = e
+	if err := srv.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		srv.Close()
+		e.Close()
+	})
+	return srv.ListenAddr().String()
+}
+
+// TestNoGarbage: neither the client nor the server makes any for a message,
+// and no connection has a goroutine.
+func TestNoGarbage(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		if backend == "std" {
+			t.Skip("a goroutine a connection is what this backend is made of")
+		}
+		o := Options{To: echoServer(t, backend), Backend: backend, Loops: 1, Conns: 50, Pipeline: 4, Count: 20}
+		mallocs := func() uint64 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			r, err := Echo(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Err(); err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			return after.Mallocs - before.Mallocs
+		}
+		mallocs()
+		few := mallocs()
+		o.Count += 400
+		if runtime.GOOS == "windows" {
+			o.Count -= 380
+		}
+		many := mallocs()
+		if each := (float64(many) - float64(few)) / float64(50*(o.Count-20)); each > 0.05 {
+			t.Errorf("%.2f allocations a message", each)
+		}
+	})
+}
+
+func TestNoGoroutines(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		if backend == "std" {
+			t.Skip("a goroutine a connection is what this backend is made of")
+		}
+		o := Options{To: echoServer(t, backend), Backend: backend, Loops: 1, Conns: 200, Idle: true, Duration: 300 * time.Millisecond}
+		before := runtime.NumGoroutine()
+		most := make(chan int)
+		go func() {
+			time.Sleep(250 * time.Millisecond)
+			most <- runtime.NumGoroutine()
+		}()
+		r, err := Echo(t.Context(), o)
+		if err != nil || r.Err() != nil {
+			t.Fatal(err, r)
+		}
+		if n := <-most - before; n > 20 {
+			t.Errorf("%d goroutines for %d connections", n, o.Conns)
+		}
+	})
+}
+
+// TestCancel: a run that is canceled ends, also where no answer comes; those
+// that were owed are told as such.
+func TestCancel(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		l, err := net.Listen("tcp", "127.0.0.1:0") // and nobody answers
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		o := Options{To: l.Addr().String(), Backend: backend, Conns: 3, Count: 1, Timeout: 500 * time.Millisecond}
+		r, err := Echo(ctx, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Interrupted || r.Errors[causeTimeout] != 3 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestConnectRate: connects are made no faster than asked for.
+func TestConnectRate(t *testing.T) {
+	began := time.Now()
+	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 60, Count: 1, ConnectRate: 100, Connecting: 1})
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r)
+	}
+	if d := time.Since(began); d < 450*time.Millisecond {
+		t.Errorf("60 connects at 100/s took %v", d)
+	}
+}
+
+// TestLateAnswersCount: with a rate, a server that stops for a while is seen in
+// the latencies of all messages that were due meanwhile.
+func TestLateAnswersCount(t *testing.T) {
+	const stall = 300 * time.Millisecond
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		b := make([]byte, 4096)
+		for n := 0; ; {
+			k, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			if n < 100*64 && n+k >= 100*64 {
+				time.Sleep(stall)
+			}
+			n += k
+			c.Write(b[:k])
+		}
+	}()
+	r, err := Echo(t.Context(), Options{To: l.Addr().String(), Conns: 1, Rate: 500, Count: 400, Timeout: 5 * time.Second})
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r)
+	}
+	// 150 of 400 messages were due in the pause: half a pause on average.
+	if p90 := time.Duration(r.Latency.P90 * 1e3); p90 < stall/4 {
+		t.Errorf("p90 is %v", p90)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	var b strings.Builder
+	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 2, Duration: 1200 * time.Millisecond, Rate: 50, Progress: &b})
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r)
+	}
+	if s := b.String(); !strings.Contains(s, "2 open") || strings.Contains(s, "\n") || !strings.HasSuffix(s, "\r") {
+		t.Errorf("%q", s)
+	}
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/proactor-go/proactor/cmd/proactor/internal/load"
+)
+
+// loadCommand has a command for each sort of load.
+type loadCommand struct {
+	Echo     loadEcho     `cmd:"" help:"Load an echo server with many connections; every byte is verified."`
+	Areyouok loadAreYouOK `cmd:"" help:"Check that connections end as they should: clients that ask, shut down their sending side, and read to the end."`
+}
+
+type loadEcho struct {
+	engineFlags
+	To          string        `default:"127.0.0.1:5001" help:"Address of the server, default ${default}." placeholder:"ADDR"`
+	Conns       int           `default:"100" help:"Connections at a time, default ${default}." placeholder:"N"`
+	Size        int           `default:"64" help:"Bytes of a message, default ${default}." placeholder:"BYTES"`
+	Pipeline    int           `default:"1" help:"Messages in flight on a connection, default ${default}." placeholder:"N"`
+	Count       int           `help:"Messages of each connection; with --churn, connections one after the other." placeholder:"N"`
+	Duration    time.Duration `help:"How long to go on. 10s when there is no --count either." placeholder:"DURATION"`
+	Rate        float64       `help:"Messages a second in all, at fixed times, whether or not answers come. Latencies count from those times." placeholder:"N"`
+	Churn       bool          `help:"Connect, one message, close, and again."`
+	Idle        bool          `help:"Connect and hold for --duration."`
+	Source      []string      `xor:"source" help:"IP addresses to connect from, in turn." placeholder:"ADDR"`
+	Sources     int           `xor:"source" help:"Connect from 127.0.0.1 and the N-1 addresses after it." placeholder:"N"`
+	ConnectRate float64       `help:"Connects a second; no limit by default." placeholder:"N"`
+	Connecting  int           `default:"256" help:"Connects in flight at most, default ${default}." placeholder:"N"`
+	Timeout     time.Duration `default:"10s" help:"Of a connect, and of an answer, default ${default}." placeholder:"DURATION"`
+	JSON        bool          `name:"json" help:"Print the result as JSON."`
+}
+
+// options are those of package load.
+func (c *loadEcho) options() (load.Options, error) {
+	o := load.Options{
+		To: c.To, Backend: c.name(), Loops: c.Loops, Conns: c.Conns, Size: c.Size, Pipeline: c.Pipeline,
+		Count: c.Count, Duration: c.Duration, Rate: c.Rate, Churn: c.Churn, Idle: c.Idle,
+		Sources: c.Source, ConnectRate: c.ConnectRate, Connecting: c.Connecting, Timeout: c.Timeout,
+	}
+	var err error
+	if c.Sources != 0 {
+		o.Sources, err = load.SourceRange(c.Sources)
+	}
+	if o.Count == 0 && o.Duration == 0 {
+		o.Duration = 10 * time.Second
+	}
+	return o, err
+}
+
+// Validate is called by the parser.
+func (c *loadEcho) Validate() error {
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"conns", c.Conns}, {"size", c.Size}, {"pipeline", c.Pipeline}, {"connecting", c.Connecting}} {
+		if f.value < 1 {
+			return errors.New("--" + f.name + " must be 1 or more")
+		}
+	}
+	o, err := c.options()
+	return errors.Join(c.engineFlags.check(), err, o.Validate())
+}
+
+// Run is called by the parser.
+func (c *loadEcho) Run(env *environment) error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	o.Log = env.log
+	if f, ok := env.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		o.Progress = f
+	}
+	r, err := load.Echo(env.ctx, o)
+	if err != nil {
+		return err
+	}
+	return show(env, c.JSON, r)
+}
+
+type loadAreYouOK struct {
+	engineFlags
+	To      string        `default:"127.0.0.1:8090" help:"Address of the server, default ${default}." placeholder:"ADDR"`
+	Clients int           `default:"120" help:"Clients at once, default ${default}." placeholder:"N"`
+	Rounds  int           `default:"5" help:"How often each asks, default ${default}." placeholder:"N"`
+	Timeout time.Duration `default:"10s" help:"Of a connect, and of silence, default ${default}." placeholder:"DURATION"`
+	JSON    bool          `name:"json" help:"Print the result as JSON."`
+}
+
+func (c *loadAreYouOK) options() load.AreYouOKOptions {
+	return load.AreYouOKOptions{To: c.To, Backend: c.name(), Loops: c.Loops, Clients: c.Clients, Rounds: c.Rounds, Timeout: c.Timeout}
+}
+
+// Validate is called by the parser.
+func (c *loadAreYouOK) Validate() error {
+	return errors.Join(c.engineFlags.check(), c.options().Validate())
+}
+
+// Run is called by the parser.
+func (c *loadAreYouOK) Run(env *environment) error {
+	o := c.options()
+	o.Log = env.log
+	r, err := load.AreYouOK(env.ctx, o)
+	if err != nil {
+		return err
+	}
+	return show(env, c.JSON, r)
+}
+
+// result is the outcome of a load.
+type result interface {
+	Print(io.Writer)
+	Err() error
+}
+
+// show prints a result. Its error, when not all went well, sets the status.
+func show(env *environment, asJSON bool, r result) error {
+	if !asJSON {
+		r.Print(env.stdout)
+		return r.Err()
+	}
+	e := json.NewEncoder(env.stdout)
+	e.SetIndent("", "  ")
+	if err := e.Encode(r); err != nil {
+		return err
+	}
+	return r.Err()
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor/cmd/proactor/internal/load"
+)
+
+// few is n, or less where connections and messages take long.
+func few(n int) string {
+	if runtime.GOOS == "windows" {
+		n = max(n/10, 1)
+	}
+	return strconv.Itoa(n)
+}
+
+// loadEchoJSON runs `load echo --json` and decodes what it prints.
+func loadEchoJSON(t *testing.T, args ...string) (status int, r load.Report, stderr string) {
+	t.Helper()
+	status, stdout, stderr := execute(t, append([]string{"load", "echo", "--json"}, args...)...)
+	d := json.NewDecoder(strings.NewReader(stdout))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		t.Fatalf("status %d, %q, %q: %v", status, stdout, stderr, err)
+	}
+	return status, r, stderr
+}
+
+// TestServeAndLoad: every sample server carries every sort of load, on every
+// backend, and the client runs on the same one.
+func TestServeAndLoad(t *testing.T) {
+	servers(t, func(t *testing.T, args []string) {
+		s := server(t, args...)
+		to := []string{"--to", s.addr}
+		if len(args) > 3 {
+			to = append(to, args[3:]...)
+		}
+		for _, c := range []struct {
+			name string
+			args string
+			want func(r load.Report) bool
+		}{
+			{"count", "--conns 50 --count 20", func(r load.Report) bool { return r.Messages == 1000 && r.Connections.Clean == 50 }},
+			{"pipeline", "--conns 20 --count " + few(200) + " --pipeline 16 --size 1000", func(r load.Report) bool {
+				n, _ := strconv.ParseInt(few(200), 10, 64)
+				return r.Messages == 20*n && r.Bytes == 20*n*1000
+			}},
+			{"large", "--conns 4 --count 5 --size 300001 --pipeline 3", func(r load.Report) bool { return r.Bytes == 20*300001 }},
+			{"duration", "--conns 10 --duration 300ms", func(r load.Report) bool { return r.Messages >= 10 && r.Seconds > 0.2 && r.Latency.P50 > 0 }},
+			{"rate", "--conns 10 --rate " + few(1000) + " --duration 500ms --pipeline 4", func(r load.Report) bool {
+				n, _ := strconv.ParseInt(few(1000), 10, 64)
+				return r.Mode == "rate" && r.Messages > n/4 && r.Messages <= n/2+10 && r.Latency.Count == r.Messages
+			}},
+			{"churn", "--conns 5 --churn --count " + few(40), func(r load.Report) bool {
+				n, _ := strconv.ParseInt(few(40), 10, 64)
+				return r.Messages == 5*n && r.Connections.Opened == 5*n && r.Connections.Clean == 5*n
+			}},
+			{"idle", "--conns " + few(200) + " --idle --duration 300ms", func(r load.Report) bool {
+				n, _ := strconv.ParseInt(few(200), 10, 64)
+				return r.Messages == 0 && r.Connections.Clean == n && r.Seconds > 0.25
+			}},
+			{"sources", "--conns 20 --count 3 --sources 3 --connect-rate 500", func(r load.Report) bool { return r.Messages == 60 }},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				status, r, stderr := loadEchoJSON(t, append(strings.Fields(c.args), to...)...)
+				if status != 0 || stderr != "" || !c.want(r) || r.Connections.Failed != 0 || len(r.Errors) != 0 {
+					t.Errorf("status %d, %s%+v %+v", status, stderr, r, r.Latency)
+				}
+				if len(args) > 3 && r.Backend != args[4] {
+					t.Errorf("backend %s", r.Backend)
+				}
+			})
+		}
+		t.Run("areyouok", func(t *testing.T) {
+			status, stdout, stderr := execute(t, append([]string{"load", "areyouok"}, to...)...)
+			if status != 0 || !strings.HasPrefix(stdout, "120 of 120 clients ended clean") || stderr != "" {
+				t.Errorf("status %d, %s%s", status, stdout, stderr)
+			}
+		})
+	})
+}
+
+func TestTable(t *testing.T) {
+	s := server(t, "echo", "--listen", "127.0.0.1:0")
+	status, stdout, stderr := execute(t, "load", "echo", "--to", s.addr, "--conns", "3", "--count", "4")
+	if status != 0 || stderr != "" { // and no progress: that is no terminal
+		t.Errorf("status %d, %q", status, stderr)
+	}
+	for _, want := range []string{"3 opened, 3 clean, 0 failed", "12, 768 bytes", "errors       none", "p99.9", "connect "} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+}
+
+func TestInterruptEndsLoad(t *testing.T) {
+	canInterrupt(t)
+	s := server(t, "echo", "--listen", "127.0.0.1:0")
+	c := commandWith(t, "load", "echo", "--to", s.addr, "--conns", "5", "--duration", "1h", "--rate", "100")
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(700 * time.Millisecond)
+	c.Process.Signal(os.Interrupt)
+	c.Wait()
+	if status := c.ProcessState.ExitCode(); status != 1 || !strings.Contains(out.String(), "5 clean, 0 failed") || !strings.Contains(out.String(), "proactor: interrupted\n") {
+		t.Errorf("status %d: %s", status, &out)
+	}
+}
+
+// bad is a server that serves each connection in a way of its own.
+func bad(t *testing.T, serve func(c *net.TCPConn)) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c.(*net.TCPConn))
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// echoBut echoes, after change has seen what came and where in the stream.
+func echoBut(change func(at int, b []byte) []byte) func(*net.TCPConn) {
+	return func(c *net.TCPConn) {
+		b := make([]byte, 4096)
+		for at := 0; ; {
+			n, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			if _, err := c.Write(change(at, b[:n])); err != nil {
+				return
+			}
+			at += n
+		}
+	}
+}
+
+// TestBadServers: whatever a server does wrong ends the load with status 1 and
+// is counted for what it is.
+func TestBadServers(t *testing.T) {
+	in := func(at, n, place int) bool { return at <= place && place < at+n }
+	for _, c := range []struct {
+		cause string
+		args  string
+		serve func(*net.TCPConn)
+	}{
+		{"mismatch", "", echoBut(func(at int, b []byte) []byte {
+			if in(at, len(b), 5000) {
+				b[5000-at] ^= 1
+			}
+			return b
+		})},
+		{"mismatch", "--pipeline 4", echoBut(func(at int, b []byte) []byte { // two bytes swapped
+			if in(at, len(b)-1, 5000) {
+				b[5000-at], b[5001-at] = b[5001-at], b[5000-at]
+			}
+			return b
+		})},
+		{"extra bytes", "", echoBut(func(at int, b []byte) []byte {
+			if in(at, len(b), 6000) {
+				b = append(b, 'x')
+			}
+			return b
+		})},
+		{"timeout", "--timeout 500ms", echoBut(func(at int, b []byte) []byte {
+			if at > 5000 {
+				return nil
+			}
+			return b
+		})},
+		{"missing", "", func(c *net.TCPConn) {
+			b := make([]byte, 100)
+			c.Read(b)
+			c.CloseWrite()
+			time.Sleep(500 * time.Millisecond)
+		}},
+		{"closed early", "--idle --duration 3s --count 0", func(c *net.TCPConn) { time.Sleep(200 * time.Millisecond) }},
+		{"reset", "--idle --duration 3s --count 0", func(c *net.TCPConn) { time.Sleep(200 * time.Millisecond); c.SetLinger(0) }},
+	} {
+		t.Run(c.cause, func(t *testing.T) {
+			args := append([]string{"--to", bad(t, c.serve), "--conns", "3", "--count", "100", "--size", "128"}, strings.Fields(c.args)...)
+			status, r, stderr := loadEchoJSON(t, args...)
+			if status != 1 || r.Errors[c.cause] != 3 || r.Connections.Failed != 3 || r.Connections.Clean != 0 {
+				t.Errorf("status %d, %+v", status, r)
+			}
+			oneLine(t, stderr)
+		})
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	status, r, stderr := loadEchoJSON(t, "--to", addr, "--conns", "3", "--count", "1")
+	if status != 1 || r.Errors["refused"] != 3 {
+		t.Errorf("status %d, %+v", status, r)
+	}
+	oneLine(t, stderr)
+	status, stdout, stderr := execute(t, "load", "areyouok", "--to", addr)
+	if status != 1 || !strings.Contains(stdout, "0 of 120") {
+		t.Errorf("status %d, %s", status, stdout)
+	}
+	oneLine(t, stderr)
+}
+
+// TestAreYouOKIsStrict: a server that resets, cuts or changes is not ok.
+func TestAreYouOKIsStrict(t *testing.T) {
+	for name, serve := range map[string]func(*net.TCPConn){
+		"mismatch": echoBut(func(_ int, b []byte) []byte { b[0]++; return b }),
+		"missing":  func(c *net.TCPConn) { b := make([]byte, 10); c.Read(b); c.CloseWrite(); time.Sleep(time.Second) },
+		"reset":    func(c *net.TCPConn) { time.Sleep(100 * time.Millisecond); c.SetLinger(0) },
+		"timeout":  func(c *net.TCPConn) { time.Sleep(3 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			status, stdout, stderr := execute(t, "load", "areyouok", "--to", bad(t, serve), "--clients", "7", "--timeout", "1s")
+			if status != 1 || !strings.Contains(stdout, "0 of 7") || !strings.Contains(stdout, "7 "+name) {
+				t.Errorf("status %d, %s", status, stdout)
+			}
+			oneLine(t, stderr)
+		})
+	}
+}

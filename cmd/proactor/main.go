@@ -1,0 +1,114 @@
+// Command proactor runs the sample servers of this module, and puts load on
+// them or on any other echo server.
+//
+//	proactor serve echo
+//	proactor load echo --conns 1000 --duration 10s
+//
+// Bad flags end it with status 2, anything that fails with status 1, each with
+// one line on standard error.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// command is the whole command line.
+type command struct {
+	LogLevel string `enum:"debug,info,warn,error" default:"info" help:"Least level of what is logged: ${enum}." placeholder:"LEVEL"`
+
+	Serve serveCommand `cmd:"" help:"Run a sample server until it is interrupted."`
+	Load  loadCommand  `cmd:"" help:"Put load on a server and check what it answers."`
+}
+
+// environment is what a command gets beside its flags.
+type environment struct {
+	ctx            context.Context // done when the command is to end
+	stdout, stderr io.Writer
+	log            *slog.Logger
+}
+
+// backendFlag is embedded in commands that open ports.
+type backendFlag struct {
+	Backend string `enum:"${backends}" default:"auto" help:"Backend of the completion port: ${enum}." placeholder:"NAME"`
+}
+
+// engineFlags are embedded in commands with an engine.
+type engineFlags struct {
+	backendFlag
+	Loops int `default:"0" help:"Event loops; 0 is one for each processor." placeholder:"N"`
+}
+
+func (f engineFlags) check() error {
+	if f.Loops < 0 || f.Loops > 1024 {
+		return errors.New("--loops must be from 0 to 1024")
+	}
+	return nil
+}
+
+// name is what package port wants: empty where the choice is left to it.
+func (f backendFlag) name() string {
+	if f.Backend == "auto" {
+		return ""
+	}
+	return f.Backend
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the command. It returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	var c command
+	parser, err := kong.New(&c,
+		kong.Name("proactor"),
+		kong.Description("A completion-port TCP server framework: its sample servers, and load for them."),
+		kong.Vars{"backends": backends()},
+		kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false}),
+	)
+	if err != nil {
+		return complain(stderr, err, 2)
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return complain(stderr, err, 2)
+	}
+	ctx, stop := interruptible(stderr)
+	defer stop()
+	var level slog.Level
+	level.UnmarshalText([]byte(c.LogLevel)) // one of the four, says the parser
+	env := &environment{ctx, stdout, stderr, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
+	slog.SetDefault(env.log)
+	if err := parsed.Run(env); err != nil {
+		return complain(stderr, err, 1)
+	}
+	return 0
+}
+
+// complain prints an error in one line.
+func complain(w io.Writer, err error, status int) int {
+	line := strings.Join(strings.Fields(err.Error()), " ")
+	fmt.Fprintln(w, "proactor: "+strings.TrimPrefix(line, "proactor: "))
+	return status
+}
+
+// backends names those that can be asked for: what this build has and works
+// with sockets.
+func backends() string {
+	names := []string{"auto"}
+	for _, n := range port.Backends() {
+		if n != "sim" {
+			names = append(names, n)
+		}
+	}
+	return strings.Join(names, ",")
+}

@@ -1,0 +1,206 @@
+package porttest
+
+import (
+	"fmt"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+var acceptTests = []test{
+	{name: "AcceptMany", run: acceptMany},
+	{name: "AcceptBacklog", run: acceptBacklog},
+	{name: "AcceptDiscard", run: acceptDiscard},
+	{name: "AcceptForOtherPort", run: acceptForOtherPort},
+	{name: "AcceptCanceledLosesNone", run: acceptCanceledLosesNone},
+	{name: "AcceptListenerClosed", run: acceptListenerClosed},
+	{name: "AcceptWrongSocket", run: acceptWrongSocket},
+	{name: "AcceptOutOfDescriptors", run: acceptOutOfDescriptors},
+}
+
+// One accept, armed once, brings every connection, each once.
+func acceptMany(e *env) {
+	r := e.open(port.Config{})
+	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
+	a := r.arm(l)
+	n := r.n(100, 30)
+	peers := make([]Peer, n)
+	var dials []*task
+	for i := range n {
+		dials = append(dials, r.do(func() (err error) {
+			if peers[i], err = r.b.Dial("tcp", l.addr.String()); err == nil {
+				r := byte(i)
+				_, err = peers[i].Write([]byte{r})
+			}
+			return err
+		}))
+	}
+	var first []*op
+	remote := map[string]*op{}
+	for range n {
+		c := &conn{}
+		c.h, c.key = r.associate(r.next(a))
+		local, err := r.p.LocalAddr(c.h)
+		if err != nil || local != l.addr {
+			r.Errorf("LocalAddr = %v, %v; want that of the listener, %v", local, err, l.addr)
+		}
+		from, err := r.p.RemoteAddr(c.h)
+		if err != nil || remote[from.String()] != nil {
+			r.Errorf("RemoteAddr = %v, %v; want one of its own", from, err)
+		}
+		first = append(first, r.recv(c, 10))
+		remote[from.String()] = first[len(first)-1]
+	}
+	r.await(dials...)
+	for i, p := range peers {
+		r.own(p)
+		o := remote[p.LocalAddr().String()]
+		if o == nil {
+			r.Fatalf("no connection from %v was accepted", p.LocalAddr())
+		}
+		r.ok(o)
+		if len(o.data) != 1 || o.data[0] != byte(i) {
+			r.Errorf("connection %d brought %v", i, o.data)
+		}
+	}
+	r.p.Cancel(&a.Op)
+	r.fails(a, port.ErrCanceled)
+	if a.count != n {
+		r.Errorf("%d sockets of %d connections", a.count, n)
+	}
+}
+
+// Connections and bytes that came before Accept are not lost.
+func acceptBacklog(e *env) {
+	r := e.open(port.Config{})
+	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
+	const n = 10
+	for i := range n {
+		p := r.dial("tcp", l.addr)
+		s := stream(i)
+		r.await(r.do(func() error {
+			if err := writePattern(p, s, 0, 1000, 1000); err != nil {
+				return err
+			}
+			return p.CloseWrite()
+		}))
+	}
+	a := r.arm(l)
+	for i := range n {
+		c := &conn{}
+		c.h, c.key = r.associate(r.next(a))
+		o := r.stream(c)
+		r.gather(o, 1000)
+		r.matches(o, stream(i), 0) // the first to come is the first to be accepted
+	}
+}
+
+// An accepted socket that nobody wants is closed by Discard.
+func acceptDiscard(e *env) {
+	r := e.open(port.Config{})
+	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
+	a := r.arm(l)
+	p := r.dial("tcp", l.addr)
+	r.p.Discard(r.next(a))
+	r.await(r.do(func() error { return readEnd(p, 0, 0) }))
+	r.p.Discard(port.NoSocket)
+	unused, err := r.p.Listen("tcp", r.address("tcp4"), port.SocketOptions{})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.p.Discard(unused)
+}
+
+// An accepted socket may be associated with another port.
+func acceptForOtherPort(e *env) {
+	r, other := e.open(port.Config{}), e.open(port.Config{})
+	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
+	a := r.arm(l)
+	for i := range 10 {
+		peer := r.dial("tcp", l.addr)
+		c := &conn{}
+		c.h, c.key = other.associate(r.next(a))
+		s := stream(i)
+		echo := other.do(func() error {
+			if err := writePattern(peer, s, 0, 5000, 1000); err != nil {
+				return err
+			}
+			return readPattern(peer, s, 0, 5000)
+		})
+		o := other.stream(c)
+		other.gather(o, 5000)
+		other.matches(o, s, 0)
+		other.ok(other.send(c, o.data))
+		other.await(echo)
+	}
+}
+
+// Between the cancel of an accept and the next Accept connections wait.
+func acceptCanceledLosesNone(e *env) {
+	r := e.open(port.Config{})
+	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
+	n := r.n(200, 40)
+	dialer := r.do(func() error {
+		for i := range n {
+			p, err := r.b.Dial("tcp", l.addr.String())
+			if err != nil {
+				return fmt.Errorf("connection %d: %w", i, err)
+			}
+			defer p.Close()
+		}
+		return nil
+	})
+	got := 0
+	for got < n {
+		a := r.arm(l)
+		r.until("accept", func() bool { return a.count > 0 })
+		r.p.Cancel(&a.Op)
+		r.fails(a, port.ErrCanceled)
+		for _, s := range a.sockets {
+			r.associate(s)
+			got++
+		}
+		a.sockets = nil
+	}
+	r.await(dialer)
+	if got != n {
+		r.Errorf("%d sockets of %d connections", got, n)
+	}
+}
+
+// The close of a listener ends its accept, and frees the address at once.
+func acceptListenerClosed(e *env) {
+	r := e.open(port.Config{})
+	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
+	for range r.n(50, 10) {
+		a := r.arm(l)
+		r.associate(func() port.Socket { r.dial("tcp", l.addr); return r.next(a) }())
+		c := r.close(&conn{h: l.h, key: l.key}, false)
+		r.ok(c)
+		if a.flying {
+			r.Fatal("the close completed before the accept")
+		}
+		r.fails(a, port.ErrCanceled)
+		l = r.listen("tcp", l.addr.String(), port.SocketOptions{})
+	}
+	r.ok(r.close(&conn{h: l.h, key: l.key}, false))
+	r.await(r.do(func() error {
+		if c, err := r.b.Dial("tcp", l.addr.String()); err == nil {
+			c.Close()
+			return fmt.Errorf("a closed listener still takes connections")
+		}
+		return nil
+	}))
+}
+
+// Accept is for listeners, everything else is not.
+func acceptWrongSocket(e *env) {
+	r := e.open(port.Config{})
+	c := r.pair("tcp")
+	l := r.listeners["tcp"]
+	r.refused(port.ErrInvalid, port.KindAccept, c.h)
+	for _, k := range []port.Kind{port.KindConnect, port.KindSend, port.KindShutdown} {
+		r.refused(port.ErrInvalid, k, l.h)
+	}
+	quiet := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
+	r.refused(port.ErrInvalid, port.KindRecv, quiet.h)
+}

@@ -1,0 +1,153 @@
+package porttest
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+var postTests = []test{
+	{name: "PostOrder", run: postOrder},
+	{name: "PostFromGoroutines", run: postFromGoroutines},
+	{name: "PostWakesDequeue", run: postWakesDequeue},
+	{name: "CancelWakesDequeue", run: cancelWakesDequeue},
+	{name: "PostCarriesOp", run: postCarriesOp},
+}
+
+// Posts are dequeued in the order of the calls.
+func postOrder(e *env) {
+	r := e.open(port.Config{})
+	n := uint64(r.n(5000, 1000))
+	for i := range n {
+		r.k.post(i, nil)
+		if err := r.p.Post(i, nil); err != nil {
+			r.Fatal(err)
+		}
+	}
+	next := uint64(0)
+	r.posts(func(key uint64) {
+		if key != next {
+			r.Fatalf("post %d came, want %d", key, next)
+		}
+		next++
+	})
+}
+
+// posts takes completions until every post came, and shows each key.
+func (r *rig) posts(each func(key uint64)) {
+	r.Helper()
+	r.k.onPost = each
+	r.until("post", func() bool { return r.k.posted == 0 })
+	r.k.onPost = nil
+}
+
+// Posts of several goroutines all arrive, those of each in their order, while
+// other things go on.
+func postFromGoroutines(e *env) {
+	r := e.open(port.Config{})
+	const posters = 8
+	n := r.n(5000, 500)
+	for g := range uint64(posters) {
+		for i := range uint64(n) {
+			r.k.post(g<<32|i, nil)
+		}
+	}
+	var all sync.WaitGroup
+	for g := range uint64(posters) {
+		all.Go(func() {
+			for i := range uint64(n) {
+				if err := r.p.Post(g<<32|i, nil); err != nil {
+					r.Errorf("post: %v", err)
+				}
+			}
+		})
+	}
+	var next [posters]uint64
+	r.posts(func(key uint64) {
+		g, i := key>>32, key&(1<<32-1)
+		if i != next[g] {
+			r.Fatalf("post %d of goroutine %d came, want %d", i, g, next[g])
+		}
+		next[g]++
+	})
+	all.Wait()
+}
+
+// A Post ends a Dequeue that waits, and is not lost when it comes just before
+// that. The poster answers each post with another.
+func postWakesDequeue(e *env) {
+	r := e.open(port.Config{})
+	c := r.pair("tcp")
+	r.recv(c, 10)
+	n := r.n(3000, 300)
+	answer := make(chan uint64)
+	poster := r.do(func() error {
+		for key := range answer {
+			if key%50 == 0 { // Dequeue surely waits
+				time.Sleep(time.Millisecond)
+			}
+			if err := r.p.Post(key, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for i := range uint64(n) {
+		r.k.post(1<<40|i, nil)
+		came := false
+		r.k.onPost = func(key uint64) { came = came || key == 1<<40|i }
+		answer <- 1<<40 | i
+		r.until("post", func() bool { return came })
+	}
+	r.k.onPost = nil
+	close(answer)
+	r.await(poster)
+}
+
+// So does a Cancel.
+func cancelWakesDequeue(e *env) {
+	r := e.open(port.Config{})
+	c := r.pair("tcp")
+	cancel, end := r.canceller()
+	for i := range r.n(1000, 200) {
+		var o *op
+		if i%2 == 0 {
+			o = r.stream(c)
+		} else {
+			o = r.timeout(hour)
+		}
+		cancel <- o
+		r.fails(o, port.ErrCanceled)
+	}
+	end()
+}
+
+// An Op that is posted comes back untouched, in flight or not.
+func postCarriesOp(e *env) {
+	r := e.open(port.Config{})
+	c := r.pair("tcp")
+	flying, idle := r.recv(c, 10), &port.Op{}
+	for i, o := range []*port.Op{&flying.Op, idle, nil} {
+		r.k.post(uint64(i), o)
+		if err := r.p.Post(uint64(i), o); err != nil {
+			r.Fatal(err)
+		}
+	}
+	r.until("post", func() bool { return r.k.posted == 0 })
+	if idle.InFlight() || !flying.flying {
+		r.Error("a Post changed its Op")
+	}
+	r.await(r.do(func() error { return writePattern(c.peer, 1, 0, 1, 1) }))
+	r.ok(flying)
+	p, err := r.b.Open(port.Config{Mode: r.mode})
+	if err != nil {
+		r.Fatal(err)
+	}
+	p.Close()
+	if err := p.Post(1, nil); !errors.Is(err, port.ErrPortClosed) {
+		r.Errorf("post to a closed port: %v, want %v", err, port.ErrPortClosed)
+	}
+	p.Cancel(idle)
+}

@@ -1,0 +1,186 @@
+package porttest
+
+import (
+	"io"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+var sendTests = []test{
+	{name: "Send", run: sendSizes},
+	{name: "SendSlowReader", run: sendSlowReader},
+	{name: "Send16MiB", run: sendLarge},
+	{name: "SendvPieces", run: sendvPieces},
+	{name: "SendvSlowReader", run: sendvSlowReader},
+	{name: "SendInOrder", run: sendInOrder},
+	{name: "FullDuplex", run: fullDuplex},
+	{name: "SendAfterPeerClosed", run: sendAfterPeerClosed},
+}
+
+// jam is more than the system takes for a peer that does not read.
+const jam = 6 << 20
+
+// A send is done when every byte is taken, whatever its size.
+func sendSizes(e *env) {
+	r := e.open(port.Config{})
+	c := r.pair("tcp")
+	for i, n := range sizes {
+		s := stream(i)
+		reader := r.do(func() error { return readPattern(c.peer, s, 0, int64(n)) })
+		r.ok(r.send(c, s.bytes(0, n)))
+		r.await(reader)
+	}
+}
+
+// A send that the system takes bit by bit, because the peer is slow, arrives
+// whole.
+func sendSlowReader(e *env) {
+	r := e.open(port.Config{})
+	for i := range 2 {
+		n := r.n(1<<20, 256<<10)
+		c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 16 << 10})
+		s := stream(i)
+		o := r.send(c, s.bytes(0, n))
+		begun := r.do(func() error { return readPattern(c.peer, s, 0, 1) })
+		r.await(begun)
+		slowly := r.do(func() error {
+			off := int64(1)
+			for step := int64(1); off < int64(n); step = step*2 + 1 {
+				k := min(step, int64(n)-off)
+				if err := readPattern(c.peer, s, off, k); err != nil {
+					return err
+				}
+				off += k
+			}
+			return nil
+		})
+		r.ok(o)
+		r.await(slowly)
+		end := r.do(func() error { return readEnd(c.peer, s, 0) })
+		r.ok(r.close(c, false))
+		r.await(end)
+	}
+}
+
+// 16 MiB, every byte right.
+func sendLarge(e *env) {
+	n := e.n(16<<20, 2<<20)
+	r := e.open(port.Config{})
+	c := r.pair("tcp")
+	reader := r.do(func() error { return readEnd(c.peer, 3, int64(n)) })
+	r.ok(r.send(c, stream(3).bytes(0, n)))
+	r.ok(r.shutdown(c))
+	r.await(reader)
+}
+
+// pieces cuts n bytes of a stream into count pieces, some of them empty.
+func (r *rig) pieces(s stream, n, count int) [][]byte {
+	all := s.bytes(0, n)
+	var p [][]byte
+	for i := range count {
+		k := 0
+		switch {
+		case i == count-1:
+			k = len(all)
+		case i%5 != 0:
+			k = min(len(all), r.rng.IntN(2*n/count+1))
+		}
+		p = append(p, all[:k:k])
+		all = all[k:]
+	}
+	return append(p, nil, []byte{})
+}
+
+// Many buffers, some of them empty, go out as one run of bytes.
+func sendvPieces(e *env) {
+	r := e.open(port.Config{})
+	c := r.pair("tcp")
+	for i, count := range []int{1, 2, 3, 63, 64, 65, 129, 700, 2000} {
+		s := stream(i)
+		n := count * 37
+		reader := r.do(func() error { return readPattern(c.peer, s, 0, int64(n)) })
+		r.ok(r.sendv(c, r.pieces(s, n, count)))
+		r.await(reader)
+	}
+	end := r.do(func() error { return readEnd(c.peer, 0, 0) })
+	r.ok(r.shutdown(c))
+	r.await(end)
+}
+
+// The same when it is taken bit by bit.
+func sendvSlowReader(e *env) {
+	r := e.open(port.Config{})
+	n := r.n(1<<20, 256<<10)
+	c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 16 << 10})
+	for i, count := range []int{3, 300} {
+		s := stream(i)
+		o := r.sendv(c, r.pieces(s, n, count))
+		r.await(r.do(func() error { return readPattern(c.peer, s, 0, 1) }))
+		reader := r.do(func() error { return readPattern(c.peer, s, 1, int64(n-1)) })
+		r.ok(o)
+		r.await(reader)
+	}
+}
+
+// Sends that follow each other arrive in order.
+func sendInOrder(e *env) {
+	r := e.open(port.Config{})
+	c := r.pair("tcp")
+	n := r.n(2000, 200)
+	total := int64(0)
+	for i := range n {
+		total += int64(1 + i%300)
+	}
+	reader := r.do(func() error { return readEnd(c.peer, 4, total) })
+	off := int64(0)
+	for i := range n {
+		b := stream(4).bytes(off, 1+i%300)
+		off += int64(len(b))
+		if i%4 == 3 {
+			r.ok(r.sendv(c, [][]byte{b[:1], b[1:]}))
+		} else {
+			r.ok(r.send(c, b))
+		}
+	}
+	r.ok(r.shutdown(c))
+	r.await(reader)
+}
+
+// Send and recv on one connection do not hinder each other: both ends send
+// more than the system holds before either has read anything.
+func fullDuplex(e *env) {
+	r := e.open(port.Config{})
+	n := r.n(8<<20, 1<<20)
+	c := r.pair("tcp")
+	in, out := r.stream(c), r.send(c, stream(1).bytes(0, n))
+	w := r.do(func() error {
+		if err := writePattern(c.peer, 2, 0, int64(n), 64<<10); err != nil {
+			return err
+		}
+		return c.peer.CloseWrite()
+	})
+	r.fails(in, io.EOF)
+	r.gather(in, n)
+	r.matches(in, 2, 0)
+	if !out.flying && out.last.Err != nil {
+		r.Fatal(out.last.Err)
+	}
+	reader := r.do(func() error { return readEnd(c.peer, 1, int64(n)) })
+	r.ok(out)
+	r.ok(r.shutdown(c))
+	r.await(reader, w)
+}
+
+// A send to a peer that is gone fails, sooner or later, and as a reset.
+func sendAfterPeerClosed(e *env) {
+	r := e.open(port.Config{})
+	c := r.pair("tcp")
+	r.await(r.do(c.peer.Close))
+	r.fails(r.recv(c, 10), io.EOF)
+	for {
+		if got := r.final(r.send(c, make([]byte, 1000))); got.Err != nil {
+			r.fails(&op{kind: port.KindSend, last: got}, port.ErrReset)
+			break
+		}
+	}
+}

@@ -1,0 +1,443 @@
+package proactor_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/port"
+)
+
+// patience is how long anything may take before it counts as hanging.
+const patience = 30 * time.Second
+
+// scaled is a count made smaller where everything is slower: under the race
+// detector, and on Windows, which may be an emulated one.
+func scaled(n int) int {
+	if raceEnabled {
+		n /= 4
+	}
+	if runtime.GOOS == "windows" {
+		n /= 10
+	}
+	return max(n, 1)
+}
+
+// eachBackend runs f as a subtest on every backend that this system has, the
+// simulated one aside. PROACTOR_BACKEND forces one, which must work then. When
+// f has ended no goroutine and no descriptor of its may be left.
+func eachBackend(t *testing.T, f func(t *testing.T, backend string)) {
+	t.Helper()
+	backends, forced := port.Backends(), os.Getenv(port.EnvBackend)
+	if forced == "auto" {
+		forced = ""
+	}
+	if forced != "" {
+		backends = []string{forced}
+	}
+	for _, b := range backends {
+		if b == "sim" {
+			continue
+		}
+		t.Run(b, func(t *testing.T) {
+			p, err := port.Open(port.Config{Backend: b})
+			if err != nil {
+				if forced != "" {
+					t.Fatal(err)
+				}
+				t.Skip(err)
+			}
+			p.Close()
+			before, known := descriptors(), goleak.IgnoreCurrent()
+			t.Cleanup(func() {
+				goleak.VerifyNone(t, known)
+				eventually(t, "descriptors given back", func() bool { return descriptors() <= before })
+			})
+			f(t, b)
+		})
+	}
+}
+
+// descriptors counts what is open, where the system tells.
+func descriptors() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}
+
+// eventually looks until the condition holds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// take receives from a channel.
+func take[T any](t *testing.T, what string, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("waited in vain: %s", what)
+		panic("unreachable")
+	}
+}
+
+// within runs f on another goroutine and waits for it.
+func within(t *testing.T, what string, f func() error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	if err := take(t, what, done); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// rig is an engine under test, and the book of what its handlers were told.
+type rig struct {
+	*testing.T
+	engine *proactor.Engine
+	opened chan *proactor.Conn // every connection, at its Opened
+	closed chan ending         // and at its Closed
+	log    *syncBuffer
+
+	mu     sync.Mutex
+	books  map[*proactor.Conn]*book
+	panics int64 // that the test wants
+}
+
+// ending is what Closed was told.
+type ending struct {
+	c     *proactor.Conn
+	cause error
+}
+
+// book is what is known of one connection.
+type book struct {
+	closed int
+	in     sync.Mutex // held in callbacks: there is one at a time
+}
+
+// newRig starts an engine. When the test ends, however it ends, the engine is
+// closed: then every connection has been told Closed once, nothing waits to be
+// sent, and no buffer is in use.
+func newRig(t *testing.T, backend string, change ...func(*proactor.Config)) *rig {
+	t.Helper()
+	r := &rig{
+		T:      t,
+		opened: make(chan *proactor.Conn, 1<<14),
+		closed: make(chan ending, 1<<14),
+		books:  map[*proactor.Conn]*book{},
+		log:    new(syncBuffer),
+	}
+	cfg := proactor.Config{Backend: backend, Loops: 2, BufferCount: 64}
+	cfg.Log = slog.New(slog.NewTextHandler(r.log, nil))
+	for _, f := range change {
+		f(&cfg)
+	}
+	var err error
+	if r.engine, err = proactor.NewEngine(cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.end)
+	return r
+}
+
+func (r *rig) end() {
+	r.Helper()
+	within(r.T, "Engine.Close", func() error {
+		if err := r.engine.Close(); !errors.Is(err, proactor.ErrEngineClosed) {
+			return err
+		}
+		return nil
+	})
+	s := r.engine.Stats()
+	if s.Leased != 0 || s.Pending != 0 || s.Conns() != 0 || s.Panics != r.panics {
+		r.Errorf("after the end, %d panics expected: %+v", r.panics, s)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c, b := range r.books {
+		if b.closed != 1 {
+			r.Errorf("connection %d was told Closed %d times", c.ID(), b.closed)
+		}
+	}
+	if r.Failed() {
+		r.Logf("log:\n%s", r.log)
+	}
+}
+
+// watch wraps a handler so that the book is kept, and checks that callbacks
+// come one at a time, the first is Opened and the last Closed.
+func (r *rig) watch(h proactor.Handler) proactor.Handler {
+	inside := func(c *proactor.Conn, what string) func() {
+		r.mu.Lock()
+		b := r.books[c]
+		r.mu.Unlock()
+		switch {
+		case b == nil:
+			r.Errorf("%s before Opened", what)
+			return func() {}
+		case b.closed > 0:
+			r.Errorf("%s after Closed", what)
+			return func() {}
+		case !b.in.TryLock():
+			r.Errorf("%s while another callback runs", what)
+			return func() {}
+		}
+		return b.in.Unlock
+	}
+	w := h
+	w.Opened = func(c *proactor.Conn) {
+		r.mu.Lock()
+		if r.books[c] != nil {
+			r.Errorf("connection %d was opened twice", c.ID())
+		}
+		r.books[c] = new(book)
+		r.mu.Unlock()
+		defer inside(c, "Opened")()
+		if h.Opened != nil {
+			defer func() { r.opened <- c }()
+			h.Opened(c)
+			return
+		}
+		r.opened <- c
+	}
+	if h.Data != nil {
+		w.Data = func(c *proactor.Conn, p []byte) int {
+			defer inside(c, "Data")()
+			return h.Data(c, p)
+		}
+	}
+	if h.Message != nil {
+		w.Message = func(c *proactor.Conn, p []byte) {
+			defer inside(c, "Message")()
+			h.Message(c, p)
+		}
+	}
+	if h.Drained != nil {
+		w.Drained = func(c *proactor.Conn) {
+			defer inside(c, "Drained")()
+			h.Drained(c)
+		}
+	}
+	if h.PeerClosed != nil {
+		w.PeerClosed = func(c *proactor.Conn) {
+			defer inside(c, "PeerClosed")()
+			h.PeerClosed(c)
+		}
+	}
+	w.Closed = func(c *proactor.Conn, cause error) {
+		leave := inside(c, "Closed")
+		r.mu.Lock()
+		if b := r.books[c]; b != nil {
+			b.closed++
+		}
+		r.mu.Unlock()
+		defer leave()
+		defer func() { r.closed <- ending{c, cause} }()
+		if h.Closed != nil {
+			h.Closed(c, cause)
+		}
+	}
+	return w
+}
+
+// serve starts a server on the engine, at a port of the system's choice.
+func (r *rig) serve(h proactor.Handler, change ...func(*proactor.Server)) *proactor.Server {
+	r.Helper()
+	s := &proactor.Server{Network: "tcp4", Addr: "127.0.0.1:0", Engine: r.engine, Handler: r.watch(h)}
+	for _, f := range change {
+		f(s)
+	}
+	if err := s.Listen(); err != nil {
+		r.Fatal(err)
+	}
+	return s
+}
+
+// limits is a change of a server's limits.
+func limits(l proactor.Limits) func(*proactor.Server) {
+	return func(s *proactor.Server) { s.Limits = l }
+}
+
+// echo is a handler that sends back what it gets.
+func echo(c *proactor.Conn, p []byte) int {
+	c.Write(p)
+	return len(p)
+}
+
+// client connects to a server with package net. Whatever it waits for ends in
+// time, and the test closes it.
+func client(t testing.TB, s *proactor.Server) *net.TCPConn {
+	t.Helper()
+	return clientOf(t, s.ListenAddr()).(*net.TCPConn)
+}
+
+func clientOf(t testing.TB, a net.Addr) net.Conn {
+	t.Helper()
+	c, err := net.DialTimeout(a.Network(), a.String(), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
+// accepted is the next connection that was opened.
+func (r *rig) accepted() *proactor.Conn {
+	r.Helper()
+	return take(r.T, "Opened", r.opened)
+}
+
+// ends waits for the next Closed, and checks the cause.
+func (r *rig) ends(want error) *proactor.Conn {
+	r.Helper()
+	e := take(r.T, fmt.Sprintf("Closed with %v", want), r.closed)
+	if !errors.Is(e.cause, want) {
+		r.Fatalf("closed with %v, want %v", e.cause, want)
+	}
+	return e.c
+}
+
+// send writes all of p.
+func send(t testing.TB, c io.Writer, p []byte) {
+	t.Helper()
+	if _, err := c.Write(p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expect reads exactly want.
+func expect(t testing.TB, c io.Reader, want []byte) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(c, got); err != nil {
+		t.Fatalf("after %d of %d bytes: %v", n, len(want), err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Fatalf("%d bytes came that differ, the first at %d", len(want), differs(got, want))
+	}
+}
+
+// expectEnd reads want and then the end of the stream.
+func expectEnd(t testing.TB, c io.Reader, want []byte) {
+	t.Helper()
+	expect(t, c, want)
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Fatalf("%d bytes and %v where the end should be", n, err)
+	}
+}
+
+// expectReset reads until the connection is reset.
+func expectReset(t testing.TB, c io.Reader) {
+	t.Helper()
+	_, err := io.Copy(io.Discard, c)
+	var timeout net.Error
+	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+		t.Fatalf("the stream ended with %v, not a reset", err)
+	}
+}
+
+// reset closes with an RST.
+func reset(t testing.TB, c *net.TCPConn) {
+	t.Helper()
+	if err := c.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
+// ask sends and expects it back.
+func ask(t testing.TB, c net.Conn, p string) {
+	t.Helper()
+	send(t, c, []byte(p))
+	expect(t, c, []byte(p))
+}
+
+func differs(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
+}
+
+// pattern is n bytes whose places can be told from one another.
+func pattern(seed uint64, n int) []byte {
+	b := make([]byte, n)
+	x := seed*0x9e3779b97f4a7c15 + 1
+	for i := range b {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		b[i] = byte(x)
+	}
+	return b
+}
+
+// bounded is a context that ends when patience does.
+func bounded(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// onLoop runs f in a callback of c and waits for it.
+func onLoop(t *testing.T, c *proactor.Conn, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	if err := c.Post(func() { defer close(done); f() }); err != nil {
+		t.Fatal(err)
+	}
+	take(t, "a posted function", done)
+}
+
+// socketPath is a short path for a Unix socket.
+func socketPath(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "proactor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}
+
+// syncBuffer is a log that several goroutines write.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

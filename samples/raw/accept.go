@@ -1,0 +1,100 @@
+package raw
+
+import (
+	"errors"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// accepting starts the accept, which completes once for each connection.
+func (s *server) accepting(w int) {
+	if s.stopping.Load() {
+		return
+	}
+	s.trace.call(w, "accept", keyListener, nil)
+	s.port.Accept(&s.accept, s.listener) // fails only when stop has closed the listener
+}
+
+// accepted makes a connection of an accepted socket and starts its first recv.
+func (s *server) accepted(w int, cp *port.Completion) {
+	if cp.Err != nil {
+		if !errors.Is(cp.Err, port.ErrCanceled) {
+			s.log.Warn("cannot accept for now; connections wait", "err", cp.Err)
+			s.trace.call(w, "timeout", keyListener, retryAfter)
+			s.port.Timeout(&s.retry, keyListener, retryAfter)
+		}
+		return
+	}
+	c := &conn{}
+	s.mu.Lock()
+	late := s.stopping.Load()
+	if !late {
+		s.last++
+		s.live++
+		c.id = s.last
+	}
+	s.mu.Unlock()
+	if late {
+		s.trace.call(w, "discard", keyListener, nil)
+		s.port.Discard(cp.Socket)
+		return
+	}
+	var err error
+	c.handle, err = s.port.Associate(cp.Socket, c.id)
+	s.trace.call(w, "associate", c.id, c.handle)
+	if err != nil {
+		s.log.Warn("an accepted connection failed", "err", err)
+		s.gone(w, c)
+		return
+	}
+	s.mu.Lock()
+	s.conns[c.id] = c
+	over := s.over
+	s.mu.Unlock()
+	if over {
+		s.close(w, c, true)
+		return
+	}
+	s.recv(w, c)
+}
+
+// gone forgets a connection that is closed. The last one ends the workers.
+func (s *server) gone(w int, c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c.id)
+	s.live--
+	last := s.live == 0 && s.stopping.Load()
+	s.mu.Unlock()
+	if last {
+		s.post(w, keyQuit)
+	}
+}
+
+// stop begins the orderly end.
+func (s *server) stop(w int) {
+	s.trace.call(w, "close", keyListener, nil)
+	s.port.CloseSocket(&s.deaf, s.listener, false)
+	s.trace.call(w, "timeout", keyDeadline, s.drain)
+	s.port.Timeout(&s.deadline, keyDeadline, s.drain)
+	s.mu.Lock()
+	s.stopping.Store(true)
+	none := s.live == 0
+	for _, c := range s.conns {
+		s.trace.call(w, "cancel", c.id, nil)
+		s.port.Cancel(&c.recv)
+	}
+	s.mu.Unlock()
+	if none {
+		s.post(w, keyQuit)
+	}
+}
+
+// resetAll resets what is left when the time to end in an orderly way is over.
+func (s *server) resetAll(w int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	for _, c := range s.conns {
+		s.close(w, c, true)
+	}
+}
