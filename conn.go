@@ -75,7 +75,6 @@ const (
 	flagEOFTold                       // and the handler was told
 	flagWantFIN                       // CloseWrite was called
 	flagFIN                           // our FIN is out
-	flagHigh                          // what waits had reached the high mark
 	flagFeeding                       // the handler is being given bytes
 	flagOpened                        // Opened was called
 )
@@ -231,11 +230,8 @@ func (c *Conn) serve() {
 	pending := c.push()
 	c.mu.Unlock()
 
-	if pending >= c.cfg.limits.HighWater {
-		c.flags |= flagHigh
-		if c.cfg.limits.Overflow == PauseReads {
-			c.pause(pausedByBacklog)
-		}
+	if pending >= c.cfg.limits.HighWater && c.cfg.limits.Overflow == PauseReads {
+		c.pause(pausedByBacklog)
 	}
 	switch {
 	case want&wantAbort != 0:

@@ -9,7 +9,10 @@ import (
 )
 
 // kept are bytes that were received and not consumed.
-type kept struct{ mem []byte }
+type kept struct {
+	mem   []byte
+	shown int // so many of them the handler saw, and declined
+}
 
 // received is told of every completion of the connection's recv.
 func (c *Conn) received(cp *port.Completion) {
@@ -66,20 +69,38 @@ func (c *Conn) feed(b []byte) {
 		b = c.kept.mem
 	}
 	c.flags |= flagFeeding
-	n := c.consume(b, false)
+	n, end := c.portions(b)
 	c.flags &^= flagFeeding
 	rest := len(b) - n
-	switch {
-	case c.state != stateOpen || rest == 0:
+	if c.state != stateOpen || rest == 0 {
 		c.kept = nil
-	case c.kept != nil:
-		// A resume that came while this was going on found flagFeeding.
-		c.kept.mem = c.kept.mem[:copy(c.kept.mem, b[n:])]
-	default:
-		c.keep(b[n:])
+		return
 	}
-	if rest > c.cfg.limits.MaxMessage && c.paused == 0 && c.state == stateOpen {
+	if c.kept == nil {
+		c.keep(b[n:])
+	} else {
+		c.kept.mem = c.kept.mem[:copy(c.kept.mem, b[n:])]
+	}
+	c.kept.shown = end - n
+	if rest > c.cfg.limits.MaxMessage && c.paused == 0 {
 		c.close(ErrTooLong)
+	}
+}
+
+// portions shows bytes that piled up during a pause as if they arrived now, a
+// buffer's worth at a time: what the handler answers to one can stop the next.
+// It returns how many were consumed, and up to where they were shown.
+func (c *Conn) portions(b []byte) (n, end int) {
+	size := c.loop.portion
+	if c.kept != nil {
+		end = c.kept.shown
+	}
+	for {
+		end = min(end+size, len(b))
+		n += c.consume(b[n:end], false)
+		if end == len(b) || c.paused != 0 || c.state != stateOpen {
+			return n, end
+		}
 	}
 }
 

@@ -18,15 +18,7 @@ import (
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	if err := c.admit(len(p)); err != nil {
-		if err == ErrBacklog && c.cfg.limits.Overflow == CloseSlow {
-			c.shut = true
-			c.want |= wantAbort
-			c.blame(ErrBacklog)
-			c.unlock()
-		} else {
-			c.mu.Unlock()
-		}
-		return 0, err
+		return 0, c.refuse(err)
 	}
 	c.enqueue(p)
 	c.unlock()
@@ -41,14 +33,26 @@ func (c *Conn) Writev(pieces ...[]byte) (int, error) {
 	}
 	c.mu.Lock()
 	if err := c.admit(n); err != nil {
-		c.mu.Unlock()
-		return 0, err
+		return 0, c.refuse(err)
 	}
 	for _, p := range pieces {
 		c.enqueue(p)
 	}
 	c.unlock()
 	return n, nil
+}
+
+// refuse ends a Write that was not admitted. mu is held, and given up.
+func (c *Conn) refuse(err error) error {
+	if err != ErrBacklog || c.cfg.limits.Overflow != CloseSlow {
+		c.mu.Unlock()
+		return err
+	}
+	c.shut = true
+	c.want |= wantAbort
+	c.blame(ErrBacklog)
+	c.unlock()
+	return err
 }
 
 // WriteContext is Write that waits for room in Limits.MaxPending, until ctx is
@@ -102,6 +106,7 @@ func (c *Conn) enqueue(p []byte) {
 		c.out = c.loop.pool.outbound()
 	}
 	c.out.append(&c.loop.pool, p)
+	c.out.high = c.out.high || c.out.pending >= c.cfg.limits.HighWater
 	c.loop.engine.outbound.Add(int64(len(p)))
 }
 
@@ -156,6 +161,10 @@ func (c *Conn) sent(cp *port.Completion) {
 	if o.waiters != nil && pending <= c.cfg.limits.LowWater {
 		o.wake()
 	}
+	drained := o.high && pending <= c.cfg.limits.LowWater
+	if drained {
+		o.high = false
+	}
 	if pending == 0 && o.waiters == nil {
 		c.out = nil
 		l.pool.put(o)
@@ -176,8 +185,7 @@ func (c *Conn) sent(cp *port.Completion) {
 	} else if c.state == stateFlushing {
 		c.times.linger(c)
 	}
-	if c.flags&flagHigh != 0 && pending <= c.cfg.limits.LowWater {
-		c.flags &^= flagHigh
+	if drained {
 		c.resume(pausedByBacklog)
 		if c.state == stateOpen {
 			c.call(c.cfg.handler.Drained)

@@ -26,6 +26,7 @@ type loop struct {
 	count     counters
 	stopping  bool
 	goroutine uint64
+	portion   int // bytes that a handler is shown at once
 
 	// Requests of other goroutines, and of callbacks for other connections.
 	mu      sync.Mutex
@@ -51,7 +52,10 @@ var epoch = time.Now()
 func nanotime() int64 { return int64(time.Since(epoch)) }
 
 func newLoop(e *Engine, number int) *loop {
-	l := &loop{engine: e, number: number, now: nanotime()}
+	l := &loop{engine: e, number: number, now: nanotime(), portion: e.cfg.BufferSize}
+	if l.portion == 0 {
+		l.portion = port.DefaultBufferSize
+	}
 	l.wheel.now = l.now / int64(tick)
 	l.running.Store(true)
 	return l

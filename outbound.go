@@ -14,6 +14,7 @@ type outbound struct {
 	chunks  []chunk  // in the order of the stream
 	flying  int      // of chunks, from the first: being sent
 	sending bool     // op is in flight
+	high    bool     // pending had reached the high mark, and not the low one since
 	pending int      // bytes in chunks, those being sent included
 	was     int      // bytes being sent
 	vec     [][]byte // what op sends
@@ -169,7 +170,7 @@ func (o *outbound) clear(p *pool) {
 	for _, c := range o.chunks {
 		p.putChunk(c)
 	}
-	o.chunks, o.pending, o.was, o.flying = o.chunks[:0], 0, 0, 0
+	o.chunks, o.pending, o.was, o.flying, o.high = o.chunks[:0], 0, 0, 0, false
 }
 
 // wake lets every WriteContext look again.

@@ -50,7 +50,11 @@ type stdConn struct {
 	broken   bool               // a send was told of the peer's reset, which is told once
 	dial     context.CancelFunc // ends the connect in flight
 	stop     chan struct{}      // closed to end a recv that waits for a buffer
+	ahead    chan struct{}      // a token for each piece that waits to be dequeued
 }
+
+// stdAhead bounds the pieces that a connection receives ahead of the driver.
+const stdAhead = 4
 
 // deadliner is what ends a wait from outside.
 type deadliner interface{ SetDeadline(time.Time) error }
@@ -190,6 +194,9 @@ func (b *std) poll(dst []Completion) int {
 		e := &b.taken[i]
 		s := b.p.socks.get(e.h)
 		dst[i] = b.completion(s, e)
+		if e.buf != nil {
+			<-b.conns[s.index].ahead
+		}
 		if !e.more {
 			b.p.finish(s, e.op)
 		}

@@ -115,6 +115,9 @@ func (b *std) recv(s *sock, op *Op) {
 		c.conn.SetReadDeadline(time.Time{})
 		c.stop = make(chan struct{})
 	}
+	if c.ahead == nil {
+		c.ahead = make(chan struct{}, stdAhead)
+	}
 	stop, buf, stream := c.stop, op.buf, op.flags&opStream != 0
 	b.group.Go(func() {
 		if stream {
@@ -137,6 +140,7 @@ func (b *std) stream(c *stdConn, h Handle, op *Op, stop <-chan struct{}) {
 			b.tell(stdEvent{h: h, op: op, err: err})
 			return
 		}
+		c.ahead <- struct{}{} // poll gives way, whatever else happens
 		b.tell(stdEvent{h: h, op: op, n: n, buf: buf, lease: lease + 1, more: true})
 	}
 }

@@ -60,7 +60,7 @@ type sqe struct {
 	userData uint64
 	bufGroup uint16
 	_        uint16
-	_        int32
+	optLen   uint32 // multishot recv: ends after so many bytes
 	_        [2]uint64
 }
 

@@ -24,6 +24,7 @@ type uring struct {
 	bufs      provided
 	starved   []Handle // streamed recvs that found no buffer
 	multishot bool     // recv can be armed once
+	quota     uint32   // bytes after which the kernel ends it; 0: it cannot
 	wakeFd    int
 	msgs      msgPool
 }
@@ -32,6 +33,10 @@ const (
 	udKindShift = 56
 	udGenShift  = 32
 	udGenMask   = 1<<24 - 1
+
+	// recvQuota bounds what one connection can pour in before the caller has
+	// had a chance to cancel, where the kernel knows how (6.17 and later).
+	recvQuota = 256 << 10
 
 	udWake   = 0xff // the read of the wake-up descriptor
 	udIgnore = 0xfe // nobody waits for it
@@ -55,7 +60,7 @@ func openUring(p *Port) (backend, error) {
 }
 
 func openUringWith(p *Port, ways uringWays) (backend, error) {
-	u := &uring{p: p, wakeFd: -1, multishot: !ways.oneshot, bufs: provided{inc: !ways.whole}}
+	u := &uring{p: p, wakeFd: -1, multishot: !ways.oneshot, quota: recvQuota, bufs: provided{inc: !ways.whole}}
 	if p.cfg.Mode == Exclusive {
 		runtime.LockOSThread()
 	}
@@ -97,7 +102,7 @@ func (u *uring) describe() string {
 	case u.flags&setupCoopTaskrun != 0:
 		mode = "COOP_TASKRUN"
 	}
-	return fmt.Sprintf("%s, multishot recv %v, piecewise buffers %v", mode, u.multishot, u.bufs.inc)
+	return fmt.Sprintf("%s, multishot recv %v, quota %d, piecewise buffers %v", mode, u.multishot, u.quota, u.bufs.inc)
 }
 
 // probe receives a byte through a socket pair as recv will: what the kernel,
@@ -128,6 +133,8 @@ func (u *uring) probe() error {
 				e := u.at(h)
 				more = e.flags&cqeFMore != 0
 				switch {
+				case e.res == -int32(unix.EINVAL) && u.quota > 0:
+					u.quota = 0
 				case e.res == -int32(unix.EINVAL) && u.multishot:
 					u.multishot = false
 				case e.res == -int32(unix.ENOBUFS) && got: // the only buffer was out
@@ -184,7 +191,7 @@ func (u *uring) prepRecv(fd int32, ud uint64) {
 	e := u.next()
 	e.opcode, e.fd, e.flags = uringOpRecv, fd, sqeBufferSelect
 	if u.multishot {
-		e.ioprio = recvMultishot
+		e.ioprio, e.optLen = recvMultishot, u.quota
 	}
 	e.userData = ud
 }

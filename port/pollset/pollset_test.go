@@ -141,7 +141,7 @@ func TestReset(t *testing.T) {
 
 func TestAbort(t *testing.T) {
 	s, c := pair(t)
-	s.Abort()
+	time.AfterFunc(50*time.Millisecond, s.Abort)
 	if _, err := io.ReadAll(c); err == nil {
 		t.Error("no reset")
 	}

@@ -258,6 +258,7 @@ func cancelAcceptRace(e *env) {
 	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
 	cancel, end := r.canceller()
 	n := r.n(300, 50)
+	var peers []Peer // kept: a connection that its peer resets may be lost
 	dialer := r.do(func() error {
 		for range n {
 			p, err := r.b.Dial("tcp", l.addr.String())
@@ -281,6 +282,9 @@ func cancelAcceptRace(e *env) {
 	}
 	r.await(dialer)
 	end()
+	for _, p := range peers {
+		r.own(p)
+	}
 	// Connections come in their order: after this one, none is left.
 	a := r.arm(l)
 	for last := r.dial("tcp", l.addr).LocalAddr().String(); ; got++ {

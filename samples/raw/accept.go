@@ -63,21 +63,29 @@ func (s *server) gone(w int, c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c.id)
 	s.live--
-	last := s.live == 0 && s.stopping.Load()
+	last := s.live == 0 && s.stopping.Load() // or deafened sees it
 	s.mu.Unlock()
 	if last {
 		s.post(w, keyQuit)
 	}
 }
 
-// stop begins the orderly end.
+// stop begins the orderly end. First nobody new gets in.
 func (s *server) stop(w int) {
-	s.trace.call(w, "close", keyListener, nil)
-	s.port.CloseSocket(&s.deaf, s.listener, false)
 	s.trace.call(w, "timeout", keyDeadline, s.drain)
 	s.port.Timeout(&s.deadline, keyDeadline, s.drain)
 	s.mu.Lock()
 	s.stopping.Store(true)
+	s.mu.Unlock()
+	s.trace.call(w, "close", keyListener, nil)
+	s.port.CloseSocket(&s.deaf, s.listener, false)
+}
+
+// deafened is called when the listener is closed. Now each connection goes: the
+// recv that is canceled here, or the send that is under way, is its last step
+// before the shutdown.
+func (s *server) deafened(w int) {
+	s.mu.Lock()
 	none := s.live == 0
 	for _, c := range s.conns {
 		s.trace.call(w, "cancel", c.id, nil)

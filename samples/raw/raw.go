@@ -157,6 +157,8 @@ func (s *server) work(w int) error {
 				s.accepting(w)
 			case c.Kind == port.KindAccept:
 				s.accepted(w, c)
+			case c.Key == keyListener:
+				s.deafened(w)
 			default:
 				if conn := s.find(c.Key); conn != nil {
 					s.dispatch(w, conn, c)
