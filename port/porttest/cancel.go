@@ -304,7 +304,7 @@ func cancelCloseRace(e *env) {
 	r := e.open(port.Config{})
 	cancel, end := r.canceller()
 	for i := range r.n(200, 40) {
-		c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 64 << 10})
+		c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 8 << 10})
 		var peer sync.WaitGroup
 		in, out := r.stream(c), r.send(c, make([]byte, 300_000))
 		peer.Go(func() {

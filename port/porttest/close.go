@@ -63,7 +63,7 @@ func isReset(err error) bool {
 func closeOutstanding(e *env, plain, streamed, send bool) {
 	r := e.open(port.Config{})
 	for i := range r.n(100, 20) {
-		c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 64 << 10})
+		c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 8 << 10})
 		var ops []*op
 		if plain {
 			ops = append(ops, r.recv(c, 100))

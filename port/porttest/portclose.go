@@ -75,12 +75,16 @@ func portCloseOutstanding(e *env) {
 	// Connections that are accepted, or will be, and not dequeued.
 	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
 	ops = append(ops, r.arm(l))
-	for range 5 {
-		peers = append(peers, r.dial("tcp", l.addr))
-	}
 	ops = append(ops, r.connect(r.connector(l.addr, port.SocketOptions{}), l.addr))
 	r.k.post(1, nil)
 	r.p.Post(1, nil)
+	for range 5 {
+		c, err := r.b.Dial("tcp", l.addr.String())
+		if err != nil {
+			r.Fatal(err)
+		}
+		peers = append(peers, r.own(c))
+	}
 	r.closePort()
 	for _, o := range ops {
 		if o.InFlight() {
