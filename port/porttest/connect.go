@@ -143,10 +143,15 @@ const hangTime = 300 * time.Millisecond
 
 // hang gives a connect that does not end: the listener's backlog is full.
 func (r *rig) hang() (*conn, *op) {
-	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{Backlog: 1})
+	var to port.Addr
+	if address, ok := r.crowded(); ok {
+		to = r.addr("tcp", address)
+	} else {
+		to = r.listen("tcp", r.address("tcp4"), port.SocketOptions{Backlog: 1}).addr
+	}
 	for range 16 {
-		c := r.connector(l.addr, port.SocketOptions{})
-		o := r.connect(c, l.addr)
+		c := r.connector(to, port.SocketOptions{})
+		o := r.connect(c, to)
 		tick := r.timeout(hangTime)
 		r.until("connect", func() bool { return !o.flying || !tick.flying })
 		if o.flying {

@@ -89,7 +89,6 @@ func (c *client) pump(now int64) {
 			c.times[c.sent%int64(len(c.times))] = now
 		}
 		c.sent++
-		l.sent++
 		c.write = l.run.pattern.after(c.write, o.Size)
 	}
 	if c.sent == c.got && (l.stopping || total > 0 && c.sent == total) {

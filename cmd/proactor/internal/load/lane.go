@@ -33,22 +33,18 @@ type lane struct {
 
 // counts are a lane's own, and summed up those of a run.
 type counts struct {
-	dialed   int64 // connects begun
 	opened   int64 // connects that succeeded
 	open     int64 // now
 	clean    int64 // connections that ended as they should
 	messages int64 // that came back
-	sent     int64
 	lastEcho int64 // when the last one came back
 }
 
 func (c *counts) add(o counts) {
-	c.dialed += o.dialed
 	c.opened += o.opened
 	c.open += o.open
 	c.clean += o.clean
 	c.messages += o.messages
-	c.sent += o.sent
 	c.lastEcho = max(c.lastEcho, o.lastEcho)
 }
 

@@ -157,7 +157,6 @@ func (r *run) dial(ctx context.Context) {
 			continue
 		}
 		c.began = nanotime()
-		l.counts.dialed++
 		l.mu.Unlock()
 		l.dialers[c.index%len(l.dialers)].DialAsync(ctx, "tcp", r.to, c.connected(slots))
 	}
