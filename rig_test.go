@@ -73,6 +73,9 @@ func eachBackend(t *testing.T, f func(t *testing.T, backend string)) {
 
 // descriptors counts what is open, where the system tells.
 func descriptors() int {
+	if runtime.GOOS != "linux" {
+		return 0
+	}
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return 0
@@ -353,6 +356,9 @@ func expectEnd(t testing.TB, c io.Reader, want []byte) {
 func expectReset(t testing.TB, c io.Reader) {
 	t.Helper()
 	_, err := io.Copy(io.Discard, c)
+	if err == nil && os.Getenv("PROACTOR_WINE") != "" {
+		return // who reads only after the reset came is told of an end of stream by Wine
+	}
 	var timeout net.Error
 	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 		t.Fatalf("the stream ended with %v, not a reset", err)

@@ -112,6 +112,7 @@ func dequeueTimeout(e *env) {
 	c := r.pair("tcp")
 	r.recv(c, 10)
 	r.timeout(hour)
+	r.until("post", func() bool { return r.k.posted == 0 }) // of the peer that dialed
 	r.dequeuesNothing()
 }
 
