@@ -365,15 +365,6 @@ func expectReset(t testing.TB, c io.Reader) {
 	}
 }
 
-// reset closes with an RST.
-func reset(t testing.TB, c *net.TCPConn) {
-	t.Helper()
-	if err := c.SetLinger(0); err != nil {
-		t.Fatal(err)
-	}
-	c.Close()
-}
-
 // ask sends and expects it back.
 func ask(t testing.TB, c net.Conn, p string) {
 	t.Helper()

@@ -180,7 +180,7 @@ func (k *checker) see(since int64, now moment, c *port.Completion) error {
 	case o.kind != port.KindTimeout && k.closed[o.h].before(since, now):
 		return errors.New("it comes after the close of its socket")
 	case c.More && !o.many:
-		return errors.New("More is set on an operation that completes once")
+		return errors.New("more is set on an operation that completes once")
 	}
 	if c.More {
 		o.count++
@@ -200,7 +200,7 @@ func (k *checker) see(since int64, now moment, c *port.Completion) error {
 		return errors.New("it has a Socket")
 	}
 	if c.Buf != nil && !(c.Kind == port.KindRecv && c.More) {
-		return errors.New("Buf is set on what is no streamed recv")
+		return errors.New("buf is set on what is no streamed recv")
 	}
 	switch c.Kind {
 	case port.KindAccept:
@@ -216,7 +216,7 @@ func (k *checker) see(since int64, now moment, c *port.Completion) error {
 		}
 	}
 	if c.N != 0 {
-		return errors.New("N is set")
+		return errors.New("n is set")
 	}
 	return nil
 }
@@ -240,9 +240,9 @@ func (k *checker) seePost(c *port.Completion) error {
 func (k *checker) seeAccept(o *op, c *port.Completion) error {
 	switch {
 	case c.N != 0:
-		return errors.New("N is set")
+		return errors.New("n is set")
 	case c.More && (c.Err != nil || c.Socket == port.NoSocket):
-		return errors.New("More is set, but there is no socket")
+		return errors.New("more is set, but there is no socket")
 	case !c.More && c.Err == nil:
 		return errors.New("the accept ended without a reason")
 	case c.More && !k.several:
@@ -255,7 +255,7 @@ func (k *checker) seeRecv(o *op, c *port.Completion) error {
 	if o.many {
 		switch {
 		case c.More && (c.N <= 0 || len(c.Buf) != c.N || c.Err != nil):
-			return fmt.Errorf("N = %d, but len(Buf) = %d", c.N, len(c.Buf))
+			return fmt.Errorf("n = %d, but len(Buf) = %d", c.N, len(c.Buf))
 		case !c.More && (c.N != 0 || c.Err == nil):
 			return errors.New("the stream ended without a reason, or with bytes")
 		}
@@ -265,7 +265,7 @@ func (k *checker) seeRecv(o *op, c *port.Completion) error {
 		return nil
 	}
 	if c.N < 0 || c.N > len(o.buf) || (c.N > 0) != (c.Err == nil) {
-		return fmt.Errorf("N = %d into a buffer of %d bytes", c.N, len(o.buf))
+		return fmt.Errorf("n = %d into a buffer of %d bytes", c.N, len(o.buf))
 	}
 	o.data = append(o.data, o.buf[:c.N]...)
 	if !allBytes(o.buf[c.N:], poisonBefore) {
@@ -290,9 +290,9 @@ func (k *checker) seeSend(o *op, c *port.Completion) error {
 	case sum != o.sum:
 		return errors.New("the buffers that were sent have changed")
 	case c.Err == nil && c.N != o.size:
-		return fmt.Errorf("N = %d of %d bytes without an error", c.N, o.size)
+		return fmt.Errorf("n = %d of %d bytes without an error", c.N, o.size)
 	case c.N < 0 || c.Err != nil && c.N >= o.size:
-		return fmt.Errorf("N = %d of %d bytes with an error", c.N, o.size)
+		return fmt.Errorf("n = %d of %d bytes with an error", c.N, o.size)
 	}
 	o.sent = nil
 	return nil
