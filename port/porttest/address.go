@@ -19,6 +19,7 @@ var addressTests = []test{
 	{name: "UnixAddrInUse", run: unixAddrInUse},
 	{name: "DualStack", run: dualStack},
 	{name: "Only6", run: only6},
+	{name: "SocketOptions", run: socketOptions},
 }
 
 // The whole life of a connection, on every sort of address.
@@ -118,5 +119,24 @@ func only6(e *env) {
 			}
 			return nil
 		}))
+	}
+}
+
+// Sockets work with every option, on both sides.
+func socketOptions(e *env) {
+	for _, o := range []port.SocketOptions{{Delay: true}, {KeepAlive: 30}, {SendBuffer: 100_000, RecvBuffer: 100_000}, {Backlog: 5}} {
+		r := e.open(port.Config{})
+		r.chat(r.pairWith("tcp", o), 1, 50_000)
+		l := r.listen("tcp", r.address("tcp4"), o)
+		r.arm(l)
+		out := r.connector(l.addr, o)
+		c := r.connect(out, l.addr)
+		in := &conn{}
+		in.h, in.key = r.associate(r.next(l.accept))
+		r.ok(c)
+		got := r.stream(in)
+		r.ok(r.send(out, stream(2).bytes(0, 50_000)))
+		r.gather(got, 50_000)
+		r.matches(got, 2, 0)
 	}
 }

@@ -2,11 +2,16 @@ package porttest
 
 import (
 	"encoding/binary"
+	"io"
+	"sync"
 
 	"github.com/proactor-go/proactor/port"
 )
 
-var manyTests = []test{{name: "ManySockets", run: manySockets}}
+var manyTests = []test{
+	{name: "ManySockets", run: manySockets},
+	{name: "ManyUndequeued", run: manyUndequeued},
+}
 
 // 10,000 sockets at once, each with a message that is its own.
 func manySockets(e *env) {
@@ -80,5 +85,48 @@ func manySockets(e *env) {
 	}
 	for _, o := range closes {
 		r.ok(o)
+	}
+}
+
+// What arrives while nobody dequeues is not lost, though it be more than the
+// system has room to tell of at once.
+func manyUndequeued(e *env) {
+	r := e.open(port.Config{})
+	conns, writes := r.n(200, 30), r.n(150, 50)
+	var cs []*conn
+	var ops []*op
+	for range conns {
+		c := r.pair("tcp")
+		cs, ops = append(cs, c), append(ops, r.stream(c))
+	}
+	r.until("post", func() bool { return r.k.posted == 0 })
+	if late := r.stopWorkers(); len(late) > 0 {
+		r.Fatalf("completions on idle connections: %+v", late)
+	}
+	var all sync.WaitGroup
+	for i, c := range cs {
+		all.Go(func() {
+			if err := writePattern(c.peer, stream(i), 0, int64(writes), 1); err != nil {
+				r.Error(err)
+			}
+			if i%2 == 0 {
+				c.peer.CloseWrite()
+			}
+		})
+	}
+	all.Wait()
+	for i := range 5000 { // and as many posts
+		r.k.post(uint64(i), nil)
+		r.p.Post(uint64(i), nil)
+	}
+	if r.mode == port.Shared {
+		r.startWorkers()
+	}
+	for i, o := range ops {
+		r.gather(o, writes)
+		r.matches(o, stream(i), 0)
+		if i%2 == 0 {
+			r.fails(o, io.EOF)
+		}
 	}
 }

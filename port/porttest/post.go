@@ -14,6 +14,7 @@ var postTests = []test{
 	{name: "PostWakesDequeue", run: postWakesDequeue},
 	{name: "CancelWakesDequeue", run: cancelWakesDequeue},
 	{name: "PostCarriesOp", run: postCarriesOp},
+	{name: "Spin", run: spin},
 }
 
 // Posts are dequeued in the order of the calls.
@@ -79,6 +80,18 @@ func postFromGoroutines(e *env) {
 // that. The poster answers each post with another.
 func postWakesDequeue(e *env) {
 	r := e.open(port.Config{})
+	r.answers()
+}
+
+// A port that looks for a while before it waits does the same.
+func spin(e *env) {
+	r := e.open(port.Config{Spin: 50 * time.Microsecond})
+	r.answers()
+	r.chat(r.pair("tcp"), 1, 100_000)
+	r.ok(r.timeout(time.Millisecond))
+}
+
+func (r *rig) answers() {
 	c := r.pair("tcp")
 	r.recv(c, 10)
 	n := r.n(3000, 300)

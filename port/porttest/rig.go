@@ -267,19 +267,27 @@ func (r *rig) finish() {
 	}
 }
 
+// stopWorkers ends the workers, and gives what they dequeued last.
+func (r *rig) stopWorkers() (late []port.Completion) {
+	if r.got == nil {
+		return nil
+	}
+	for range 2 {
+		r.p.Post(quitKey, nil)
+	}
+	go func() { r.workers.Wait(); close(r.got) }()
+	for d := range r.got {
+		r.take(d)
+		late = append(late, d.batch...)
+	}
+	r.got = nil
+	return late
+}
+
 // closePort closes the port, and gives what was dequeued last.
 func (r *rig) closePort() (late []port.Completion) {
 	r.closed = true
-	if r.got != nil {
-		for range 2 {
-			r.p.Post(quitKey, nil)
-		}
-		go func() { r.workers.Wait(); close(r.got) }()
-		for d := range r.got {
-			r.k.observe(d.since, d.batch)
-			late = append(late, d.batch...)
-		}
-	}
+	late = r.stopWorkers()
 	for _, o := range r.k.ops {
 		for _, s := range o.sockets {
 			r.p.Discard(s)

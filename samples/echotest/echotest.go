@@ -303,9 +303,10 @@ func Cuts(t *testing.T, addr string, stop func(), ended <-chan error) {
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("took %v", d)
 	}
-	// One of the two is told of the reset.
-	_, err := io.Copy(io.Discard, c)
-	if err = errors.Join(err, <-written); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+	// One of the two is told of the reset or, where the system took all that the
+	// server had to send, and so its FIN too, the echo ends too early.
+	n, err := io.Copy(io.Discard, c)
+	if err = errors.Join(err, <-written); err == nil && n == 64<<20 || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the client was not told: %v", err)
 	}
 }

@@ -63,7 +63,7 @@ func (s *server) gone(w int, c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c.id)
 	s.live--
-	last := s.live == 0 && s.stopping.Load() // or deafened sees it
+	last := s.live == 0 && s.leaving.Load()
 	s.mu.Unlock()
 	if last {
 		s.post(w, keyQuit)
@@ -86,6 +86,7 @@ func (s *server) stop(w int) {
 // before the shutdown.
 func (s *server) deafened(w int) {
 	s.mu.Lock()
+	s.leaving.Store(true)
 	none := s.live == 0
 	for _, c := range s.conns {
 		s.trace.call(w, "cancel", c.id, nil)

@@ -74,7 +74,8 @@ type server struct {
 	log      *slog.Logger
 	drain    time.Duration
 	listener port.Handle
-	stopping atomic.Bool
+	stopping atomic.Bool // nobody new gets in
+	leaving  atomic.Bool // the listener is closed, and connections end
 
 	accept, retry, deaf, deadline port.Op
 
@@ -192,7 +193,7 @@ func (s *server) dispatch(w int, c *conn, cp *port.Completion) {
 		switch {
 		case cp.Err != nil:
 			s.close(w, c, true)
-		case s.stopping.Load():
+		case s.leaving.Load():
 			s.shutdown(w, c)
 		default:
 			s.recv(w, c)
@@ -214,9 +215,9 @@ func (s *server) dispatch(w int, c *conn, cp *port.Completion) {
 func (s *server) recv(w int, c *conn) {
 	s.trace.count(w, "recv", c.id, len(c.buf), "bytes")
 	err := s.port.Recv(&c.recv, c.handle, c.buf[:])
-	// Who stops looks at all connections: either it saw this recv in flight,
-	// or this sees that it stops.
-	if err == nil && s.stopping.Load() && !c.fin {
+	// Who sets leaving looks at all connections after it: either it saw this
+	// recv in flight, or this sees leaving.
+	if err == nil && s.leaving.Load() && !c.fin {
 		s.trace.call(w, "cancel", c.id, nil)
 		s.port.Cancel(&c.recv)
 	}
