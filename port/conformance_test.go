@@ -1,6 +1,7 @@
 package port_test
 
 import (
+	"context"
 	"net"
 	"os"
 	"testing"
@@ -33,7 +34,23 @@ func TestConformance(t *testing.T) {
 				Listen:   net.Listen,
 				Required: name == forced,
 			}
+			if name == "sim" {
+				onNetwork(&b, port.NewSim())
+			}
 			porttest.Run(t, b)
 		})
 	}
+}
+
+// onNetwork makes ports and peers meet on a network in memory.
+func onNetwork(b *porttest.Backend, n *port.Sim) {
+	b.Memory = true
+	b.Open = func(cfg port.Config) (*port.Port, error) {
+		cfg.Backend, cfg.Sim = "sim", n
+		return port.Open(cfg)
+	}
+	b.Dial = func(network, address string) (porttest.Peer, error) {
+		return n.Dial(context.Background(), network, address)
+	}
+	b.Listen = func(network, address string) (net.Listener, error) { return n.Listen(network, address) }
 }

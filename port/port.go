@@ -36,6 +36,9 @@ type Config struct {
 	// Spin is how long Dequeue looks for completions before it blocks. It
 	// shortens the way from the wire to the program and costs a core. 0: none.
 	Spin time.Duration
+	// Sim is the network of a port on the backend "sim", which needs one. The
+	// other backends ignore it.
+	Sim *Sim
 }
 
 // Default sizes of the pool of receive buffers.

@@ -17,8 +17,7 @@ import (
 type std struct {
 	p     *Port
 	conns []*stdConn // by the socket's slot; the driver's alone
-	bell  chan struct{}
-	timer *time.Timer
+	bell
 	group sync.WaitGroup // goroutines
 
 	mu     sync.Mutex // guards what follows
@@ -47,10 +46,15 @@ type stdConn struct {
 	raw      syscall.RawConn
 	local    Addr
 	options  SocketOptions
-	broken   bool               // a send was told of the peer's reset, which is told once
 	dial     context.CancelFunc // ends the connect in flight
 	stop     chan struct{}      // closed to end a recv that waits for a buffer
 	ahead    chan struct{}      // a token for each piece that waits to be dequeued
+
+	// A peer's reset is told once, by the first call that finds it; the other
+	// direction then finds an end of stream that it must not believe. calls
+	// is held from a system call until what it told is noted.
+	calls sync.Mutex
+	reset bool // a send was told of the reset
 }
 
 // stdAhead bounds the pieces that a connection receives ahead of the driver.
@@ -62,9 +66,7 @@ type deadliner interface{ SetDeadline(time.Time) error }
 var longAgo = time.Unix(1, 0)
 
 func openStd(p *Port) (backend, error) {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return &std{p: p, bell: make(chan struct{}, 1), timer: t, lender: newLender(p.cfg.BufferSize, p.cfg.BufferCount)}, nil
+	return &std{p: p, bell: newBell(), lender: newLender(p.cfg.BufferSize, p.cfg.BufferCount)}, nil
 }
 
 // stdSockets are the sockets that no port knows, numbered.
@@ -162,26 +164,6 @@ func (b *std) tell(e stdEvent) {
 	}
 }
 
-func (b *std) wake() {
-	select {
-	case b.bell <- struct{}{}:
-	default:
-	}
-}
-
-func (b *std) block(d time.Duration) {
-	if d < 0 {
-		<-b.bell
-		return
-	}
-	b.timer.Reset(d)
-	select {
-	case <-b.bell:
-	case <-b.timer.C:
-	}
-	b.timer.Stop()
-}
-
 func (b *std) poll(dst []Completion) int {
 	b.mu.Lock()
 	n := min(len(b.events), len(dst))
@@ -213,10 +195,8 @@ func (b *std) completion(s *sock, e *stdEvent) Completion {
 	op, sc := e.op, b.conns[s.index]
 	c := Completion{Op: op, Key: s.key, Kind: op.kind, N: e.n, More: e.more, Buf: e.buf, lease: e.lease}
 	switch {
-	case e.err == io.EOF && !sc.broken:
-		c.Err = io.EOF
 	case e.err == io.EOF:
-		c.Err = sysError(KindRecv, syscall.ECONNRESET)
+		c.Err = io.EOF
 	case e.err != nil && op.flags&opCanceled != 0 && stopped(e.err):
 		c.Err = canceled(op.kind)
 	case e.err != nil:
@@ -226,7 +206,6 @@ func (b *std) completion(s *sock, e *stdEvent) Completion {
 	case KindSend:
 		op.advance(e.n)
 		c.N = int(op.n)
-		sc.broken = sc.broken || errors.Is(c.Err, ErrReset)
 	case KindAccept:
 		if e.made != nil {
 			c.Socket = addStdSocket(&stdConn{conn: e.made, options: sc.options})

@@ -124,10 +124,7 @@ func (b *std) recv(s *sock, op *Op) {
 			b.stream(c, h, op, stop)
 			return
 		}
-		n, err := c.conn.Read(buf)
-		if n > 0 {
-			err = nil // an error comes again
-		}
+		n, err := c.read(buf)
 		b.tell(stdEvent{h: h, op: op, n: n, err: err})
 	})
 }
@@ -181,11 +178,11 @@ func (b *std) send(s *sock, op *Op) {
 	}
 	first, rest := op.buf, op.rest()
 	b.group.Go(func() {
-		n, err := c.conn.Write(first)
+		n, err := c.write(first)
 		for i := 0; i < len(rest) && err == nil; i++ {
 			if len(rest[i]) > 0 {
 				var k int
-				k, err = c.conn.Write(rest[i])
+				k, err = c.write(rest[i])
 				n += k
 			}
 		}

@@ -19,39 +19,87 @@ func (b *std) receive(c *stdConn, stop <-chan struct{}) (n int, buf []byte, leas
 			return true
 		}
 		defer b.mu.Unlock()
-		for {
-			if n, err = syscall.Read(int(fd), room); err != syscall.EINTR {
-				break
-			}
-		}
-		switch {
-		case err == syscall.EAGAIN:
-			n, err = 0, nil
-			return false
-		case n > 0:
+		if n, err = c.tryRead(fd, room); n > 0 {
 			buf, lease = b.lender.lend(n)
-		case err == nil:
-			err = io.EOF
 		}
-		return true
+		return err != syscall.EAGAIN
 	})
 	if werr != nil {
 		return 0, nil, 0, werr
 	}
-	return max(n, 0), buf, lease, err
+	return n, buf, lease, err
+}
+
+// read waits for bytes and receives them.
+func (c *stdConn) read(p []byte) (n int, err error) {
+	if werr := c.raw.Read(func(fd uintptr) bool {
+		n, err = c.tryRead(fd, p)
+		return err != syscall.EAGAIN
+	}); werr != nil {
+		return 0, werr
+	}
+	return n, err
+}
+
+// write hands all of p over, and waits for room where there is none.
+func (c *stdConn) write(p []byte) (n int, err error) {
+	if werr := c.raw.Write(func(fd uintptr) bool {
+		for n < len(p) && err == nil {
+			var k int
+			if k, err = c.tryWrite(fd, p[n:]); err == syscall.EAGAIN {
+				err = nil
+				return false
+			}
+			n += k
+		}
+		return true
+	}); werr != nil {
+		return n, werr
+	}
+	return n, err
 }
 
 // trySend hands over what the system takes at once.
 func (c *stdConn) trySend(op *Op) (n int, err error) {
 	c.raw.Write(func(fd uintptr) bool {
-		for {
-			if n, err = syscall.Write(int(fd), op.buf); err != syscall.EINTR {
-				return true
-			}
-		}
+		n, err = c.tryWrite(fd, op.buf)
+		return true
 	})
 	if err == syscall.EAGAIN {
 		err = nil // the goroutine will wait
 	}
-	return max(n, 0), err
+	return n, err
+}
+
+func (c *stdConn) tryRead(fd uintptr, p []byte) (int, error) {
+	c.calls.Lock()
+	defer c.calls.Unlock()
+	n, err := retry(syscall.Read, fd, p)
+	switch {
+	case n > 0 || err != nil:
+	case c.reset:
+		err = syscall.ECONNRESET
+	default:
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (c *stdConn) tryWrite(fd uintptr, p []byte) (int, error) {
+	c.calls.Lock()
+	defer c.calls.Unlock()
+	n, err := retry(syscall.Write, fd, p)
+	if err != nil && classify(err) == ErrReset {
+		c.reset = true
+	}
+	return n, err
+}
+
+// retry makes the call until no signal interrupts it.
+func retry(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, error) {
+	for {
+		if n, err := call(int(fd), p); err != syscall.EINTR {
+			return max(n, 0), err
+		}
+	}
 }

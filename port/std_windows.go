@@ -1,6 +1,9 @@
 package port
 
-import "syscall"
+import (
+	"io"
+	"syscall"
+)
 
 // controlListener keeps others from the port: without SO_EXCLUSIVEADDRUSE, as
 // Microsoft's "Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE" has it, they could
@@ -34,11 +37,36 @@ func (b *std) receive(c *stdConn, stop <-chan struct{}) (n int, buf []byte, leas
 		return 0, nil, 0, ErrCanceled
 	}
 	defer b.mu.Unlock()
-	n, err = c.conn.Read(room)
+	n, err = c.read(room)
 	if n > 0 {
 		buf, lease = b.lender.lend(n)
 	}
 	return n, buf, lease, err
+}
+
+// read waits for bytes and receives them.
+func (c *stdConn) read(p []byte) (int, error) {
+	n, err := c.conn.Read(p)
+	if n > 0 {
+		return n, nil // an error comes again
+	}
+	c.calls.Lock()
+	defer c.calls.Unlock()
+	if err == io.EOF && c.reset {
+		err = syscall.WSAECONNRESET
+	}
+	return n, err
+}
+
+// write hands all of p over, and waits for room where there is none.
+func (c *stdConn) write(p []byte) (int, error) {
+	n, err := c.conn.Write(p)
+	if err != nil && classify(err) == ErrReset {
+		c.calls.Lock()
+		c.reset = true
+		c.calls.Unlock()
+	}
+	return n, err
 }
 
 // trySend leaves sends to the goroutine.

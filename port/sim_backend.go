@@ -1,0 +1,297 @@
+package port
+
+import (
+	"fmt"
+	"sync"
+)
+
+// sim carries operations out on a network in memory. A socket on which
+// something may go on stands in a line; poll tries what is in flight on it.
+type sim struct {
+	p       *Port
+	net     *Sim
+	sockets []*simSocket // by the socket's slot; the driver's alone
+	lender  lender
+	hungry  []Handle // streamed recvs that wait for a buffer
+	bell
+
+	mu   sync.Mutex // guards line; held within the network's
+	line []Handle
+	turn []Handle // the part of it that poll is at
+}
+
+func openSim(p *Port) (backend, error) {
+	if p.cfg.Sim == nil {
+		return nil, fmt.Errorf("%w: Config.Sim must name the network", ErrInvalid)
+	}
+	return &sim{p: p, net: p.cfg.Sim, bell: newBell(), lender: newLender(p.cfg.BufferSize, p.cfg.BufferCount)}, nil
+}
+
+func (b *sim) listen(a Addr, o SocketOptions) (Socket, error) {
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	l, err := b.net.listen(a, o)
+	if err != nil {
+		return NoSocket, err
+	}
+	return b.net.add(&simSocket{listener: l, local: l.addr, options: o}), nil
+}
+
+func (b *sim) socket(local Addr, o SocketOptions) (Socket, error) {
+	if !isLoopback(local) {
+		return NoSocket, simError(KindConnect, ErrAddrNotAvail)
+	}
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	return b.net.add(&simSocket{local: local, options: o}), nil
+}
+
+func (b *sim) discard(sk Socket) {
+	if s := b.net.take(sk); s != nil {
+		b.net.mu.Lock()
+		b.net.closeSocket(s, false)
+		b.net.mu.Unlock()
+	}
+}
+
+func (b *sim) attach(s *sock, sk Socket) error {
+	c := b.net.take(sk)
+	if c == nil {
+		return fmt.Errorf("%w: a socket of another network", ErrInvalid)
+	}
+	for int(s.index) >= len(b.sockets) {
+		b.sockets = append(b.sockets, nil)
+	}
+	b.sockets[s.index] = c
+	h := s.handle()
+	c.changed = func() { b.enqueue(h, c) }
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	if c.end != nil {
+		c.end.changed = c.changed
+	}
+	if c.listener != nil {
+		c.listener.changed = c.changed
+	}
+	return nil
+}
+
+// enqueue puts a socket in the line to be served, once. Any goroutine may call
+// it.
+func (b *sim) enqueue(h Handle, c *simSocket) {
+	b.mu.Lock()
+	first := !c.queued && len(b.line) == 0
+	if !c.queued {
+		c.queued = true
+		b.line = append(b.line, h)
+	}
+	b.mu.Unlock()
+	if first {
+		b.wake()
+	}
+}
+
+// again puts a socket in the line from the driver's side.
+func (b *sim) again(s *sock) { b.enqueue(s.handle(), b.sockets[s.index]) }
+
+func (b *sim) localAddr(s *sock) (Addr, error) { return b.sockets[s.index].local, nil }
+
+func (b *sim) remoteAddr(s *sock) (Addr, error) {
+	if e := b.sockets[s.index].end; e != nil {
+		return e.remote, nil
+	}
+	return Addr{}, simError(KindConnect, ErrReset)
+}
+
+func (b *sim) accept(s *sock, _ *Op) { b.again(s) }
+func (b *sim) recv(s *sock, _ *Op)   { b.again(s) }
+func (b *sim) send(s *sock, _ *Op)   { b.again(s) }
+
+func (b *sim) connect(s *sock, _ *Op, to Addr) {
+	b.net.mu.Lock()
+	b.net.connect(b.sockets[s.index], to)
+	b.net.mu.Unlock()
+	b.again(s)
+}
+
+func (b *sim) cancel(s *sock, op *Op) {
+	if op.kind == KindConnect {
+		b.net.mu.Lock()
+		b.sockets[s.index].giveUp()
+		b.net.mu.Unlock()
+	}
+	b.p.fail(s, op, canceled(op.kind))
+}
+
+func (b *sim) shutdown(s *sock) error {
+	e := b.sockets[s.index].end
+	if e == nil {
+		return simError(KindShutdown, ErrReset)
+	}
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	return e.shutdown()
+}
+
+func (b *sim) close(s *sock, reset bool) error {
+	c := b.sockets[s.index]
+	b.sockets[s.index] = nil
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	b.net.closeSocket(c, reset)
+	return nil
+}
+
+func (b *sim) poll(dst []Completion) int {
+	if len(b.turn) == 0 {
+		b.mu.Lock()
+		b.turn, b.line = b.line, b.turn
+		b.mu.Unlock()
+	}
+	n, served := 0, 0
+	for served < len(b.turn) && n < len(dst) {
+		s := b.p.socks.get(b.turn[served])
+		served++
+		if s != nil {
+			b.mu.Lock()
+			b.sockets[s.index].queued = false
+			b.mu.Unlock()
+			n += b.serve(s, dst[n:])
+		}
+	}
+	b.turn = b.turn[:copy(b.turn, b.turn[served:])]
+	if len(b.turn) > 0 {
+		b.wake() // for whoever blocks next
+	}
+	return n
+}
+
+// serve tries what is in flight on a socket. A streamed recv or accept gives
+// at most one completion a turn.
+func (b *sim) serve(s *sock, dst []Completion) int {
+	h := s.handle()
+	if op := s.out; op != nil {
+		if op.kind == KindConnect {
+			b.connected(s, op)
+		} else {
+			b.push(s, op)
+		}
+		if s = b.p.socks.get(h); s == nil {
+			return 0
+		}
+	}
+	op := s.in
+	switch {
+	case op == nil:
+		return 0
+	case op.kind == KindAccept:
+		return b.take(s, op, dst)
+	default:
+		return b.fetch(s, op, dst)
+	}
+}
+
+func (b *sim) connected(s *sock, op *Op) {
+	c := b.sockets[s.index]
+	b.net.mu.Lock()
+	end, err := c.end, c.refused
+	c.refused = nil
+	b.net.mu.Unlock()
+	switch {
+	case err != nil:
+		b.p.fail(s, op, err)
+	case end != nil:
+		b.p.complete(Completion{Op: op, Key: s.key, Kind: KindConnect})
+		b.p.finish(s, op)
+	}
+}
+
+// push hands over what the peer has room for.
+func (b *sim) push(s *sock, op *Op) {
+	e := b.sockets[s.index].end
+	if e == nil {
+		b.p.fail(s, op, simError(KindSend, ErrReset))
+		return
+	}
+	for op.remaining() > 0 {
+		b.net.mu.Lock()
+		n, err := e.send(op.buf)
+		b.net.mu.Unlock()
+		op.advance(n)
+		if err != nil {
+			b.p.fail(s, op, err)
+			return
+		}
+		if n == 0 && len(op.buf) > 0 {
+			return // until the peer has received
+		}
+	}
+	b.p.complete(Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)})
+	b.p.finish(s, op)
+}
+
+func (b *sim) take(s *sock, op *Op, dst []Completion) int {
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	l := b.sockets[s.index].listener
+	e := b.net.accept(l)
+	if e == nil {
+		return 0
+	}
+	sk := b.net.add(&simSocket{end: e, local: e.local, options: l.options})
+	dst[0] = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: sk, More: true}
+	if len(l.backlog) > 0 {
+		b.again(s)
+	}
+	return 1
+}
+
+// fetch receives into the caller's buffer, or one that is lent.
+func (b *sim) fetch(s *sock, op *Op, dst []Completion) int {
+	e := b.sockets[s.index].end
+	if e == nil {
+		dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: simError(KindRecv, ErrReset)}
+		b.p.finish(s, op)
+		return 1
+	}
+	streamed, buf := op.flags&opStream != 0, op.buf
+	if streamed {
+		if buf = b.lender.room(); buf == nil {
+			b.hungry = append(b.hungry, s.handle())
+			return 0
+		}
+	}
+	b.net.mu.Lock()
+	n, err, ok := e.receive(buf)
+	more := len(e.in) > 0 || e.fin || e.reset
+	b.net.mu.Unlock()
+	if !ok {
+		return 0
+	}
+	dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, N: n, Err: err}
+	if !streamed || err != nil {
+		b.p.finish(s, op)
+		return 1
+	}
+	piece, lease := b.lender.lend(n)
+	dst[0].Buf, dst[0].lease, dst[0].More = piece, lease+1, true
+	if more {
+		b.again(s)
+	}
+	return 1
+}
+
+func (b *sim) release(lease uint32) {
+	if b.lender.release(lease) && len(b.hungry) > 0 {
+		for _, h := range b.hungry {
+			if s := b.p.socks.get(h); s != nil {
+				b.again(s)
+			}
+		}
+		b.hungry = b.hungry[:0]
+	}
+}
+
+func (b *sim) flush()      {}
+func (b *sim) leased() int { return b.lender.out }
+func (b *sim) destroy()    {}
