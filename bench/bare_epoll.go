@@ -1,0 +1,150 @@
+//go:build linux
+
+package main
+
+import (
+	"net"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// bareListen makes a listening socket without package net's poller.
+func bareListen(addr string, flags int) (int, error) {
+	a, err := net.ResolveTCPAddr("tcp4", addr)
+	if err != nil {
+		return 0, err
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|flags, 0)
+	if err != nil {
+		return 0, err
+	}
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	to := &unix.SockaddrInet4{Port: a.Port}
+	copy(to.Addr[:], a.IP.To4())
+	if err = unix.Bind(fd, to); err == nil {
+		err = unix.Listen(fd, 4096)
+	}
+	return fd, err
+}
+
+// epollConn is a connection of the bare epoll loop. unsent holds what the
+// socket had no room for; while there is some, nothing is received.
+type epollConn struct {
+	fd     int
+	unsent []byte
+}
+
+// bareEpoll is an echo server that is nothing but the loop: one thread, level
+// triggered, one buffer, system calls past Go's scheduler.
+func bareEpoll(addr string) error {
+	runtime.LockOSThread()
+	lfd, err := bareListen(addr, unix.SOCK_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, lfd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(lfd)}); err != nil {
+		return err
+	}
+	conns := map[int32]*epollConn{}
+	buf := make([]byte, 64<<10)
+	events := make([]unix.EpollEvent, 1024)
+	for {
+		for _, ev := range events[:epollWait(ep, events)] {
+			if int(ev.Fd) == lfd {
+				acceptAll(ep, lfd, conns)
+				continue
+			}
+			if c := conns[ev.Fd]; c != nil && !c.echo(ep, buf, ev.Events) {
+				delete(conns, ev.Fd)
+				unix.Close(c.fd)
+			}
+		}
+	}
+}
+
+// epollWait looks without blocking first, and lets others run before it blocks.
+func epollWait(ep int, events []unix.EpollEvent) int {
+	for _, wait := range []uintptr{0, 0, ^uintptr(0)} {
+		var n uintptr
+		var errno syscall.Errno
+		if wait == 0 {
+			n, _, errno = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+		} else {
+			n, _, errno = syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), wait, 0, 0)
+		}
+		if errno == 0 && n > 0 {
+			return int(n)
+		}
+		runtime.Gosched()
+	}
+	return 0
+}
+
+func acceptAll(ep, lfd int, conns map[int32]*epollConn) {
+	for {
+		fd, _, err := unix.Accept4(lfd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		if err != nil {
+			return
+		}
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		if unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}) != nil {
+			unix.Close(fd)
+			continue
+		}
+		conns[int32(fd)] = &epollConn{fd: fd}
+	}
+}
+
+// echo serves one event; false when the connection has ended.
+func (c *epollConn) echo(ep int, buf []byte, events uint32) bool {
+	if len(c.unsent) > 0 {
+		n, errno := rawSend(c.fd, c.unsent)
+		if errno != 0 && errno != unix.EAGAIN {
+			return false
+		}
+		if c.unsent = c.unsent[n:]; len(c.unsent) > 0 {
+			return true
+		}
+		c.unsent = nil
+		c.watch(ep, unix.EPOLLIN)
+	}
+	if events&^unix.EPOLLOUT == 0 {
+		return true
+	}
+	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
+	if errno == unix.EAGAIN || errno == unix.EINTR {
+		return true
+	}
+	if errno != 0 || r == 0 {
+		return false
+	}
+	p := buf[:r]
+	n, errno := rawSend(c.fd, p)
+	if errno != 0 && errno != unix.EAGAIN {
+		return false
+	}
+	if n < len(p) {
+		c.unsent = append([]byte(nil), p[n:]...)
+		c.watch(ep, unix.EPOLLOUT)
+	}
+	return true
+}
+
+func (c *epollConn) watch(ep int, events uint32) {
+	unix.EpollCtl(ep, unix.EPOLL_CTL_MOD, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd)})
+}
+
+func rawSend(fd int, p []byte) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
