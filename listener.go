@@ -23,11 +23,17 @@ type listener struct {
 	closing bool
 	backoff time.Duration
 	retry   *Timer
+	dry     bool          // a burst of failures was announced
+	dryAt   int64         // when the last of them was, on the loop's clock
+	waiting []port.Socket // accepted before it was seen that MaxConns is reached
 }
 
 const (
 	firstBackoff = 5 * time.Millisecond
 	lastBackoff  = time.Second
+
+	// calmAfter is how long no accept must have failed for a burst to be over.
+	calmAfter = time.Second
 )
 
 // arm starts to accept, unless there is a reason not to.
@@ -70,40 +76,56 @@ func (ln *listener) accepted(cp *port.Completion) {
 	}
 }
 
-// give takes a new connection to its loop.
+// give takes a new connection to its loop, or has it wait for room below
+// MaxConns.
 func (ln *listener) give(s port.Socket) {
-	srv := ln.server
-	n := srv.live.Add(1)
-	if srv.MaxConns > 0 && n >= int64(srv.MaxConns) {
+	most := int64(ln.server.MaxConns)
+	if ln.closing {
+		ln.loop.port.Discard(s)
+		return
+	}
+	if most > 0 && ln.server.live.Load() >= most {
+		ln.waiting = append(ln.waiting, s)
+		return
+	}
+	if n := ln.server.live.Add(1); n == most {
 		ln.full = true
 		ln.disarm()
 	}
-	if srv.MaxConns > 0 && n > int64(srv.MaxConns) {
-		// It was accepted before the limit was seen.
-		ln.loop.port.Discard(s)
-		srv.left()
-		return
-	}
 	l := ln.loop.engine.pick()
 	if l == ln.loop {
-		l.adopt(s, srv)
+		l.adopt(s, ln.server)
 		return
 	}
-	if !l.do(func() { l.adopt(s, srv) }) {
+	if !l.do(func() { l.adopt(s, ln.server) }) {
 		ln.loop.port.Discard(s)
-		srv.left()
+		ln.server.left()
+	}
+}
+
+// room is called when a connection has left a server that had MaxConns.
+func (ln *listener) room() {
+	for ln.server.live.Load() < int64(ln.server.MaxConns) {
+		if len(ln.waiting) == 0 {
+			ln.full = false
+			ln.arm()
+			return
+		}
+		s := ln.waiting[0]
+		ln.waiting = ln.waiting[1:]
+		ln.give(s)
 	}
 }
 
 // thirst waits before it accepts again: for a while that grows, or until a
 // connection closes and gives its descriptor back.
 func (ln *listener) thirst(err error) {
-	if ln.backoff == 0 {
-		ln.backoff = firstBackoff
+	ln.backoff = min(max(2*ln.backoff, firstBackoff), lastBackoff)
+	ln.dryAt = ln.loop.now
+	if !ln.dry {
+		ln.dry = true
 		ln.loop.count.starved++
 		ln.server.log().Warn("cannot accept for now; connections wait", "listener", ln.server.address, "err", err)
-	} else {
-		ln.backoff = min(2*ln.backoff, lastBackoff)
 	}
 	ln.parched = true
 	ln.loop.engine.parched.Add(1)
@@ -120,10 +142,11 @@ func (ln *listener) again() {
 	}
 }
 
-// calm ends a burst of failures.
+// calm ends a burst of failures, once there were none for a while.
 func (ln *listener) calm() {
-	if ln.backoff != 0 && !ln.parched {
-		ln.backoff = 0
+	ln.backoff = 0
+	if ln.dry && ln.loop.now-ln.dryAt > int64(calmAfter) {
+		ln.dry = false
 		ln.server.log().Info("accepting again", "listener", ln.server.address)
 	}
 }
@@ -139,6 +162,10 @@ func (ln *listener) close() {
 		return
 	}
 	ln.closing = true
+	for _, s := range ln.waiting {
+		ln.loop.port.Discard(s)
+	}
+	ln.waiting = nil
 	if ln.parched {
 		ln.parched = false
 		ln.loop.engine.parched.Add(-1)

@@ -24,8 +24,9 @@ type Server struct {
 	Handler Handler
 	// Limits bound each connection. The zero value has defaults.
 	Limits Limits
-	// MaxConns bounds the connections at one time; more wait in the backlog
-	// of the system. 0: no bound but that of the system.
+	// MaxConns bounds the connections at one time; more wait, in the backlog
+	// of the system or accepted, until one is closed. 0: no bound but that of
+	// the system.
 	MaxConns int
 	// Engine carries the connections. nil: the server makes one with the zero
 	// Config and closes it when it ends.
@@ -289,13 +290,7 @@ func (s *Server) left() {
 		default:
 		}
 	}
-	if s.MaxConns > 0 && n < int64(s.MaxConns) {
-		ln := s.listener
-		ln.loop.do(func() {
-			if ln.full && s.live.Load() < int64(s.MaxConns) {
-				ln.full = false
-				ln.arm()
-			}
-		})
+	if s.MaxConns > 0 {
+		s.listener.loop.do(s.listener.room)
 	}
 }

@@ -1,0 +1,10 @@
+//go:build !linux
+
+package proactor_test
+
+import (
+	"net"
+	"testing"
+)
+
+func shrinkBacklog(*testing.T, *net.TCPListener) {}

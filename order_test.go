@@ -1,0 +1,137 @@
+package proactor_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+
+	"github.com/proactor-go/proactor"
+)
+
+// Each Write is one piece and each goroutine's are in its order, however many
+// write at once and however slowly the client reads.
+func TestManyWriters(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		const writers = 8
+		each := scaled(2000)
+		r := newRig(t, backend)
+		c := client(t, r.serve(proactor.Handler{}))
+		conn := r.accepted()
+		var all sync.WaitGroup
+		for w := range writers {
+			all.Go(func() {
+				for i := range each {
+					// writer, number, length, and as many bytes of the writer's
+					size := 1 + (i*37+w*11)%3000
+					rec := make([]byte, 12+size)
+					binary.BigEndian.PutUint32(rec, uint32(w))
+					binary.BigEndian.PutUint32(rec[4:], uint32(i))
+					binary.BigEndian.PutUint32(rec[8:], uint32(size))
+					for k := range size {
+						rec[12+k] = byte(w*31 + i)
+					}
+					if i%3 == 0 {
+						for {
+							_, err := conn.Writev(rec[:5], nil, rec[5:12], rec[12:])
+							if err == nil {
+								break
+							}
+							if !errors.Is(err, proactor.ErrBacklog) {
+								t.Error(err)
+								return
+							}
+							if _, err := conn.WriteContext(bounded(t), nil); err != nil {
+								t.Error(err)
+								return
+							}
+						}
+						continue
+					}
+					if _, err := conn.WriteContext(bounded(t), rec); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		go func() { all.Wait(); conn.CloseWrite() }()
+		next := [writers]uint32{}
+		var head [12]byte
+		body := make([]byte, 4096)
+		for {
+			if _, err := io.ReadFull(c, head[:]); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			w, i, size := binary.BigEndian.Uint32(head[:]), binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint32(head[8:])
+			if w >= writers || i != next[w] || size > 3000 {
+				t.Fatalf("writer %d, number %d, %d bytes; want number %d", w, i, size, next[min(w, writers-1)])
+			}
+			next[w]++
+			if _, err := io.ReadFull(c, body[:size]); err != nil {
+				t.Fatal(err)
+			}
+			if n := bytes.Count(body[:size], []byte{byte(int(w)*31 + int(i))}); n != int(size) {
+				t.Fatalf("%d of %d bytes are another writer's", int(size)-n, size)
+			}
+		}
+		for w, n := range next {
+			if int(n) != each {
+				t.Errorf("%d of writer %d's %d came", n, w, each)
+			}
+		}
+	})
+}
+
+// WriteContext waits for room, until its context ends or the connection does.
+func TestWriteContext(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		s := r.serve(proactor.Handler{}, limits(proactor.Limits{HighWater: 1000, MaxPending: 2000}))
+		c := client(t, s)
+		conn := r.accepted()
+		big := pattern(1, 8<<20) // more than the system takes
+		if _, err := conn.Write(big); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte("x")); !errors.Is(err, proactor.ErrBacklog) {
+			t.Fatalf("Write: %v", err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if _, err := conn.WriteContext(ctx, []byte("x")); !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled: %v", err)
+		}
+		onLoop(t, conn, func() {
+			if _, err := conn.WriteContext(context.Background(), []byte("x")); !errors.Is(err, proactor.ErrOnLoop) {
+				t.Errorf("in a callback: %v", err)
+			}
+		})
+		wrote := make(chan error, 1)
+		go func() {
+			_, err := conn.WriteContext(bounded(t), []byte("behind"))
+			wrote <- err
+		}()
+		expect(t, c, big)
+		expect(t, c, []byte("behind"))
+		if err := take(t, "WriteContext", wrote); err != nil {
+			t.Error(err)
+		}
+		if _, err := conn.Write(big); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, err := conn.WriteContext(bounded(t), []byte("never"))
+			wrote <- err
+		}()
+		conn.Abort()
+		if err := take(t, "WriteContext", wrote); !errors.Is(err, proactor.ErrClosed) {
+			t.Errorf("when the connection has closed: %v", err)
+		}
+	})
+}

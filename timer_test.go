@@ -1,0 +1,177 @@
+package proactor_test
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor"
+)
+
+// Timers fire on the connection's loop, in the order of their times, not
+// before them.
+func TestAfter(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		client(t, r.serve(proactor.Handler{}))
+		c := r.accepted()
+		type shot struct {
+			d    time.Duration
+			took time.Duration
+		}
+		shots := make(chan shot, 10)
+		onLoop(t, c, func() {
+			begin := time.Now()
+			for _, ms := range []int{70, 0, 30, 5, 130, 1} {
+				d := time.Duration(ms) * time.Millisecond
+				c.After(d, func() { shots <- shot{d, time.Since(begin)} })
+			}
+		})
+		last := time.Duration(-1)
+		for range 6 {
+			s := take(t, "a timer", shots)
+			if s.d < last || s.took < s.d {
+				t.Errorf("%v fired after %v, behind that of %v", s.d, s.took, last)
+			}
+			last = s.d
+		}
+	})
+}
+
+// A timer that was stopped, or whose connection has closed, does not fire.
+func TestTimerStopped(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend, func(c *proactor.Config) { c.Loops = 1 })
+		s := r.serve(proactor.Handler{})
+		client(t, s)
+		client(t, s)
+		c, other := r.accepted(), r.accepted()
+		var fired atomic.Int32
+		fire := func() { fired.Add(1) }
+		done := make(chan struct{})
+		onLoop(t, c, func() {
+			// All of them are due at the same time; the first stops the rest.
+			var timers []*proactor.Timer
+			c.After(20*time.Millisecond, func() {
+				for _, t := range timers {
+					t.Stop()
+				}
+			})
+			for range 50 {
+				timers = append(timers, c.After(21*time.Millisecond, fire))
+			}
+			other.After(20*time.Millisecond, fire)
+			other.Abort()
+			c.After(60*time.Millisecond, func() { close(done) })
+		})
+		take(t, "the last timer", done)
+		if n := fired.Load(); n != 0 {
+			t.Errorf("%d timers fired that were stopped", n)
+		}
+		c.Abort()
+		r.ends(proactor.ErrLocalClosed)
+		c.After(0, fire).Stop()
+		c.After(0, fire)
+		if n := fired.Load(); n != 0 {
+			t.Errorf("a timer fired after the end")
+		}
+	})
+}
+
+// Many timers, set from many goroutines: each fires once.
+func TestManyTimers(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		client(t, r.serve(proactor.Handler{}))
+		c := r.accepted()
+		n := scaled(10_000)
+		fired := make(chan int, n)
+		for g := range 4 {
+			go func() {
+				for i := g; i < n; i += 4 {
+					c.After(time.Duration(i%50)*time.Millisecond, func() { fired <- i })
+				}
+			}()
+		}
+		seen := make([]bool, n)
+		for range n {
+			i := take(t, "a timer", fired)
+			if seen[i] {
+				t.Fatalf("timer %d fired twice", i)
+			}
+			seen[i] = true
+		}
+	})
+}
+
+// Bytes put an idle timeout off, and timeouts can be changed while they run.
+func TestTimeoutsChange(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		s := r.serve(proactor.Handler{Data: echo}, limits(proactor.Limits{IdleTimeout: time.Hour, ReadTimeout: time.Hour}))
+		c := client(t, s)
+		conn := r.accepted()
+		conn.SetIdleTimeout(10 * time.Hour)
+		conn.SetReadTimeout(0)
+		begin := time.Now()
+		const idle = 300 * time.Millisecond
+		conn.SetIdleTimeout(idle)
+		for time.Since(begin) < 2*idle {
+			ask(t, c, "x")
+		}
+		last := time.Now()
+		expectEnd(t, c, nil)
+		c.Close()
+		if d := time.Since(last); d < idle/2 {
+			t.Errorf("idle for %v only", d)
+		}
+		r.ends(proactor.ErrIdle)
+	})
+}
+
+// A read timeout does not run while the connection is not read.
+func TestReadTimeoutPaused(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		s := r.serve(proactor.Handler{Data: echo})
+		c := client(t, s)
+		conn := r.accepted()
+		passed := make(chan struct{})
+		onLoop(t, conn, func() {
+			conn.PauseRead()
+			conn.SetReadTimeout(20 * time.Millisecond)
+			conn.After(200*time.Millisecond, func() {
+				conn.SetReadTimeout(patience)
+				conn.ResumeRead()
+				close(passed)
+			})
+		})
+		take(t, "a timer", passed)
+		ask(t, c, "still here")
+	})
+}
+
+// Posts run on the loop in their order, and not when the engine has ended.
+func TestPost(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		client(t, r.serve(proactor.Handler{}))
+		c := r.accepted()
+		got := make(chan int, 1000)
+		for i := range 1000 {
+			if err := c.Post(func() { got <- i }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 1000 {
+			if g := take(t, "a post", got); g != i {
+				t.Fatalf("post %d came where %d should", g, i)
+			}
+		}
+		within(t, "Close", r.engine.Close)
+		if err := c.Post(func() {}); !errors.Is(err, proactor.ErrClosed) {
+			t.Errorf("Post after the end: %v", err)
+		}
+	})
+}
