@@ -1,0 +1,202 @@
+package port
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func (u *uring) poll(dst []Completion) int {
+	head, tail := u.completions()
+	if head == tail {
+		u.bufs.publish()
+		u.submit()
+		head, tail = u.completions()
+	}
+	n := 0
+	for ; head != tail && n < len(dst); head++ {
+		if u.reap(u.at(head), &dst[n]) {
+			n++
+		}
+	}
+	u.reaped(head)
+	if n == 0 || u.p.cfg.Mode == Shared {
+		u.flush() // block submits nothing of a shared port, and may be next
+	}
+	return n
+}
+
+// reap turns what the kernel says into a completion, if the caller is to know.
+func (u *uring) reap(e *cqe, c *Completion) bool {
+	kind := Kind(e.userData >> udKindShift)
+	switch kind {
+	case udIgnore:
+		return false
+	case udWake:
+		u.armWake()
+		return false
+	}
+	if kind&udCancel != 0 {
+		u.missed(e)
+		return false
+	}
+	s := u.p.socks.at(uint32(e.userData))
+	if s.gen&udGenMask != uint32(e.userData>>udGenShift)&udGenMask {
+		panic("port: completion for a socket that is closed")
+	}
+	switch kind {
+	case KindRecv:
+		if op := s.in; op.flags&opStream != 0 {
+			return u.streamed(s, op, e, c)
+		}
+		return u.received(s, s.in, e.res, c)
+	case KindSend:
+		return u.sent(s, s.out, e.res, c)
+	case KindAccept:
+		return u.accepted(s, s.in, e, c)
+	default:
+		op := s.out
+		u.msgs.put(op.index)
+		*c = Completion{Op: op, Key: s.key, Kind: KindConnect, Err: result(op, e.res)}
+		u.p.finish(s, op)
+		return true
+	}
+}
+
+func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
+	more := e.flags&cqeFMore != 0
+	if e.res > 0 {
+		i := int(e.flags >> 16)
+		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(e.res), Buf: u.bufs.lend(i, int(e.res)), More: true, lease: uint32(i) + 1}
+		if !more {
+			u.rearm(s, op)
+		}
+		return true
+	}
+	switch errno := syscall.Errno(-e.res); {
+	case e.res == 0:
+		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: endOfStream(s)}
+	case errno == unix.ENOBUFS && op.flags&opCanceled == 0:
+		op.flags |= opStarved
+		u.starved = append(u.starved, s.handle())
+		return false
+	case transient(errno) && op.flags&opCanceled == 0:
+		u.rearm(s, op)
+		return false
+	default:
+		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: result(op, e.res)}
+	}
+	u.p.finish(s, op)
+	return true
+}
+
+// rearm starts an operation anew that the kernel ended but we did not: it ran
+// out of room for completions, or was interrupted.
+func (u *uring) rearm(s *sock, op *Op) {
+	switch {
+	case op.flags&opCanceled != 0:
+		u.p.fail(s, op, canceled(op.kind))
+	case op.kind == KindAccept:
+		u.accept(s, op)
+	default:
+		u.recv(s, op)
+	}
+}
+
+// feed arms the recvs that starved, now that there are buffers.
+func (u *uring) feed() {
+	for _, h := range u.starved {
+		if s := u.p.socks.get(h); s != nil && s.in != nil && s.in.flags&opStarved != 0 {
+			s.in.flags &^= opStarved
+			u.recv(s, s.in)
+		}
+	}
+	u.starved = u.starved[:0]
+}
+
+func (u *uring) received(s *sock, op *Op, res int32, c *Completion) bool {
+	if res < 0 && transient(syscall.Errno(-res)) && op.flags&opCanceled == 0 {
+		u.recv(s, op)
+		return false
+	}
+	*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(max(res, 0)), Err: result(op, res)}
+	if res == 0 {
+		c.Err = endOfStream(s)
+	}
+	u.p.finish(s, op)
+	return true
+}
+
+func (u *uring) sent(s *sock, op *Op, res int32, c *Completion) bool {
+	if res > 0 {
+		op.advance(int(res))
+	}
+	if op.remaining() > 0 && op.flags&opCanceled == 0 && (res > 0 || res < 0 && transient(syscall.Errno(-res))) {
+		u.send(s, op)
+		return false
+	}
+	*c = Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)}
+	switch {
+	case res < 0:
+		c.Err = result(op, res)
+		noteReset(s, syscall.Errno(-res))
+	case op.remaining() > 0:
+		c.Err = canceled(KindSend)
+	}
+	if op.index != 0 {
+		u.msgs.put(op.index)
+	}
+	u.p.finish(s, op)
+	return true
+}
+
+func (u *uring) accepted(s *sock, op *Op, e *cqe, c *Completion) bool {
+	more := e.flags&cqeFMore != 0
+	if e.res >= 0 {
+		*c = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: Socket(e.res), More: true}
+		if !more {
+			u.rearm(s, op)
+		}
+		return true
+	}
+	if more {
+		return false
+	}
+	switch errno := syscall.Errno(-e.res); {
+	case op.flags&opCanceled == 0 && (transient(errno) || acceptAgain(errno)):
+		u.rearm(s, op)
+		return false
+	default:
+		*c = Completion{Op: op, Key: s.key, Kind: KindAccept, Err: result(op, e.res)}
+		u.p.finish(s, op)
+		return true
+	}
+}
+
+// transient are the ends that the kernel gives to a request for reasons of its
+// own: the request was not carried out and can be made again.
+func transient(e syscall.Errno) bool {
+	return e == unix.EINTR || e == unix.EAGAIN || e == unix.ECANCELED
+}
+
+// acceptAgain are the errors of one connection that died before it was
+// accepted; accept(2) says to try again after each of them.
+func acceptAgain(e syscall.Errno) bool {
+	switch e {
+	case unix.ECONNABORTED, unix.EPROTO, unix.ENETDOWN, unix.ENOPROTOOPT, unix.EHOSTDOWN,
+		unix.ENONET, unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH:
+		return true
+	}
+	return false
+}
+
+func result(op *Op, res int32) error {
+	switch errno := syscall.Errno(-res); {
+	case res >= 0:
+		return nil
+	case errno == unix.ECANCELED || op.flags&opCanceled != 0 && (transient(errno) || errno == unix.ENOBUFS):
+		return canceled(op.kind)
+	default:
+		return sysError(op.kind, errno)
+	}
+}
