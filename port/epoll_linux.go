@@ -102,8 +102,7 @@ func (e *epoll) connect(s *sock, op *Op, to Addr) {
 	case unix.EINPROGRESS, unix.EINTR:
 	case nil:
 		s.flags |= sockWritable
-		e.p.complete(Completion{Op: op, Key: s.key, Kind: KindConnect})
-		e.p.finish(s, op)
+		e.p.connected(s, op, nil)
 	default:
 		e.p.fail(s, op, sysError(KindConnect, err))
 	}
@@ -127,8 +126,7 @@ func (e *epoll) connected(s *sock, op *Op) {
 		e.p.fail(s, op, sysError(KindConnect, err))
 		return
 	}
-	e.p.complete(Completion{Op: op, Key: s.key, Kind: KindConnect})
-	e.p.finish(s, op)
+	e.p.connected(s, op, nil)
 }
 
 func (e *epoll) cancel(s *sock, op *Op) { e.p.fail(s, op, canceled(op.kind)) }

@@ -226,5 +226,5 @@ func (b *iocp) connected(s *sock, op *Op, errno syscall.Errno) {
 		// Without it the socket has no peer, and cannot be shut down.
 		err = sysError(KindConnect, os.NewSyscallError("setsockopt", e))
 	}
-	b.end(s, op, 0, err)
+	b.end(s, op, 0, b.p.connectError(s, err))
 }

@@ -1,6 +1,7 @@
 package port
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -254,6 +255,33 @@ func (p *Port) fail(s *sock, op *Op, err error) {
 	p.complete(c)
 	p.finish(s, op)
 }
+
+// connected ends a connect: err is what the system said.
+func (p *Port) connected(s *sock, op *Op, err error) {
+	p.complete(Completion{Op: op, Key: s.key, Kind: KindConnect, Err: p.connectError(s, err)})
+	p.finish(s, op)
+}
+
+// connectError turns a connection with oneself into the refusal that it should
+// have been. TCP lets a socket meet itself (RFC 9293, 3.5, simultaneous
+// initiation): the system picks as local port the very one that is connected
+// to, which nobody listens on. Whoever is connected so holds the port and keeps
+// the server that should be there from coming back.
+func (p *Port) connectError(s *sock, err error) error {
+	if err != nil {
+		return err
+	}
+	local, err := p.b.localAddr(s)
+	if err != nil || local.Unix {
+		return nil
+	}
+	if remote, err := p.b.remoteAddr(s); err != nil || remote != local {
+		return nil
+	}
+	return &Error{Kind: KindConnect, Class: ErrRefused, Sys: errItself}
+}
+
+var errItself = errors.New("nobody listens: the socket met itself")
 
 // settle does what was waiting for operations of the socket to end: first the
 // shutdown, which waits for the send before it, then the close.

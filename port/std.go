@@ -216,6 +216,8 @@ func (b *std) completion(s *sock, e *stdEvent) Completion {
 			sc.conn = e.made
 			if err := sc.init(); err != nil {
 				c.Err = sysError(KindConnect, err)
+			} else {
+				c.Err = b.p.connectError(s, nil)
 			}
 		}
 	}

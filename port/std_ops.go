@@ -72,6 +72,9 @@ func (b *std) accept(s *sock, op *Op) {
 	b.group.Go(func() {
 		for {
 			conn, err := c.listener.Accept()
+			if err != nil && classify(err) == ErrReset {
+				continue // a connection that died before it was accepted
+			}
 			if err != nil {
 				b.tell(stdEvent{h: h, op: op, err: err})
 				return

@@ -57,7 +57,7 @@ func (u *uring) reap(e *cqe, c *Completion) bool {
 	default:
 		op := s.out
 		u.msgs.put(op.index)
-		*c = Completion{Op: op, Key: s.key, Kind: KindConnect, Err: result(op, e.res)}
+		*c = Completion{Op: op, Key: s.key, Kind: KindConnect, Err: u.p.connectError(s, result(op, e.res))}
 		u.p.finish(s, op)
 		return true
 	}

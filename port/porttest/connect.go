@@ -13,6 +13,7 @@ var connectTests = []test{
 	{name: "ConnectBothEnds", run: connectBothEnds},
 	{name: "ConnectLocalAddress", run: connectLocalAddress},
 	{name: "ConnectRefused", run: connectRefused},
+	{name: "ConnectToItself", run: connectToItself},
 	{name: "ConnectUnreachable", run: connectUnreachable},
 	{name: "ConnectCanceled", run: connectCanceled},
 	{name: "CloseDuringConnect", run: closeDuringConnect},
@@ -117,6 +118,25 @@ func connectRefused(e *env) {
 		r.ok(r.close(c, false))
 	}
 	r.chat(r.outbound("tcp"), 1, 100)
+}
+
+// A socket that would connect to itself, as nobody listens there, is refused;
+// and the port is free for the server that should be there.
+func connectToItself(e *env) {
+	r := e.open(port.Config{})
+	to := r.nobody()
+	s, err := r.p.Socket(to, to, port.SocketOptions{})
+	if err != nil {
+		r.Fatal(err)
+	}
+	c := &conn{}
+	c.h, c.key = r.associate(s)
+	r.fails(r.connect(c, to), port.ErrRefused)
+	r.ok(r.close(c, true))
+	if s, err = r.p.Listen("tcp", to.String(), port.SocketOptions{}); err != nil {
+		r.Fatalf("the port is not free: %v", err)
+	}
+	r.p.Discard(s)
 }
 
 // A connect to where no way leads fails. TCP to a multicast address is refused
