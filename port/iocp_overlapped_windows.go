@@ -192,7 +192,10 @@ func cancelIo(s *sock, o *windows.Overlapped) {
 }
 
 // opError is the error of an operation that ended with errno.
-func opError(op *Op, errno syscall.Errno) error {
+func opError(s *sock, op *Op, errno syscall.Errno) error {
+	if s.sys == uint64(NoSocket) { // see hangUp
+		return canceled(op.kind)
+	}
 	if op.flags&opCanceled != 0 {
 		switch errno {
 		case windows.ERROR_OPERATION_ABORTED, windows.ERROR_CONNECTION_ABORTED, windows.ERROR_HANDLES_CLOSED,

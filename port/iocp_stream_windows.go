@@ -63,7 +63,7 @@ func (b *iocp) received(s *sock, t *iocpSlot, op *Op, n int, errno syscall.Errno
 	case stream && op.flags&opCanceled != 0:
 		b.end(s, op, 0, canceled(KindRecv))
 	case errno != 0:
-		b.end(s, op, 0, opError(op, errno))
+		b.end(s, op, 0, opError(s, op, errno))
 	case stream:
 		b.enqueue(s)
 	case n == 0:
@@ -105,7 +105,7 @@ func (b *iocp) stream(s *sock, op *Op) {
 	case errno == windows.WSAEWOULDBLOCK:
 		b.recv(s, op)
 	default:
-		b.end(s, op, 0, opError(op, errno))
+		b.end(s, op, 0, opError(s, op, errno))
 	}
 }
 
@@ -129,7 +129,7 @@ func (b *iocp) send(s *sock, op *Op) {
 		op.flags &^= opArmed
 		t.out.Unpin()
 		if errno != 0 {
-			b.end(s, op, int(op.n), opError(op, errno))
+			b.end(s, op, int(op.n), opError(s, op, errno))
 			return
 		}
 		op.advance(int(b.count))
@@ -173,7 +173,7 @@ func (b *iocp) sent(s *sock, op *Op, n int, errno syscall.Errno) {
 	case errno == 0:
 		b.end(s, op, int(op.n), canceled(KindSend))
 	default:
-		b.end(s, op, int(op.n), opError(op, errno))
+		b.end(s, op, int(op.n), opError(s, op, errno))
 	}
 }
 
@@ -221,7 +221,7 @@ func (b *iocp) connectNow(s *sock, op *Op, name *windows.RawSockaddrAny, n int) 
 func (b *iocp) connected(s *sock, op *Op, errno syscall.Errno) {
 	var err error
 	if errno != 0 {
-		err = opError(op, errno)
+		err = opError(s, op, errno)
 	} else if e := windows.Setsockopt(windows.Handle(s.sys), windows.SOL_SOCKET, windows.SO_UPDATE_CONNECT_CONTEXT, nil, 0); e != nil {
 		// Without it the socket has no peer, and cannot be shut down.
 		err = sysError(KindConnect, os.NewSyscallError("setsockopt", e))

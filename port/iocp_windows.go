@@ -245,6 +245,8 @@ func (b *iocp) cancel(s *sock, op *Op) {
 	switch {
 	case op.kind == KindAccept:
 		b.cancelAccept(s, op)
+	case op.flags&opArmed != 0 && s.isClosing():
+		b.hangUp(s)
 	case op.flags&opArmed != 0 && s.in == op:
 		cancelIo(s, &t.ov.in)
 	case op.flags&opArmed != 0:
@@ -253,6 +255,19 @@ func (b *iocp) cancel(s *sock, op *Op) {
 		// Its bytes are there, the next poll tells.
 	default:
 		b.p.fail(s, op, canceled(op.kind))
+	}
+}
+
+// hangUp closes the handle of a socket already while its operations are
+// outstanding, which ends them for certain. Wine forgets a CancelIoEx that comes
+// while another thread carries the operation on.
+func (b *iocp) hangUp(s *sock) {
+	if s.sys == uint64(NoSocket) {
+		return // by the other direction's cancel
+	}
+	cancelIo(s, nil)
+	if closeSocket(windows.Handle(s.sys), s.flags&sockReset != 0) == nil {
+		s.sys = uint64(NoSocket)
 	}
 }
 
@@ -295,6 +310,9 @@ func (b *iocp) close(s *sock, reset bool) error {
 	if t.accepts != nil {
 		b.spare = append(b.spare, t.accepts)
 		t.accepts = nil
+	}
+	if s.sys == uint64(NoSocket) {
+		return nil // see hangUp
 	}
 	return closeSocket(windows.Handle(s.sys), reset)
 }

@@ -419,11 +419,11 @@ func TestIOCPErrors(t *testing.T) {
 	}
 	op := &Op{kind: KindRecv, flags: opCanceled}
 	for _, errno := range []syscall.Errno{676, 995, 1236} {
-		if err := opError(op, errno); !errors.Is(err, ErrCanceled) {
+		if err := opError(&sock{}, op, errno); !errors.Is(err, ErrCanceled) {
 			t.Errorf("canceled, then %d: %v", uint32(errno), err)
 		}
 	}
-	if err := opError(op, 64); !errors.Is(err, ErrReset) {
+	if err := opError(&sock{}, op, 64); !errors.Is(err, ErrReset) {
 		t.Errorf("canceled, but reset before: %v", err)
 	}
 }
