@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -55,6 +56,8 @@ type stdConn struct {
 	// is held from a system call until what it told is noted.
 	calls sync.Mutex
 	reset bool // a send was told of the reset
+
+	writes atomic.Uint32 // odd during a write; see cancelSend on Windows
 }
 
 // stdAhead bounds the pieces that a connection receives ahead of the driver.
@@ -245,7 +248,7 @@ func (b *std) cancel(s *sock, op *Op) {
 		}
 	case KindSend:
 		if c.conn != nil {
-			c.conn.SetWriteDeadline(longAgo)
+			b.cancelSend(c)
 		}
 	}
 }

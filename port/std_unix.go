@@ -59,6 +59,9 @@ func (c *stdConn) write(p []byte) (n int, err error) {
 	return n, err
 }
 
+// cancelSend ends a send.
+func (b *std) cancelSend(c *stdConn) { c.conn.SetWriteDeadline(longAgo) }
+
 // trySend hands over what the system takes at once.
 func (c *stdConn) trySend(op *Op) (n int, err error) {
 	c.raw.Write(func(fd uintptr) bool {

@@ -1,8 +1,12 @@
 package port
 
 import (
+	"errors"
 	"io"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/windows"
 )
 
 // controlListener keeps others from the port: without SO_EXCLUSIVEADDRUSE, as
@@ -25,12 +29,18 @@ func controlListener(network, _ string, raw syscall.RawConn) (err error) {
 // with a read of zero bytes), then reads, which does not wait.
 func (b *std) receive(c *stdConn, stop <-chan struct{}) (n int, buf []byte, lease uint32, err error) {
 	waited := false
-	if err := c.raw.Read(func(uintptr) bool {
-		ready := waited
-		waited = true
-		return ready
-	}); err != nil {
-		return 0, nil, 0, err
+	for {
+		err := c.raw.Read(func(uintptr) bool {
+			ready := waited
+			waited = true
+			return ready
+		})
+		if err == nil {
+			break
+		}
+		if waited = false; !aborted(err) {
+			return 0, nil, 0, err
+		}
 	}
 	room, ok := b.room(stop)
 	if !ok {
@@ -47,6 +57,9 @@ func (b *std) receive(c *stdConn, stop <-chan struct{}) (n int, buf []byte, leas
 // read waits for bytes and receives them.
 func (c *stdConn) read(p []byte) (int, error) {
 	n, err := c.conn.Read(p)
+	for n == 0 && aborted(err) {
+		n, err = c.conn.Read(p)
+	}
 	if n > 0 {
 		return n, nil // an error comes again
 	}
@@ -60,6 +73,8 @@ func (c *stdConn) read(p []byte) (int, error) {
 
 // write hands all of p over, and waits for room where there is none.
 func (c *stdConn) write(p []byte) (int, error) {
+	c.writes.Add(1)
+	defer c.writes.Add(1)
 	n, err := c.conn.Write(p)
 	if err != nil && classify(err) == ErrReset {
 		c.calls.Lock()
@@ -71,3 +86,30 @@ func (c *stdConn) write(p []byte) (int, error) {
 
 // trySend leaves sends to the goroutine.
 func (c *stdConn) trySend(*Op) (int, error) { return 0, nil }
+
+// cancelSend ends a send. Wine forgets a CancelIoEx that comes while another
+// thread carries the operation on, and package net, which asks only once, would
+// wait for it for good: so it is asked again until the send has ended.
+func (b *std) cancelSend(c *stdConn) {
+	c.conn.SetWriteDeadline(longAgo)
+	turn := c.writes.Load()
+	if turn%2 == 0 {
+		return // it has ended, or will find the deadline
+	}
+	b.group.Go(func() {
+		t := time.NewTicker(cancelTick)
+		defer t.Stop()
+		for range t.C {
+			if c.writes.Load() != turn {
+				return
+			}
+			c.raw.Control(func(fd uintptr) { windows.CancelIoEx(windows.Handle(fd), nil) })
+		}
+	})
+}
+
+// cancelTick is how long a cancel has until it is asked for again.
+const cancelTick = 20 * time.Millisecond
+
+// aborted reports that a read was ended by what was meant for a send.
+func aborted(err error) bool { return errors.Is(err, windows.ERROR_OPERATION_ABORTED) }

@@ -1,0 +1,83 @@
+package frame
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ErrInvalid says that the fields of a framing make no sense.
+var ErrInvalid = errors.New("frame: invalid framing")
+
+// DefaultMax, in bytes, bounds a message where a framing's Max is 0.
+const DefaultMax = 1 << 20
+
+func limit(most int) int {
+	if most == 0 {
+		return DefaultMax
+	}
+	return most
+}
+
+// TooLongError is a message over the maximum.
+type TooLongError struct {
+	Max    int    // bytes of a message at the most
+	Length uint64 // what was announced; Max + 1 if nothing was
+}
+
+// Error tells both numbers.
+func (e *TooLongError) Error() string {
+	return fmt.Sprintf("frame: message of %d bytes or more, at most %d are allowed", e.Length, e.Max)
+}
+
+// ShortLengthError is a length that includes its header and is below the
+// header's own size.
+type ShortLengthError struct {
+	Length uint64 // what was announced
+	Header int    // bytes of the header
+}
+
+// Error tells both numbers.
+func (e *ShortLengthError) Error() string {
+	return fmt.Sprintf("frame: length %d, which includes a header of %d bytes", e.Length, e.Header)
+}
+
+// VarintError is a length that is no canonical varint.
+type VarintError struct {
+	Overlong bool // it has more bytes than its value needs; else it is over 64 bits
+}
+
+// Error tells which of the two it is.
+func (e *VarintError) Error() string {
+	if e.Overlong {
+		return "frame: varint has more bytes than it needs"
+	}
+	return "frame: varint over 64 bits"
+}
+
+// CutError is a stream that ended within a message. It wraps
+// [io.ErrUnexpectedEOF].
+type CutError struct {
+	Have int // bytes of the last message, header included
+	Want int // bytes that it would have had; 0 where that is not known
+}
+
+// Error tells what was there.
+func (e *CutError) Error() string {
+	if e.Want > 0 {
+		return fmt.Sprintf("frame: stream ended after %d of a message's %d bytes", e.Have, e.Want)
+	}
+	return fmt.Sprintf("frame: stream ended after %d bytes of a message", e.Have)
+}
+
+// Unwrap gives io.ErrUnexpectedEOF.
+func (e *CutError) Unwrap() error { return io.ErrUnexpectedEOF }
+
+// ask is what Split answers when a message is not whole: it wants more, unless
+// there is none.
+func ask(have, want int, atEOF bool) (int, []byte, error) {
+	if atEOF && have > 0 {
+		return 0, nil, &CutError{Have: have, Want: want}
+	}
+	return 0, nil, nil
+}

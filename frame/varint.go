@@ -1,0 +1,58 @@
+package frame
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// Varint is the framing of messages with their length before them as an
+// unsigned varint: seven bits a byte, the lowest first, the top bit set in all
+// but the last byte (encoding/binary, Protocol Buffers). A length that has more
+// bytes than it needs is an error, so that each message has one form only.
+type Varint struct {
+	Max int // bytes of a message at the most, the length aside; 0: DefaultMax
+}
+
+// Split is a [bufio.SplitFunc]. It has no state, and looks at the length only.
+func (f Varint) Split(data []byte, atEOF bool) (advance int, msg []byte, err error) {
+	most := limit(f.Max)
+	if most < 0 || most > math.MaxInt-binary.MaxVarintLen64 {
+		return 0, nil, fmt.Errorf("%w: maximum %d", ErrInvalid, f.Max)
+	}
+	n, size := binary.Uvarint(data)
+	switch {
+	case size == 0 && len(data) < binary.MaxVarintLen64:
+		return ask(len(data), 0, atEOF)
+	case size <= 0:
+		return 0, nil, &VarintError{}
+	case size > 1 && data[size-1] == 0:
+		return 0, nil, &VarintError{Overlong: true}
+	case n > uint64(most):
+		return 0, nil, &TooLongError{Max: most, Length: n}
+	}
+	end := size + int(n)
+	if len(data) < end {
+		return ask(len(data), end, atEOF)
+	}
+	return end, data[size:end:end], nil
+}
+
+// AppendHeader appends the length of a message of n bytes. A *[TooLongError]
+// says that n is over the maximum.
+func (f Varint) AppendHeader(dst []byte, n int) ([]byte, error) {
+	if most := limit(f.Max); n < 0 || n > most {
+		return dst, &TooLongError{Max: most, Length: uint64(n)}
+	}
+	return binary.AppendUvarint(dst, uint64(n)), nil
+}
+
+// Append appends the length of msg and msg; the error is that of AppendHeader,
+// and then dst is returned as it was.
+func (f Varint) Append(dst, msg []byte) ([]byte, error) {
+	dst, err := f.AppendHeader(dst, len(msg))
+	if err != nil {
+		return dst, err
+	}
+	return append(dst, msg...), nil
+}
