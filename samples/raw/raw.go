@@ -214,10 +214,11 @@ func (s *server) dispatch(w int, c *conn, cp *port.Completion) {
 
 func (s *server) recv(w int, c *conn) {
 	s.trace.count(w, "recv", c.id, len(c.buf), "bytes")
+	fin := c.fin // once the recv is out, the connection is another worker's
 	err := s.port.Recv(&c.recv, c.handle, c.buf[:])
 	// Who sets leaving looks at all connections after it: either it saw this
 	// recv in flight, or this sees leaving.
-	if err == nil && s.leaving.Load() && !c.fin {
+	if err == nil && s.leaving.Load() && !fin {
 		s.trace.call(w, "cancel", c.id, nil)
 		s.port.Cancel(&c.recv)
 	}
