@@ -115,6 +115,7 @@ func TestPanics(t *testing.T) {
 	}{
 		{name: "Opened", h: proactor.Handler{Opened: boom}},
 		{name: "Data", h: proactor.Handler{Data: func(*proactor.Conn, []byte) int { panic("boom") }}},
+		{name: "NewSplit", h: proactor.Handler{NewSplit: func() bufio.SplitFunc { panic("boom") }, Message: func(*proactor.Conn, []byte) {}}},
 		{name: "Split", h: proactor.Handler{Split: func([]byte, bool) (int, []byte, error) { panic("boom") }, Message: func(*proactor.Conn, []byte) {}}},
 		{name: "Message", h: proactor.Handler{Split: bufio.ScanBytes, Message: func(*proactor.Conn, []byte) { panic("boom") }}},
 		{name: "PeerClosed", h: proactor.Handler{PeerClosed: boom}, ends: func(r *rig, c *net.TCPConn, _ *proactor.Conn) { c.CloseWrite() }},

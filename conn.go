@@ -1,6 +1,7 @@
 package proactor
 
 import (
+	"bufio"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -22,8 +23,9 @@ type Conn struct {
 	state   connState
 	paused  pauseReason
 	flags   connFlags
-	kept    *kept  // received and not consumed
-	times   *times // nil when no timeout or timer is set
+	kept    *kept           // received and not consumed
+	split   bufio.SplitFunc // the connection's own, once there was one
+	times   *times          // nil when no timeout or timer is set
 	bytesIn atomic.Int64
 
 	// Fixed before the first callback.

@@ -11,8 +11,22 @@ import (
 // kept are bytes that were received and not consumed.
 type kept struct {
 	mem   []byte
-	shown int // so many of them the handler saw, and declined
+	from  int // so many of mem are consumed after all
+	shown int // so many of the rest the handler saw, and declined
 }
+
+// add moves the rest to the front only when that is half of mem at most, so
+// that a long pause between short messages does not cost the square of what
+// piled up.
+func (k *kept) add(b []byte) {
+	if k.from > len(k.mem)/2 {
+		k.mem = k.mem[:copy(k.mem, k.mem[k.from:])]
+		k.from = 0
+	}
+	k.mem = append(k.mem, b...)
+}
+
+func (k *kept) rest() []byte { return k.mem[k.from:] }
 
 // received is told of every completion of the connection's recv.
 func (c *Conn) received(cp *port.Completion) {
@@ -65,8 +79,8 @@ func (c *Conn) arm() {
 // it does not consume. b may be nil.
 func (c *Conn) feed(b []byte) {
 	if c.kept != nil {
-		c.keep(b)
-		b = c.kept.mem
+		c.kept.add(b)
+		b = c.kept.rest()
 	}
 	c.flags |= flagFeeding
 	n, end := c.portions(b)
@@ -79,7 +93,7 @@ func (c *Conn) feed(b []byte) {
 	if c.kept == nil {
 		c.keep(b[n:])
 	} else {
-		c.kept.mem = c.kept.mem[:copy(c.kept.mem, b[n:])]
+		c.kept.from += n
 	}
 	c.kept.shown = end - n
 	if rest > c.cfg.limits.MaxMessage && c.paused == 0 {
@@ -108,14 +122,14 @@ func (c *Conn) keep(b []byte) {
 	if c.kept == nil {
 		c.kept = new(kept)
 	}
-	c.kept.mem = append(c.kept.mem, b...)
+	c.kept.add(b)
 }
 
 // consume calls Data once, or Message for each message that is complete. It
 // stops when the handler pauses or closes the connection.
 func (c *Conn) consume(b []byte, eof bool) (n int) {
 	h := &c.cfg.handler
-	if h.Split == nil || h.Message == nil {
+	if !h.splits() {
 		if h.Data == nil || len(b) == 0 {
 			return len(b)
 		}
@@ -165,7 +179,15 @@ func (c *Conn) callSplit(b []byte, eof bool) (advance int, msg []byte, err error
 	c.enter()
 	func() {
 		defer c.contain()
-		advance, msg, err = c.cfg.handler.Split(b, eof)
+		h := &c.cfg.handler
+		if h.NewSplit == nil {
+			advance, msg, err = h.Split(b, eof)
+			return
+		}
+		if c.split == nil {
+			c.split = h.NewSplit()
+		}
+		advance, msg, err = c.split(b, eof)
 	}()
 	c.leave()
 	return advance, msg, err
@@ -191,14 +213,17 @@ func (c *Conn) ended() {
 		return
 	}
 	c.flags |= flagEOFTold
-	if c.cfg.handler.Split != nil {
+	if c.cfg.handler.splits() {
 		var rest []byte
 		if c.kept != nil {
-			rest = c.kept.mem
+			rest = c.kept.rest()
 		}
-		c.consume(rest, true)
+		n := c.consume(rest, true)
 		if c.state != stateOpen {
 			return
+		}
+		if c.kept != nil {
+			c.kept.from += n
 		}
 		if c.paused != 0 {
 			c.flags &^= flagEOFTold // again when it is resumed

@@ -27,9 +27,12 @@ type Handler struct {
 	// into messages, and Message is called with each. Split works as it does
 	// for a bufio.Scanner: it gets what is there, and true once the peer has
 	// closed; its error, bufio.ErrFinalToken aside, closes the connection. msg
-	// is valid until Message returns.
-	Split   bufio.SplitFunc
-	Message func(c *Conn, msg []byte)
+	// is valid until Message returns. NewSplit takes the place of Split where
+	// each connection needs its own, which may remember what it saw: what it is
+	// shown always begins where it left off. Package frame has both sorts.
+	Split    bufio.SplitFunc
+	NewSplit func() bufio.SplitFunc
+	Message  func(c *Conn, msg []byte)
 
 	// Drained is called when Limits.HighWater had been reached and what waits
 	// to be sent has fallen to Limits.LowWater.
@@ -45,6 +48,11 @@ type Handler struct {
 	// operation of the connection is outstanding any more. The cause tells who
 	// ended it and why, see [ErrPeerClosed]; test it with errors.Is.
 	Closed func(c *Conn, cause error)
+}
+
+// splits reports whether the stream is cut into messages.
+func (h *Handler) splits() bool {
+	return h.Message != nil && (h.Split != nil || h.NewSplit != nil)
 }
 
 // Overflow says what becomes of a Write for which Limits.MaxPending leaves no

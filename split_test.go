@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/frame"
 )
 
 // lines is a handler that answers each line with its number and length.
@@ -161,5 +163,57 @@ func TestSplitAtEOF(t *testing.T) {
 		if !errors.Is(e.cause, io.ErrUnexpectedEOF) || !strings.Contains(e.cause.Error(), "3 bytes") {
 			t.Errorf("closed with %v", e.cause)
 		}
+	})
+}
+
+// Each connection has its own SplitFunc of NewSplit.
+func TestNewSplit(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		s := r.serve(proactor.Handler{
+			NewSplit: frame.Line(10).Splitter,
+			Message:  func(c *proactor.Conn, msg []byte) { fmt.Fprintf(c, "%q", msg) },
+		})
+		a, b := client(t, s), client(t, s)
+		for i, piece := range []string{"one", "two\r", "\n\r", "\nthre", "e\r\n\r\n"} {
+			send(t, a, []byte(piece))
+			send(t, b, []byte(piece[:len(piece)-i%2]))
+			if i%2 == 1 {
+				send(t, b, []byte(piece[len(piece)-1:]))
+			}
+		}
+		for _, c := range []net.Conn{a, b} {
+			expect(t, c, []byte(`"onetwo""""three"""`))
+		}
+		send(t, a, []byte("eleven bytes"))
+		expectEnd(t, a, nil)
+		a.Close()
+		var long *frame.TooLongError
+		if e := take(t, "Closed", r.closed); !errors.As(e.cause, &long) || long.Max != 10 {
+			t.Errorf("closed with %v", e.cause)
+		}
+		send(t, b, []byte("on\r\n"))
+		expect(t, b, []byte(`"on"`))
+	})
+}
+
+// A message that is only complete because the stream ended comes once, though
+// the handler pauses at it.
+func TestPauseAtTheEnd(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		h := lines()
+		answer := h.Message
+		h.Message = func(c *proactor.Conn, msg []byte) {
+			answer(c, msg)
+			c.PauseRead()
+			c.Post(c.ResumeRead)
+		}
+		c := client(t, r.serve(h))
+		send(t, c, []byte("a\nb\nlast"))
+		c.CloseWrite()
+		expectEnd(t, c, []byte("0:a\n1:b\n2:last\n"))
+		c.Close()
+		r.ends(proactor.ErrPeerClosed)
 	})
 }
