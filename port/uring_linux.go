@@ -307,7 +307,16 @@ func (u *uring) discard(s Socket)                 { discardSocket(s) }
 func (u *uring) localAddr(s *sock) (Addr, error)  { return localAddr(int(s.sys)) }
 func (u *uring) remoteAddr(s *sock) (Addr, error) { return remoteAddr(int(s.sys)) }
 func (u *uring) shutdown(s *sock) error           { return shutdownSocket(int(s.sys)) }
-func (u *uring) close(s *sock, reset bool) error  { return closeSocket(int(s.sys), reset) }
+
+// close first ends a listener with a shutdown, which frees its address: the
+// kernel may hold the socket a moment longer, for the accept whose end it has
+// already told.
+func (u *uring) close(s *sock, reset bool) error {
+	if s.flags&sockListener != 0 {
+		syscall.RawSyscall(unix.SYS_SHUTDOWN, uintptr(s.sys), unix.SHUT_RDWR, 0)
+	}
+	return closeSocket(int(s.sys), reset)
+}
 
 func (u *uring) attach(s *sock, sk Socket) error {
 	s.sys = uint64(sk)
