@@ -118,7 +118,7 @@ func TestPanics(t *testing.T) {
 		{name: "NewSplit", h: proactor.Handler{NewSplit: func() bufio.SplitFunc { panic("boom") }, Message: func(*proactor.Conn, []byte) {}}},
 		{name: "Split", h: proactor.Handler{Split: func([]byte, bool) (int, []byte, error) { panic("boom") }, Message: func(*proactor.Conn, []byte) {}}},
 		{name: "Message", h: proactor.Handler{Split: bufio.ScanBytes, Message: func(*proactor.Conn, []byte) { panic("boom") }}},
-		{name: "PeerClosed", h: proactor.Handler{PeerClosed: boom}, ends: func(r *rig, c *net.TCPConn, _ *proactor.Conn) { c.CloseWrite() }},
+		{name: "Ended", h: proactor.Handler{Ended: func(*proactor.Conn, error) { panic("boom") }}, ends: func(r *rig, c *net.TCPConn, _ *proactor.Conn) { c.CloseWrite() }},
 		{name: "Drained", h: proactor.Handler{Drained: boom, Data: func(c *proactor.Conn, p []byte) int {
 			c.Write(make([]byte, 1000))
 			return len(p)

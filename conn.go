@@ -67,6 +67,7 @@ type pauseReason uint8
 const (
 	pausedByUser pauseReason = 1 << iota
 	pausedByBacklog
+	pausedForGood // the stream has ended, and not by the peer's FIN
 )
 
 type connFlags uint8

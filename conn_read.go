@@ -37,7 +37,7 @@ func (c *Conn) received(cp *port.Completion) {
 			c.times.lastIn = c.loop.now
 		}
 		switch {
-		case c.state != stateOpen: // nobody wants it any more
+		case c.state != stateOpen || c.paused&pausedForGood != 0: // nobody wants it any more
 		case c.paused != 0:
 			c.keep(cp.Buf)
 		default:
@@ -52,7 +52,7 @@ func (c *Conn) received(cp *port.Completion) {
 	switch {
 	case cp.Err == io.EOF:
 		c.flags |= flagEOF
-		c.ended()
+		c.atEOF()
 	case errors.Is(cp.Err, port.ErrCanceled):
 		c.arm() // if it was resumed meanwhile
 	default:
@@ -86,7 +86,7 @@ func (c *Conn) feed(b []byte) {
 	n, end := c.portions(b)
 	c.flags &^= flagFeeding
 	rest := len(b) - n
-	if c.state != stateOpen || rest == 0 {
+	if c.state != stateOpen || rest == 0 || c.paused&pausedForGood != 0 {
 		c.kept = nil
 		return
 	}
@@ -97,7 +97,7 @@ func (c *Conn) feed(b []byte) {
 	}
 	c.kept.shown = end - n
 	if rest > c.cfg.limits.MaxMessage && c.paused == 0 {
-		c.close(ErrTooLong)
+		c.end(ErrTooLong)
 	}
 }
 
@@ -135,7 +135,7 @@ func (c *Conn) consume(b []byte, eof bool) (n int) {
 		}
 		n = c.callData(b)
 		if uint(n) > uint(len(b)) {
-			c.close(ErrConsumed)
+			c.end(ErrConsumed)
 			return len(b)
 		}
 		return n
@@ -143,11 +143,11 @@ func (c *Conn) consume(b []byte, eof bool) (n int) {
 	for (len(b[n:]) > 0 || eof) && c.state == stateOpen && c.paused == 0 {
 		advance, msg, err := c.callSplit(b[n:], eof)
 		if err != nil && !errors.Is(err, bufio.ErrFinalToken) {
-			c.close(err)
+			c.end(err)
 			return len(b)
 		}
 		if uint(advance) > uint(len(b)-n) {
-			c.close(ErrConsumed)
+			c.end(ErrConsumed)
 			return len(b)
 		}
 		n += advance
@@ -202,9 +202,9 @@ func (c *Conn) callMessage(msg []byte) {
 	c.leave()
 }
 
-// ended tells the handler of the peer's FIN, once it was given all that came
+// atEOF tells the handler of the peer's FIN, once it was given all that came
 // before.
-func (c *Conn) ended() {
+func (c *Conn) atEOF() {
 	if c.state == stateLingering {
 		c.closeSocket(false)
 		return
@@ -231,12 +231,30 @@ func (c *Conn) ended() {
 		}
 	}
 	c.kept = nil
-	if c.cfg.handler.PeerClosed == nil {
-		c.close(ErrPeerClosed)
+	c.callEnded(ErrPeerClosed)
+	c.bothClosed()
+}
+
+// end is the end of a stream that is not the peer's FIN: nothing of it is
+// delivered any more.
+func (c *Conn) end(why error) {
+	if c.state != stateOpen || c.paused&pausedForGood != 0 {
 		return
 	}
-	c.call(c.cfg.handler.PeerClosed)
-	c.bothClosed()
+	c.mu.Lock()
+	c.blame(why)
+	c.mu.Unlock()
+	c.pause(pausedForGood)
+	c.kept = nil
+	c.callEnded(why)
+}
+
+func (c *Conn) callEnded(why error) {
+	if f := c.cfg.handler.Ended; f != nil {
+		c.call(func(c *Conn) { f(c, why) })
+	} else {
+		c.close(why)
+	}
 }
 
 // bothClosed closes a connection on which neither side will send any more.
@@ -274,7 +292,7 @@ func (c *Conn) resume(why pauseReason) {
 		return
 	}
 	if c.flags&flagEOF != 0 {
-		c.ended()
+		c.atEOF()
 		return
 	}
 	c.arm()

@@ -1,6 +1,7 @@
 package proactor_test
 
 import (
+	"errors"
 	"io"
 	"testing"
 
@@ -38,22 +39,22 @@ func TestHalfClosedEcho(t *testing.T) {
 	})
 }
 
-// With PeerClosed set, the server goes on sending after the peer's FIN for as
+// With Ended set, the server goes on sending after the peer's FIN for as
 // long as it likes.
-func TestPeerClosed(t *testing.T) {
+func TestEnded(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		r := newRig(t, backend)
 		told := make(chan *proactor.Conn, 1)
 		s := r.serve(proactor.Handler{
-			Data:       echo,
-			PeerClosed: func(c *proactor.Conn) { told <- c },
+			Data:  echo,
+			Ended: func(c *proactor.Conn, _ error) { told <- c },
 		})
 		peer := client(t, s)
 		send(t, peer, []byte("first "))
 		if err := peer.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		c := take(t, "PeerClosed", told)
+		c := take(t, "Ended", told)
 		expect(t, peer, []byte("first "))
 		for range 3 {
 			onLoop(t, c, func() {})
@@ -66,27 +67,80 @@ func TestPeerClosed(t *testing.T) {
 		expectEnd(t, peer, nil)
 		r.ends(proactor.ErrLocalClosed)
 		if len(told) != 0 {
-			t.Error("PeerClosed came again")
+			t.Error("Ended came again")
 		}
 	})
 }
 
-// PeerClosed comes after all that the peer sent.
-func TestPeerClosedIsLast(t *testing.T) {
+// Ended tells why a stream that goes on is followed no further: nothing of it
+// is delivered any more, and what is owed still goes out.
+func TestEndedTellsWhy(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		want error
+		h    proactor.Handler
+		ends func(r *rig, s *proactor.Server)
+	}{
+		{name: "TooLong", want: proactor.ErrTooLong, h: proactor.Handler{Data: func(_ *proactor.Conn, p []byte) int { return 0 }}},
+		{name: "SplitError", want: errSplit, h: proactor.Handler{
+			Split:   func([]byte, bool) (int, []byte, error) { return 0, nil, errSplit },
+			Message: func(c *proactor.Conn, _ []byte) { c.Write([]byte("delivered")) },
+		}},
+		{name: "Shutdown", want: proactor.ErrServerClosed, h: proactor.Handler{Data: func(_ *proactor.Conn, p []byte) int { return len(p) }},
+			ends: func(r *rig, s *proactor.Server) { go s.Shutdown(bounded(r)) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			eachBackend(t, func(t *testing.T, backend string) {
+				r := newRig(t, backend)
+				type told struct {
+					c   *proactor.Conn
+					why error
+				}
+				ended := make(chan told, 2)
+				tt.h.Ended = func(c *proactor.Conn, why error) { ended <- told{c, why} }
+				s := r.serve(tt.h, limits(proactor.Limits{MaxMessage: 1000}))
+				peer := client(t, s)
+				r.accepted()
+				send(t, peer, make([]byte, 2000))
+				if tt.ends != nil {
+					tt.ends(r, s)
+				}
+				e := take(t, "Ended", ended)
+				if !errors.Is(e.why, tt.want) {
+					t.Errorf("ended with %v, want %v", e.why, tt.want)
+				}
+				send(t, peer, make([]byte, 2000)) // too late
+				onLoop(t, e.c, func() { e.c.Write([]byte("owed ")) })
+				e.c.Write([]byte("and more"))
+				expect(t, peer, []byte("owed and more"))
+				e.c.Close()
+				expectEnd(t, peer, nil)
+				peer.CloseWrite()
+				r.ends(tt.want)
+				if len(ended) != 0 {
+					t.Error("Ended came again")
+				}
+			})
+		})
+	}
+}
+
+// Ended comes after all that the peer sent.
+func TestEndedIsLast(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		r := newRig(t, backend)
 		got := 0
 		atEnd := make(chan int, 1)
 		s := r.serve(proactor.Handler{
-			Data:       func(c *proactor.Conn, p []byte) int { got += len(p); return len(p) },
-			PeerClosed: func(c *proactor.Conn) { atEnd <- got; c.Close() },
+			Data:  func(c *proactor.Conn, p []byte) int { got += len(p); return len(p) },
+			Ended: func(c *proactor.Conn, _ error) { atEnd <- got; c.Close() },
 		})
 		peer := client(t, s)
 		want := scaled(4 << 20)
 		send(t, peer, make([]byte, want))
 		peer.CloseWrite()
-		if n := take(t, "PeerClosed", atEnd); n != want {
-			t.Errorf("%d bytes before PeerClosed, want %d", n, want)
+		if n := take(t, "Ended", atEnd); n != want {
+			t.Errorf("%d bytes before Ended, want %d", n, want)
 		}
 		expectEnd(t, peer, nil)
 		r.ends(proactor.ErrLocalClosed)
@@ -123,7 +177,7 @@ func TestCloseWrite(t *testing.T) {
 	})
 }
 
-// Once both sides have closed, the connection is closed though PeerClosed did
+// Once both sides have closed, the connection is closed though Ended did
 // not do it.
 func TestBothCloseWrite(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
@@ -131,17 +185,17 @@ func TestBothCloseWrite(t *testing.T) {
 			t.Run(first+" first", func(t *testing.T) {
 				r := newRig(t, backend)
 				told := make(chan struct{}, 1)
-				s := r.serve(proactor.Handler{PeerClosed: func(*proactor.Conn) { told <- struct{}{} }})
+				s := r.serve(proactor.Handler{Ended: func(*proactor.Conn, error) { told <- struct{}{} }})
 				peer := client(t, s)
 				c := r.accepted()
 				if first == "server" {
 					c.CloseWrite()
 					expectEnd(t, peer, nil)
 					peer.CloseWrite()
-					take(t, "PeerClosed", told)
+					take(t, "Ended", told)
 				} else {
 					peer.CloseWrite()
-					take(t, "PeerClosed", told)
+					take(t, "Ended", told)
 					c.CloseWrite()
 					expectEnd(t, peer, nil)
 				}
@@ -211,9 +265,9 @@ func TestDataAndFINWhilePaused(t *testing.T) {
 				got = append(got, p...)
 				return len(p)
 			},
-			PeerClosed: func(c *proactor.Conn) {
+			Ended: func(c *proactor.Conn, _ error) {
 				if paused {
-					t.Error("PeerClosed while paused")
+					t.Error("Ended while paused")
 				}
 				ended <- got
 				c.Close()

@@ -26,7 +26,7 @@ type Handler struct {
 	// Split and Message together take the place of Data: the stream is cut
 	// into messages, and Message is called with each. Split works as it does
 	// for a bufio.Scanner: it gets what is there, and true once the peer has
-	// closed; its error, bufio.ErrFinalToken aside, closes the connection. msg
+	// closed; its error, bufio.ErrFinalToken aside, ends the stream, see Ended. msg
 	// is valid until Message returns. NewSplit takes the place of Split where
 	// each connection needs its own, which may remember what it saw: what it is
 	// shown always begins where it left off. Package frame has both sorts.
@@ -38,11 +38,13 @@ type Handler struct {
 	// to be sent has fallen to Limits.LowWater.
 	Drained func(c *Conn)
 
-	// PeerClosed is called when the peer has closed its sending side and all
-	// that it sent was delivered. The other direction still works: with
-	// PeerClosed set, the handler calls Close when it is done. By default the
-	// connection is closed, after everything written was sent.
-	PeerClosed func(c *Conn)
+	// Ended is called when nothing more will be delivered. why is
+	// [ErrPeerClosed] when the peer has closed its sending side and all that it
+	// sent was delivered, the error of Split or of a limit when the stream
+	// cannot be followed further, [ErrServerClosed] when the server shuts down,
+	// which may come after ErrPeerClosed. What is owed can still be written; the
+	// handler calls Close when it is done. By default that is at once.
+	Ended func(c *Conn, why error)
 
 	// Closed is called exactly once for each Opened, last of all, when no
 	// operation of the connection is outstanding any more. The cause tells who
@@ -85,8 +87,8 @@ type Limits struct {
 	// Overflow is the policy at the limit. PauseReads.
 	Overflow Overflow
 	// MaxMessage, in bytes, bounds what is kept because Data did not consume
-	// it or Split found no end. Over it the connection is closed, with
-	// [ErrTooLong] as the cause. 1 MiB.
+	// it or Split found no end. Over it the stream ends, with [ErrTooLong] as
+	// the cause, see Handler.Ended. 1 MiB.
 	MaxMessage int
 
 	// IdleTimeout closes a connection on which nothing was sent or received

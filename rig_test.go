@@ -239,10 +239,10 @@ func (r *rig) watch(h proactor.Handler) proactor.Handler {
 			h.Drained(c)
 		}
 	}
-	if h.PeerClosed != nil {
-		w.PeerClosed = func(c *proactor.Conn) {
-			defer inside(c, "PeerClosed")()
-			h.PeerClosed(c)
+	if h.Ended != nil {
+		w.Ended = func(c *proactor.Conn, why error) {
+			defer inside(c, "Ended")()
+			h.Ended(c, why)
 		}
 	}
 	w.Closed = func(c *proactor.Conn, cause error) {

@@ -159,17 +159,18 @@ func (s *Server) ListenAndServe() error {
 	return s.Serve()
 }
 
-// Shutdown ends the server in an orderly way. It stops accepting; what waits
-// to be sent on each connection goes out, then a FIN; bytes that arrive now are
-// not delivered. When a peer has closed too, its connection is closed. Those
-// that are left when ctx is done are reset, and Shutdown returns ctx's error.
-// It must not be called by a callback.
+// Shutdown ends the server in an orderly way. It stops accepting; bytes that
+// arrive now are not delivered; each connection whose handler has no Ended is
+// closed, the others when their handlers call Close: what waits to be sent goes
+// out, then a FIN, and the peer's is awaited. Connections that are left when
+// ctx is done are reset, and Shutdown returns ctx's error. It must not be
+// called by a callback.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.stop() {
 		return ErrServerClosed
 	}
 	<-s.deaf
-	s.everyConn(func(c *Conn) { c.close(ErrServerClosed) })
+	s.everyConn(func(c *Conn) { c.end(ErrServerClosed) })
 	err := s.await(ctx)
 	if err != nil {
 		s.everyConn(func(c *Conn) { c.abort(ErrServerClosed) })

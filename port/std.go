@@ -57,7 +57,7 @@ type stdConn struct {
 	calls sync.Mutex
 	reset bool // a send was told of the reset
 
-	writes atomic.Uint32 // odd during a write; see cancelSend on Windows
+	writes atomic.Uint32 // odd while a send waits for room
 }
 
 // stdAhead bounds the pieces that a connection receives ahead of the driver.

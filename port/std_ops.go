@@ -181,6 +181,7 @@ func (b *std) send(s *sock, op *Op) {
 	}
 	first, rest := op.buf, op.rest()
 	b.group.Go(func() {
+		c.writes.Add(1)
 		n, err := c.write(first)
 		for i := 0; i < len(rest) && err == nil; i++ {
 			if len(rest[i]) > 0 {
@@ -189,6 +190,7 @@ func (b *std) send(s *sock, op *Op) {
 				n += k
 			}
 		}
+		c.writes.Add(1)
 		b.tell(stdEvent{h: h, op: op, n: n, err: err})
 	})
 }

@@ -73,8 +73,6 @@ func (c *stdConn) read(p []byte) (int, error) {
 
 // write hands all of p over, and waits for room where there is none.
 func (c *stdConn) write(p []byte) (int, error) {
-	c.writes.Add(1)
-	defer c.writes.Add(1)
 	n, err := c.conn.Write(p)
 	if err != nil && classify(err) == ErrReset {
 		c.calls.Lock()
@@ -94,7 +92,7 @@ func (b *std) cancelSend(c *stdConn) {
 	c.conn.SetWriteDeadline(longAgo)
 	turn := c.writes.Load()
 	if turn%2 == 0 {
-		return // it has ended, or will find the deadline
+		return // it has ended, or has yet to begin and will find the deadline
 	}
 	b.group.Go(func() {
 		t := time.NewTicker(cancelTick)
