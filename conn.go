@@ -1,7 +1,6 @@
 package proactor
 
 import (
-	"bufio"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -23,9 +22,8 @@ type Conn struct {
 	state   connState
 	paused  pauseReason
 	flags   connFlags
-	kept    *kept           // received and not consumed
-	split   bufio.SplitFunc // the connection's own, once there was one
-	times   *times          // nil when no timeout or timer is set
+	kept    *kept  // nil when there is nothing to remember
+	times   *times // nil when no timeout or timer is set
 	bytesIn atomic.Int64
 
 	// Fixed before the first callback.
@@ -33,6 +31,7 @@ type Conn struct {
 	cfg    *settings
 	id     uint64
 	opened int64 // ns since epoch
+	active int64 // ns since epoch: when bytes last came or went; the loop's
 	ends   *ends
 	remote netip.AddrPort // of TCP; it is each connection's own
 
@@ -268,15 +267,19 @@ func (c *Conn) leave() {
 }
 
 // contain is deferred around every callback: a panic ends the connection only.
+// A panic with a *PanicError is one of another goroutine that is passed on.
 func (c *Conn) contain() {
 	if v := recover(); v != nil {
-		stack := debug.Stack()
+		why, ok := v.(*PanicError)
+		if !ok {
+			why = &PanicError{v, debug.Stack()}
+		}
 		c.loop.count.panics++
-		c.cfg.log.Error("handler panicked", "conn", c.id, "peer", c.peer(), "panic", v, "stack", string(stack))
+		c.cfg.log.Error("handler panicked", "conn", c.id, "peer", c.peer(), "panic", why.Value, "stack", string(why.Stack))
 		c.mu.Lock()
 		c.shut, c.dirty = true, true
 		c.want |= wantAbort
-		c.blame(&PanicError{v, stack})
+		c.blame(why)
 		c.mu.Unlock()
 	}
 }

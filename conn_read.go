@@ -8,11 +8,13 @@ import (
 	"github.com/proactor-go/proactor/port"
 )
 
-// kept are bytes that were received and not consumed.
+// kept is what a connection remembers of its stream: bytes that were received
+// and not consumed, and the framing's own memory.
 type kept struct {
 	mem   []byte
-	from  int // so many of mem are consumed after all
-	shown int // so many of the rest the handler saw, and declined
+	from  int             // so many of mem are consumed after all
+	shown int             // so many of the rest the handler saw, and declined
+	split bufio.SplitFunc // from NewSplit, once it was called
 }
 
 // add moves the rest to the front only when that is half of mem at most, so
@@ -28,11 +30,24 @@ func (k *kept) add(b []byte) {
 
 func (k *kept) rest() []byte { return k.mem[k.from:] }
 
+// keeps reports whether there are bytes that were not consumed.
+func (c *Conn) keeps() bool { return c.kept != nil && len(c.kept.rest()) > 0 }
+
+// consumed forgets the bytes.
+func (c *Conn) consumed() {
+	if c.kept != nil && c.kept.split != nil {
+		*c.kept = kept{split: c.kept.split}
+	} else {
+		c.kept = nil
+	}
+}
+
 // received is told of every completion of the connection's recv.
 func (c *Conn) received(cp *port.Completion) {
 	if cp.N > 0 {
 		c.bytesIn.Store(c.bytesIn.Load() + int64(cp.N))
 		c.loop.count.received(cp.N)
+		c.active = c.loop.now
 		if c.times != nil {
 			c.times.lastIn = c.loop.now
 		}
@@ -78,7 +93,8 @@ func (c *Conn) arm() {
 // feed shows bytes to the handler, after those that were kept, and keeps what
 // it does not consume. b may be nil.
 func (c *Conn) feed(b []byte) {
-	if c.kept != nil {
+	more := c.keeps()
+	if more {
 		c.kept.add(b)
 		b = c.kept.rest()
 	}
@@ -87,13 +103,13 @@ func (c *Conn) feed(b []byte) {
 	c.flags &^= flagFeeding
 	rest := len(b) - n
 	if c.state != stateOpen || rest == 0 || c.paused&pausedForGood != 0 {
-		c.kept = nil
+		c.consumed()
 		return
 	}
-	if c.kept == nil {
-		c.keep(b[n:])
-	} else {
+	if more {
 		c.kept.from += n
+	} else {
+		c.keep(b[n:])
 	}
 	c.kept.shown = end - n
 	if rest > c.cfg.limits.MaxMessage && c.paused == 0 {
@@ -184,10 +200,13 @@ func (c *Conn) callSplit(b []byte, eof bool) (advance int, msg []byte, err error
 			advance, msg, err = h.Split(b, eof)
 			return
 		}
-		if c.split == nil {
-			c.split = h.NewSplit()
+		if c.kept == nil {
+			c.kept = new(kept)
 		}
-		advance, msg, err = c.split(b, eof)
+		if c.kept.split == nil {
+			c.kept.split = h.NewSplit()
+		}
+		advance, msg, err = c.kept.split(b, eof)
 	}()
 	c.leave()
 	return advance, msg, err
@@ -285,7 +304,7 @@ func (c *Conn) resume(why pauseReason) {
 	if c.flags&flagFeeding != 0 {
 		return // feed is further up and goes on
 	}
-	if c.kept != nil {
+	if c.keeps() {
 		c.feed(nil)
 	}
 	if c.paused != 0 || c.state != stateOpen {

@@ -25,6 +25,26 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// WriteShared is Write that keeps p instead of copying it: p must not be
+// changed any more, ever. One p may be written to any number of connections, as
+// [Registry.Broadcast] does. Up to 128 bytes are copied all the same, which is
+// less than it takes to remember them.
+func (c *Conn) WriteShared(p []byte) (int, error) {
+	if len(p) <= sharedLeast {
+		return c.Write(p)
+	}
+	c.mu.Lock()
+	if err := c.admit(len(p)); err != nil {
+		return 0, c.refuse(err)
+	}
+	c.queue().share(p)
+	c.enqueued(len(p))
+	c.unlock()
+	return len(p), nil
+}
+
+const sharedLeast = 128
+
 // Writev is Write for several pieces, which go out as one.
 func (c *Conn) Writev(pieces ...[]byte) (int, error) {
 	n := 0
@@ -98,16 +118,26 @@ func (c *Conn) admit(n int) error {
 	return nil
 }
 
+// enqueue copies p to what waits. mu is held.
 func (c *Conn) enqueue(p []byte) {
-	if len(p) == 0 {
-		return
+	if len(p) > 0 {
+		c.queue().append(&c.loop.pool, p)
+		c.enqueued(len(p))
 	}
+}
+
+// queue is what waits to be sent. mu is held.
+func (c *Conn) queue() *outbound {
 	if c.out == nil {
 		c.out = c.loop.pool.outbound()
 	}
-	c.out.append(&c.loop.pool, p)
+	return c.out
+}
+
+// enqueued notes that n more bytes wait. mu is held.
+func (c *Conn) enqueued(n int) {
 	c.out.high = c.out.high || c.out.pending >= c.cfg.limits.HighWater
-	c.loop.engine.outbound.Add(int64(len(p)))
+	c.loop.engine.outbound.Add(int64(n))
 }
 
 // push starts a send of all that waits, unless one is under way. It returns
@@ -145,6 +175,7 @@ func (c *Conn) sent(cp *port.Completion) {
 	o.sending = false
 	c.bytesOut += int64(cp.N)
 	l.count.sent(cp.N)
+	c.active = l.now
 	if cp.Err == nil {
 		l.engine.outbound.Add(-int64(o.was))
 		o.drop(&l.pool)

@@ -16,8 +16,12 @@ import (
 // server, with the same callbacks. It may be used by any goroutine. The fields
 // must not be changed once it was used.
 type Dialer struct {
-	// Engine carries the connections. It must be set.
+	// Engine carries the connections. It must be set, unless Beside is.
 	Engine *Engine
+	// Beside has the loop of this connection carry the new ones, so that the
+	// callbacks of them all are made by one goroutine. nil: the loops take
+	// turns.
+	Beside *Conn
 	// Handler is what to do with connections.
 	Handler Handler
 	// Limits bound each connection. The zero value has defaults.
@@ -34,7 +38,7 @@ type Dialer struct {
 // Handler.Opened then. It must not be called by a callback: there it fails
 // with [ErrOnLoop].
 func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, error) {
-	for _, l := range d.Engine.loops {
+	for _, l := range d.engine().loops {
 		if l.here() {
 			return nil, ErrOnLoop
 		}
@@ -54,11 +58,11 @@ func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, erro
 // bounds the dial, not the connection.
 func (d *Dialer) DialAsync(ctx context.Context, network, address string, done func(*Conn, error)) {
 	a := &attempt{dialer: d, ctx: ctx, network: network, address: address, done: done}
-	a.settings = &settings{handler: d.Handler, limits: d.Limits.withDefaults(), log: d.Engine.cfg.Log, owner: a}
+	a.settings = &settings{handler: d.Handler, limits: d.Limits.withDefaults(), log: d.engine().cfg.Log, owner: a}
 	if d.Timeout > 0 {
 		a.ctx, a.cancel = context.WithTimeout(ctx, d.Timeout)
 	}
-	a.loop = d.Engine.pick()
+	a.loop = d.loop()
 	host, _, err := net.SplitHostPort(address)
 	if _, notIP := netip.ParseAddr(host); network == "unix" || err == nil && (notIP == nil || host == "") {
 		to, err := port.ResolveAddr(network, address)
@@ -66,6 +70,20 @@ func (d *Dialer) DialAsync(ctx context.Context, network, address string, done fu
 		return
 	}
 	go func() { a.start(a.resolve()) }()
+}
+
+func (d *Dialer) engine() *Engine {
+	if d.Beside != nil {
+		return d.Beside.loop.engine
+	}
+	return d.Engine
+}
+
+func (d *Dialer) loop() *loop {
+	if d.Beside != nil {
+		return d.Beside.loop
+	}
+	return d.Engine.pick()
 }
 
 // attempt is one dial.

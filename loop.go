@@ -1,6 +1,8 @@
 package proactor
 
 import (
+	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -206,6 +208,17 @@ func (l *loop) fire(t *Timer) {
 	t.conn.fired(t)
 }
 
+// contained runs f, which is not about a connection: a panic ends nothing else.
+func (l *loop) contained(log *slog.Logger, f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.count.panics++
+			log.Error("timer panicked", "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+}
+
 // forget takes a timer off the wheel and off its connection.
 func (l *loop) forget(t *Timer) {
 	l.wheel.drop(t)
@@ -214,10 +227,21 @@ func (l *loop) forget(t *Timer) {
 	}
 }
 
-// at sets a timer without a connection to run f on the loop after d.
+// after sets a timer without a connection to run f on the loop after d.
 func (l *loop) after(d time.Duration, f func()) *Timer {
 	t := &Timer{loop: l, f: f, when: ticksFrom(nanotime(), d), place: placeNone}
 	l.wheel.set(t)
+	return t
+}
+
+// timer is after for any goroutine.
+func (l *loop) timer(d time.Duration, f func()) *Timer {
+	t := &Timer{loop: l, f: f, when: ticksFrom(nanotime(), d), place: placeNone}
+	l.do(func() {
+		if !t.stopped.Load() {
+			l.wheel.set(t)
+		}
+	})
 	return t
 }
 

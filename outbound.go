@@ -26,7 +26,7 @@ type outbound struct {
 type chunk struct {
 	mem  []byte // len: filled
 	from int    // up to here it is being sent, or was
-	size int    // class of the pool; 0: outbound.first
+	size int    // class of the pool; 0: outbound.first, or a payload that is shared
 }
 
 // waiter is a WriteContext that waits for room.
@@ -55,6 +55,9 @@ const (
 	keepOuts = 2048
 	keepMids = 256
 	keepBigs = 64
+	// keepChunks bounds the list of an outbound that is kept: one that waited
+	// for a slow peer may have grown long.
+	keepChunks = 64
 )
 
 func (p *pool) outbound() *outbound {
@@ -73,6 +76,9 @@ func (p *pool) outbound() *outbound {
 
 // put takes an outbound back. Nothing waits in it.
 func (p *pool) put(o *outbound) {
+	if cap(o.chunks) > keepChunks {
+		o.chunks, o.vec = nil, nil
+	}
 	p.mu.Lock()
 	p.leased--
 	if len(p.outs) < keepOuts {
@@ -136,6 +142,12 @@ func (o *outbound) append(p *pool, b []byte) {
 	}
 }
 
+// share puts b itself at the end of what waits, not a copy of it.
+func (o *outbound) share(b []byte) {
+	o.pending += len(b)
+	o.chunks = append(o.chunks, chunk{mem: b[:len(b):len(b)]})
+}
+
 // gather lists what the next send shall send: all that waits, up to sendMost.
 func (o *outbound) gather() {
 	o.vec, o.was, o.flying = o.vec[:0], 0, 0
@@ -162,7 +174,10 @@ func (o *outbound) drop(p *pool) {
 		n++
 	}
 	o.flying = 0
-	o.chunks = o.chunks[:copy(o.chunks, o.chunks[n:])]
+	left := copy(o.chunks, o.chunks[n:])
+	clear(o.chunks[left:]) // shared payloads are not kept alive
+	clear(o.vec)
+	o.chunks = o.chunks[:left]
 }
 
 // clear forgets everything. Nothing is in flight.
@@ -170,6 +185,8 @@ func (o *outbound) clear(p *pool) {
 	for _, c := range o.chunks {
 		p.putChunk(c)
 	}
+	clear(o.chunks)
+	clear(o.vec)
 	o.chunks, o.pending, o.was, o.flying, o.high = o.chunks[:0], 0, 0, 0, false
 }
 

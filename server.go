@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/proactor-go/proactor/port"
 )
@@ -267,6 +268,24 @@ func (s *Server) setPaused(paused bool) error {
 		}
 	})
 	return nil
+}
+
+// After has a loop call f when d has passed, unless the timer was stopped or
+// the server is ending by then. Like a callback, f must not block; a panic in it
+// is logged and counted. For a thing to do again and again, f calls After. Listen
+// must have been called.
+func (s *Server) After(d time.Duration, f func()) *Timer {
+	s.mu.Lock()
+	ln := s.listener
+	s.mu.Unlock()
+	if ln == nil {
+		panic("proactor: Server.After before Listen")
+	}
+	return ln.loop.timer(d, func() {
+		if s.state.Load() == serving {
+			ln.loop.contained(s.log(), f)
+		}
+	})
 }
 
 // Conns is the number of connections that are open now.
