@@ -30,17 +30,27 @@ func (c *Conn) Write(p []byte) (int, error) {
 // [Registry.Broadcast] does. Up to 128 bytes are copied all the same, which is
 // less than it takes to remember them.
 func (c *Conn) WriteShared(p []byte) (int, error) {
-	if len(p) <= sharedLeast {
-		return c.Write(p)
+	if _, err := c.share(p); err != nil {
+		return 0, err
 	}
+	return len(p), nil
+}
+
+// share is WriteShared. It also tells whether the high mark is reached.
+func (c *Conn) share(p []byte) (behind bool, err error) {
 	c.mu.Lock()
 	if err := c.admit(len(p)); err != nil {
-		return 0, c.refuse(err)
+		return false, c.refuse(err)
 	}
-	c.queue().share(p)
-	c.enqueued(len(p))
+	if len(p) <= sharedLeast {
+		c.enqueue(p)
+	} else {
+		c.queue().share(p)
+		c.enqueued(len(p))
+	}
+	behind = c.out != nil && c.out.pending >= c.cfg.limits.HighWater
 	c.unlock()
-	return len(p), nil
+	return behind, nil
 }
 
 const sharedLeast = 128

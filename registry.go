@@ -85,17 +85,24 @@ func (r *Registry[K]) Keys() []K {
 
 // Broadcast writes p to every connection, as [Conn.WriteShared] does: p is not
 // copied for each and must not be changed any more. Calls at the same time come
-// one after the other, so that every receiver sees them in one order. It
-// returns how many took p. The others are closing or, if they read too slowly,
-// had no room: what becomes of those is their Limits.Overflow, and a broadcast
-// whose receivers shall miss nothing sets CloseSlow.
-func (r *Registry[K]) Broadcast(p []byte) (took int) {
+// one after the other, so that every receiver sees them in one order.
+//
+// It returns how many took p and how many of these are behind: their HighWater
+// or more waits to be sent, and whoever feeds the broadcast may want to slow
+// down. Those that did not take p are closing or had no room: what becomes of
+// these is their Limits.Overflow. Where receivers shall miss nothing, that is
+// CloseSlow.
+func (r *Registry[K]) Broadcast(p []byte) (took, behind int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.members {
-		if _, err := r.members[i].conn.WriteShared(p); err == nil {
+		high, err := r.members[i].conn.share(p)
+		if err == nil {
 			took++
 		}
+		if high {
+			behind++
+		}
 	}
-	return took
+	return took, behind
 }

@@ -76,7 +76,7 @@ func TestBroadcast(t *testing.T) {
 			all.Go(func() {
 				for i := range each { // short ones are copied, long ones shared
 					line := fmt.Appendf(nil, "%d %d %0*d\n", n, i, 1+(i%3)*1000, 0)
-					if took := reg.Broadcast(line); took != len(receivers) {
+					if took, _ := reg.Broadcast(line); took != len(receivers) {
 						t.Errorf("%d of %d took it", took, len(receivers))
 					}
 				}
@@ -121,13 +121,15 @@ func TestBroadcastToSlowReceivers(t *testing.T) {
 				stuck := r.accepted()
 				good := bufio.NewReaderSize(client(t, s), 64<<10)
 				reading := r.accepted()
-				missed := 0
+				missed, sawBehind := 0, false
 				for i := 0; missed < 10; i++ {
 					if i == 10000 {
 						t.Fatal("a receiver that does not read has taken all")
 					}
 					line := fmt.Appendf(nil, "%d %0*d\n", i, 64<<10, 0)
-					if reg.Broadcast(line) < 2 {
+					took, behind := reg.Broadcast(line)
+					sawBehind = sawBehind || took == 2 && behind > 0
+					if took < 2 {
 						missed++
 					}
 					if p := stuck.Stats().Pending; p > 1<<20 {
@@ -141,6 +143,9 @@ func TestBroadcastToSlowReceivers(t *testing.T) {
 					if fmt.Sscan(got, &k, &zero); k != i {
 						t.Fatalf("line %d, want %d", k, i)
 					}
+				}
+				if !sawBehind {
+					t.Error("nobody was behind before")
 				}
 				if policy == proactor.CloseSlow {
 					if r.ends(proactor.ErrBacklog) != stuck {

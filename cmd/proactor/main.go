@@ -1,8 +1,9 @@
-// Command proactor runs the sample servers of this module, and puts load on
-// them or on any other echo server.
+// Command proactor runs the sample servers of this module and their clients,
+// and puts load on them or on any other echo server.
 //
-//	proactor serve echo
+//	proactor serve echo --admin 127.0.0.1:6060
 //	proactor load echo --conns 1000 --duration 10s
+//	proactor conns
 //
 // Bad flags end it with status 2, anything that fails with status 1, each with
 // one line on standard error.
@@ -26,13 +27,17 @@ import (
 type command struct {
 	LogLevel string `enum:"debug,info,warn,error" default:"info" help:"Least level of what is logged: ${enum}." placeholder:"LEVEL"`
 
-	Serve serveCommand `cmd:"" help:"Run a sample server until it is interrupted."`
-	Load  loadCommand  `cmd:"" help:"Put load on a server and check what it answers."`
+	Serve  serveCommand  `cmd:"" help:"Run a sample server until it is interrupted."`
+	Client clientCommand `cmd:"" help:"Talk to a server."`
+	Load   loadCommand   `cmd:"" help:"Put load on a server and check what it answers."`
+	Addrs  addrsCommand  `cmd:"" help:"Print this machine's host name and addresses."`
+	Conns  connsCommand  `cmd:"" help:"List a server's connections, as netstat -a does. The server needs --admin."`
 }
 
 // environment is what a command gets beside its flags.
 type environment struct {
 	ctx            context.Context // done when the command is to end
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
 }
@@ -86,7 +91,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	var level slog.Level
 	level.UnmarshalText([]byte(c.LogLevel)) // one of the four, says the parser
-	env := &environment{ctx, stdout, stderr, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
+	env := &environment{ctx, os.Stdin, stdout, stderr, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
 	slog.SetDefault(env.log)
 	if err := parsed.Run(env); err != nil {
 		return complain(stderr, err, 1)

@@ -7,20 +7,8 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
-	"github.com/proactor-go/proactor/samples/echo"
-	"github.com/proactor-go/proactor/samples/minimal"
-	"github.com/proactor-go/proactor/samples/raw"
-	"github.com/proactor-go/proactor/samples/selectecho"
+	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
 )
-
-// serveCommand has a command for each sample. Their doc comments say what each
-// shows.
-type serveCommand struct {
-	Raw     serveRaw     `cmd:"" help:"Echo on the completion port itself, without the framework."`
-	Echo    serveEcho    `cmd:"" help:"Echo: the smallest server on the framework."`
-	Minimal serveMinimal `cmd:"" help:"Echo: a complete server in under 40 lines."`
-	Select  serveSelect  `cmd:"" help:"Echo by readiness instead of completion, to compare with."`
-}
 
 // drainFlag is embedded in all commands that serve.
 type drainFlag struct {
@@ -34,92 +22,50 @@ func (f drainFlag) check() error {
 	return nil
 }
 
-type serveRaw struct {
-	backendFlag
-	drainFlag
-	Listen  string `default:"127.0.0.1:5000" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-	Workers int    `default:"2" help:"Goroutines that dequeue from the one port, default ${default}." placeholder:"N"`
-	Trace   bool   `help:"Print every port call and every completion, one a line."`
-}
-
-// Validate is called by the parser.
-func (c *serveRaw) Validate() error {
-	if c.Workers < 1 || c.Workers > 1024 {
-		return errors.New("--workers must be from 1 to 1024")
-	}
-	return c.drainFlag.check()
-}
-
-// Run is called by the parser.
-func (c *serveRaw) Run(env *environment) error {
-	o := raw.Options{Listen: c.Listen, Backend: c.name(), Workers: c.Workers, Drain: c.Drain, Log: env.log}
-	o.Ready = func(a net.Addr, backend string) {
-		env.log.Info("listening", "server", "raw", "addr", a, "backend", backend, "workers", c.Workers)
-	}
-	if c.Trace {
-		o.Trace = env.stdout
-	}
-	return raw.Run(env.ctx, o)
-}
-
-type serveEcho struct {
+// serverFlags are embedded in commands that serve on an engine.
+type serverFlags struct {
 	engineFlags
 	drainFlag
-	Listen string `default:":5001" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-	Banner bool   `help:"Greet each client with a line first."`
+	Admin string `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
 }
 
 // Validate is called by the parser.
-func (c *serveEcho) Validate() error { return errors.Join(c.engineFlags.check(), c.drainFlag.check()) }
-
-// Run is called by the parser.
-func (c *serveEcho) Run(env *environment) error {
-	return serve(env, "echo", c.engineFlags, c.Drain, echo.New(echo.Options{Addr: c.Listen, Banner: c.Banner, Log: env.log}))
+func (f *serverFlags) Validate() error {
+	return errors.Join(f.engineFlags.check(), f.drainFlag.check())
 }
 
-type serveMinimal struct {
-	engineFlags
-	drainFlag
-	Listen string `default:":8090" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-}
-
-// Validate is called by the parser.
-func (c *serveMinimal) Validate() error {
-	return errors.Join(c.engineFlags.check(), c.drainFlag.check())
-}
-
-// Run is called by the parser.
-func (c *serveMinimal) Run(env *environment) error {
-	return serve(env, "minimal", c.engineFlags, c.Drain, minimal.New(c.Listen))
-}
-
-type serveSelect struct {
-	drainFlag
-	Listen string `default:":5006" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-}
-
-// Validate is called by the parser.
-func (c *serveSelect) Validate() error { return c.drainFlag.check() }
-
-// Run is called by the parser.
-func (c *serveSelect) Run(env *environment) error {
-	return selectecho.Run(env.ctx, selectecho.Options{Listen: c.Listen, Drain: c.Drain, Ready: func(a net.Addr) {
-		env.log.Info("listening", "server", "select", "addr", a, "backend", "poll", "loops", 1)
-	}})
+// service is a sample server: a proactor.Server, or one with something beside it.
+type service interface {
+	Listen() error
+	ListenAddr() net.Addr
+	Serve() error
+	Conns() int
+	Shutdown(context.Context) error
 }
 
 // serve runs a server on an engine of its own until the command is to end.
-func serve(env *environment, name string, f engineFlags, drain time.Duration, srv *proactor.Server) error {
+func serve(env *environment, name string, f serverFlags, build func(*proactor.Engine) (service, error)) error {
 	e, err := proactor.NewEngine(proactor.Config{Backend: f.name(), Loops: f.Loops, Log: env.log})
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	srv.Engine = e
+	srv, err := build(e)
+	if err != nil {
+		return err
+	}
 	if err := srv.Listen(); err != nil {
 		return err
 	}
 	env.log.Info("listening", "server", name, "addr", srv.ListenAddr(), "backend", e.Backend(), "loops", e.Loops())
+	if f.Admin != "" {
+		page, err := admin.Listen(f.Admin, e)
+		if err != nil {
+			return err
+		}
+		defer page.Close()
+		env.log.Info("admin page", "url", page.URL())
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve() }()
 	select {
@@ -127,8 +73,8 @@ func serve(env *environment, name string, f engineFlags, drain time.Duration, sr
 		return err
 	case <-env.ctx.Done():
 	}
-	env.log.Info("draining", "server", name, "conns", srv.Conns(), "for", drain)
-	deadline, cancel := context.WithTimeout(context.Background(), drain)
+	env.log.Info("draining", "server", name, "conns", srv.Conns(), "for", f.Drain)
+	deadline, cancel := context.WithTimeout(context.Background(), f.Drain)
 	defer cancel()
 	if err := srv.Shutdown(deadline); errors.Is(err, context.DeadlineExceeded) {
 		env.log.Warn("connections were reset: they did not end in time", "server", name)

@@ -1,0 +1,116 @@
+// Package admin is a page for operators: what an engine does, and a list of its
+// connections, to be read by people or as JSON.
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"text/tabwriter"
+	"time"
+
+	"github.com/proactor-go/proactor"
+)
+
+// Conn is a connection as the page lists it.
+type Conn struct {
+	ID       uint64        `json:"id"`
+	Local    string        `json:"local"`
+	Remote   string        `json:"remote"`
+	State    string        `json:"state"`
+	BytesIn  int64         `json:"bytes_in"`
+	BytesOut int64         `json:"bytes_out"`
+	Pending  int           `json:"pending"`
+	Age      time.Duration `json:"age_ns"`
+	Idle     time.Duration `json:"idle_ns"`
+}
+
+// Page is a page that is being served.
+type Page struct {
+	listener net.Listener
+	server   *http.Server
+}
+
+// Listen serves the page of an engine at an address until Close.
+func Listen(addr string, e *proactor.Engine) (*Page, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	p := &Page{l, &http.Server{Handler: handler(e), ReadHeaderTimeout: 10 * time.Second}}
+	go p.server.Serve(l)
+	return p, nil
+}
+
+// URL is where the page is.
+func (p *Page) URL() string { return "http://" + p.listener.Addr().String() + "/" }
+
+// Close ends the page at once.
+func (p *Page) Close() error { return p.server.Close() }
+
+func handler(e *proactor.Engine) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		conns, err := list(e)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintf(w, "backend %s, %d loops\n%+v\n\n", e.Backend(), e.Loops(), e.Stats())
+		Print(w, conns)
+	})
+	mux.HandleFunc("GET /conns", func(w http.ResponseWriter, _ *http.Request) {
+		conns, err := list(e)
+		answer(w, conns, err)
+	})
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { answer(w, e.Stats(), nil) })
+	return mux
+}
+
+func answer(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v)
+}
+
+func list(e *proactor.Engine) ([]Conn, error) {
+	infos, err := e.Conns()
+	conns := make([]Conn, len(infos))
+	for i, v := range infos {
+		conns[i] = Conn{v.ID, v.Local.String(), v.Remote.String(), v.State, v.BytesIn, v.BytesOut, v.Pending, v.Age, v.Idle}
+	}
+	return conns, err
+}
+
+// Get reads the list from the page at an address.
+func Get(client *http.Client, addr string) ([]Conn, error) {
+	r, err := client.Get("http://" + addr + "/conns")
+	if err != nil {
+		return nil, err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s", addr, r.Status)
+	}
+	var conns []Conn
+	if err := json.NewDecoder(r.Body).Decode(&conns); err != nil {
+		return nil, fmt.Errorf("%s answers no list of connections: %w", addr, err)
+	}
+	return conns, nil
+}
+
+// Print writes the list as a table.
+func Print(w io.Writer, conns []Conn) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tLocal\tPeer\tState\tIn\tOut\tPending\tAge\tIdle")
+	for _, c := range conns {
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%v\t%v\n", c.ID, c.Local, c.Remote, c.State, c.BytesIn, c.BytesOut, c.Pending, c.Age.Round(time.Millisecond), c.Idle.Round(time.Millisecond))
+	}
+	t.Flush()
+}

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/samples/broadcast"
+	"github.com/proactor-go/proactor/samples/echo"
+	"github.com/proactor-go/proactor/samples/greet"
+	"github.com/proactor-go/proactor/samples/hello"
+	"github.com/proactor-go/proactor/samples/large"
+	"github.com/proactor-go/proactor/samples/line"
+	"github.com/proactor-go/proactor/samples/linepool"
+	"github.com/proactor-go/proactor/samples/minimal"
+	"github.com/proactor-go/proactor/samples/packet"
+	"github.com/proactor-go/proactor/samples/proxy"
+	"github.com/proactor-go/proactor/samples/raw"
+	"github.com/proactor-go/proactor/samples/selectecho"
+)
+
+// serveCommand has a command for each sample. Their doc comments say what each
+// shows.
+type serveCommand struct {
+	Raw       serveRaw       `cmd:"" help:"Echo on the completion port itself, without the framework."`
+	Echo      serveEcho      `cmd:"" help:"Echo: the smallest server on the framework."`
+	Packet    servePacket    `cmd:"" help:"Echo packets that begin with their length."`
+	Line      serveLine      `cmd:"" help:"A fake POP3 server: lines, answered on the I/O loops."`
+	LinePool  serveLinePool  `cmd:"" help:"The same, each request handled by a pool of workers, where it may block."`
+	Large     serveLarge     `cmd:"" help:"Echo messages larger than the I/O buffers, from a pool of workers."`
+	Hello     serveHello     `cmd:"" help:"A web server of one page: Hello, World!"`
+	Greet     serveGreet     `cmd:"" help:"The smallest scripted conversation."`
+	Select    serveSelect    `cmd:"" help:"Echo by readiness instead of completion, to compare with."`
+	Minimal   serveMinimal   `cmd:"" help:"Echo: a complete server in under 40 lines."`
+	Broadcast serveBroadcast `cmd:"" help:"A line from any client goes to every client; an operator's server beside it."`
+	Proxy     serveProxy     `cmd:"" help:"Relay bytes to another server and back."`
+}
+
+type serveRaw struct {
+	backendFlag
+	drainFlag
+	Listen  string `default:"127.0.0.1:5000" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+	Workers int    `default:"2" help:"Goroutines that dequeue from the one port, default ${default}." placeholder:"N"`
+	Trace   bool   `help:"Print every port call and every completion, one a line."`
+}
+
+// Validate is called by the parser.
+func (c *serveRaw) Validate() error {
+	if c.Workers < 1 || c.Workers > 1024 {
+		return errors.New("--workers must be from 1 to 1024")
+	}
+	return c.drainFlag.check()
+}
+
+// Run is called by the parser.
+func (c *serveRaw) Run(env *environment) error {
+	o := raw.Options{Listen: c.Listen, Backend: c.name(), Workers: c.Workers, Drain: c.Drain, Log: env.log}
+	o.Ready = func(a net.Addr, backend string) {
+		env.log.Info("listening", "server", "raw", "addr", a, "backend", backend, "workers", c.Workers)
+	}
+	if c.Trace {
+		o.Trace = env.stdout
+	}
+	return raw.Run(env.ctx, o)
+}
+
+type serveEcho struct {
+	serverFlags
+	Listen string `default:":5001" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+	Banner bool   `help:"Greet each client with a line first."`
+}
+
+// Run is called by the parser.
+func (c *serveEcho) Run(env *environment) error {
+	return serve(env, "echo", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		return echo.New(echo.Options{Addr: c.Listen, Banner: c.Banner, Engine: e, Log: env.log}), nil
+	})
+}
+
+type servePacket struct {
+	serverFlags
+	Listen               string `default:":5002" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+	Header               int    `enum:"1,2,4,8" default:"1" help:"Bytes of the length: ${enum}; default ${default}." placeholder:"N"`
+	Order                string `enum:"le,be" default:"le" help:"Order of the length's bytes: ${enum}; default ${default}." placeholder:"ORDER"`
+	LengthIncludesHeader bool   `default:"true" negatable:"" help:"The length counts its own bytes, too; so by default."`
+	MaxPacket            int    `default:"1048576" help:"Bytes of a packet at the most, its header included; default ${default}." placeholder:"BYTES"`
+	Banner               bool   `help:"Greet each client with a line first."`
+}
+
+func (c *servePacket) options() packet.Options {
+	o := packet.Options{Addr: c.Listen, Header: c.Header, BodyOnly: !c.LengthIncludesHeader, MaxPacket: c.MaxPacket, Banner: c.Banner}
+	if c.Order == "be" {
+		o.Order = binary.BigEndian
+	}
+	return o
+}
+
+// Validate is called by the parser.
+func (c *servePacket) Validate() error {
+	_, err := packet.New(c.options())
+	return errors.Join(c.serverFlags.Validate(), err)
+}
+
+// Run is called by the parser.
+func (c *servePacket) Run(env *environment) error {
+	return serve(env, "packet", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		o := c.options()
+		o.Engine, o.Log = e, env.log
+		return packet.New(o)
+	})
+}
+
+type serveLine struct {
+	serverFlags
+	Listen string `default:":5003" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+}
+
+// Run is called by the parser.
+func (c *serveLine) Run(env *environment) error {
+	return serve(env, "line", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		return line.New(line.Options{Addr: c.Listen, Engine: e, Log: env.log}), nil
+	})
+}
+
+// poolFlags are embedded in commands that serve with a pool of workers.
+type poolFlags struct {
+	Workers int `default:"64" help:"Requests handled at one time, default ${default}." placeholder:"N"`
+	Queue   int `default:"1024" help:"Requests that may wait for a worker, before connections are not read; default ${default}." placeholder:"N"`
+}
+
+func (f poolFlags) check() error {
+	if f.Workers < 1 || f.Queue < 1 {
+		return errors.New("--workers and --queue must be 1 or more")
+	}
+	return nil
+}
+
+type serveLinePool struct {
+	serverFlags
+	poolFlags
+	Listen   string        `default:":5004" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+	Work     time.Duration `help:"How long each request blocks." placeholder:"DURATION"`
+	Priority bool          `help:"Serve NOOP and QUIT ahead of the rest."`
+}
+
+// Validate is called by the parser.
+func (c *serveLinePool) Validate() error {
+	if c.Work < 0 {
+		return errors.New("--work must not be negative")
+	}
+	return errors.Join(c.serverFlags.Validate(), c.poolFlags.check())
+}
+
+// Run is called by the parser.
+func (c *serveLinePool) Run(env *environment) error {
+	return serve(env, "line-pool", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		return linepool.New(linepool.Options{Addr: c.Listen, Work: c.Work, Workers: c.Workers, Queue: c.Queue, Priority: c.Priority, Engine: e, Log: env.log})
+	})
+}
+
+type serveLarge struct {
+	serverFlags
+	poolFlags
+	Listen    string `default:":5005" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+	MaxPacket int    `default:"65535" help:"Bytes of a message at the most, its length included; default ${default}." placeholder:"BYTES"`
+}
+
+// Validate is called by the parser.
+func (c *serveLarge) Validate() error {
+	if c.MaxPacket <= large.Header || c.MaxPacket > large.Most {
+		return fmt.Errorf("--max-packet must be from %d to %d", large.Header+1, large.Most)
+	}
+	return errors.Join(c.serverFlags.Validate(), c.poolFlags.check())
+}
+
+// Run is called by the parser.
+func (c *serveLarge) Run(env *environment) error {
+	return serve(env, "large", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		return large.New(large.Options{Addr: c.Listen, MaxPacket: c.MaxPacket, Workers: c.Workers, Queue: c.Queue, Engine: e, Log: env.log})
+	})
+}
+
+type serveHello struct {
+	serverFlags
+	Listen string `default:":8080" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+}
+
+// Run is called by the parser.
+func (c *serveHello) Run(env *environment) error {
+	return serve(env, "hello", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		return hello.New(hello.Options{Addr: c.Listen, Engine: e, Log: env.log}), nil
+	})
+}
+
+type serveGreet struct {
+	serverFlags
+	Listen string `default:":39304" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+}
+
+// Run is called by the parser.
+func (c *serveGreet) Run(env *environment) error {
+	return serve(env, "greet", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		return greet.New(greet.Options{Addr: c.Listen, Engine: e, Log: env.log}), nil
+	})
+}
+
+type serveSelect struct {
+	drainFlag
+	Listen string `default:":5006" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+}
+
+// Validate is called by the parser.
+func (c *serveSelect) Validate() error { return c.drainFlag.check() }
+
+// Run is called by the parser.
+func (c *serveSelect) Run(env *environment) error {
+	return selectecho.Run(env.ctx, selectecho.Options{Listen: c.Listen, Drain: c.Drain, Ready: func(a net.Addr) {
+		env.log.Info("listening", "server", "select", "addr", a, "backend", "poll", "loops", 1)
+	}})
+}
+
+type serveMinimal struct {
+	serverFlags
+	Listen string `default:":8090" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+}
+
+// Run is called by the parser.
+func (c *serveMinimal) Run(env *environment) error {
+	return serve(env, "minimal", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		srv := minimal.New(c.Listen)
+		srv.Engine = e
+		return srv, nil
+	})
+}
+
+type serveBroadcast struct {
+	serverFlags
+	Listen  string        `default:":5007" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+	Control string        `default:"127.0.0.1:5008" help:"Address for operators, who say WHO and KICK <id>; default ${default}." placeholder:"ADDR"`
+	Tick    time.Duration `help:"How often the server pushes a line of its own; never by default." placeholder:"DURATION"`
+}
+
+// Validate is called by the parser.
+func (c *serveBroadcast) Validate() error {
+	if c.Tick < 0 {
+		return errors.New("--tick must not be negative")
+	}
+	return c.serverFlags.Validate()
+}
+
+// Run is called by the parser.
+func (c *serveBroadcast) Run(env *environment) error {
+	return serve(env, "broadcast", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		return broadcast.New(broadcast.Options{Addr: c.Listen, Control: c.Control, Tick: c.Tick, Engine: e, Log: env.log}), nil
+	})
+}
+
+type serveProxy struct {
+	serverFlags
+	Listen  string        `default:":5009" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+	To      string        `required:"" help:"Address of the server to relay to." placeholder:"ADDR"`
+	Timeout time.Duration `default:"10s" help:"Of a connect to it, default ${default}." placeholder:"DURATION"`
+}
+
+// Validate is called by the parser.
+func (c *serveProxy) Validate() error {
+	if c.Timeout <= 0 {
+		return errors.New("--timeout must be above 0")
+	}
+	return c.serverFlags.Validate()
+}
+
+// Run is called by the parser.
+func (c *serveProxy) Run(env *environment) error {
+	return serve(env, "proxy", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
+		defer cancel()
+		if err := proxy.Probe(ctx, e, c.To); err != nil {
+			env.log.Warn("the server does not answer yet", "to", c.To, "err", err)
+		}
+		return proxy.New(proxy.Options{Addr: c.Listen, To: c.To, Timeout: c.Timeout, Engine: e, Log: env.log}), nil
+	})
+}

@@ -1,0 +1,174 @@
+// Package broadcast is a server that pushes: a line that any client sends goes
+// to every client, and the server sends lines of its own, also to clients that
+// never send any. A second server, on the same engine, answers an operator.
+//
+// What to look at: a line is copied once, whatever the number of receivers
+// ([proactor.Registry.Broadcast]). A receiver that does not read is closed when
+// its limit is reached (the policy CloseSlow), so that it costs the others
+// nothing; but where many are behind, the sender is too fast, and is not read
+// for a moment. Connections are kept by number, and so the operator's server can
+// name one that belongs to the other.
+package broadcast
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/frame"
+)
+
+// MaxLine bounds a line, in bytes, its end aside. Who sends a longer one is told
+// so, and closed.
+const MaxLine = 4096
+
+const tooLong = "line too long\n"
+
+// Options say what the server does.
+type Options struct {
+	// Addr is "host:port" for clients; an empty host is every address.
+	Addr string
+	// Control is "host:port" for operators. Empty: none.
+	Control string
+	// Tick is how often the server pushes a line of its own. 0: never.
+	Tick time.Duration
+	// Engine carries both servers. It must be set.
+	Engine *proactor.Engine
+	// Log gets what an operator should know. nil: that of the engine.
+	Log *slog.Logger
+}
+
+// Server is the server for clients, with the operator's beside it.
+type Server struct {
+	*proactor.Server
+	control *proactor.Server // nil: none
+	users   proactor.Registry[uint64]
+	tick    time.Duration
+	ticks   uint64
+}
+
+// New makes the server.
+func New(o Options) *Server {
+	s := &Server{tick: o.Tick}
+	lines := frame.Delimiter{Delim: "\n", Max: MaxLine}
+	s.Server = &proactor.Server{
+		Addr: o.Addr, Engine: o.Engine, Log: o.Log,
+		Handler: proactor.Handler{
+			Opened:   func(c *proactor.Conn) { s.users.Add(c.ID(), c) },
+			NewSplit: func() bufio.SplitFunc { return lines.Splitter() },
+			Message:  s.said,
+			Ended:    ended,
+			Closed:   func(c *proactor.Conn, _ error) { s.users.Remove(c.ID(), c) },
+		},
+		Limits: proactor.Limits{HighWater: 64 << 10, MaxPending: 1 << 20, Overflow: proactor.CloseSlow},
+	}
+	if o.Control != "" {
+		s.control = &proactor.Server{
+			Addr: o.Control, Engine: o.Engine, Log: o.Log,
+			Handler: proactor.Handler{
+				NewSplit: func() bufio.SplitFunc { return lines.Splitter() },
+				Message:  s.ordered,
+				Ended:    ended,
+			},
+		}
+	}
+	return s
+}
+
+// Listen is that of both servers.
+func (s *Server) Listen() error {
+	if err := s.Server.Listen(); err != nil {
+		return err
+	}
+	if s.control != nil {
+		if err := s.control.Listen(); err != nil {
+			s.Server.Close()
+			return err
+		}
+	}
+	if s.tick > 0 {
+		s.After(s.tick, s.push)
+	}
+	return nil
+}
+
+// Shutdown is that of both servers.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.Server.Shutdown(ctx)
+	if s.control != nil {
+		err = errors.Join(err, s.control.Shutdown(ctx))
+	}
+	return err
+}
+
+// said passes a line on. It outlives this callback, so it is copied, once.
+// A few receivers that are behind have themselves to blame, a quarter of all
+// has the sender.
+func (s *Server) said(c *proactor.Conn, line []byte) {
+	took, behind := s.users.Broadcast(append(slices.Clone(line), '\n'))
+	if behind > took/4 {
+		c.PauseRead()
+		c.After(pace, c.ResumeRead)
+	}
+}
+
+// pace is how long a sender that is too fast is not read.
+const pace = 10 * time.Millisecond
+
+// push sends a line of the server's own, and again after the tick.
+func (s *Server) push() {
+	s.ticks++
+	s.users.Broadcast(fmt.Appendf(nil, "tick %d\n", s.ticks))
+	s.After(s.tick, s.push)
+}
+
+func ended(c *proactor.Conn, why error) {
+	var long *frame.TooLongError
+	if errors.As(why, &long) {
+		c.Write([]byte(tooLong))
+	}
+	c.Close()
+}
+
+// ordered answers an operator: WHO lists the clients, KICK closes one.
+func (s *Server) ordered(c *proactor.Conn, line []byte) {
+	words := strings.Fields(string(line))
+	switch {
+	case len(words) == 1 && strings.EqualFold(words[0], "WHO"):
+		c.Write(s.who())
+	case len(words) == 2 && strings.EqualFold(words[0], "KICK"):
+		id, err := strconv.ParseUint(words[1], 10, 64)
+		user := s.users.Get(id)
+		if err != nil || user == nil {
+			c.Write(fmt.Appendf(nil, "ERR nobody has the id %s\n", words[1]))
+			return
+		}
+		user.Close()
+		c.Write(fmt.Appendf(nil, "OK %d is closed\n", id))
+	default:
+		c.Write([]byte("ERR say WHO or KICK <id>\n"))
+	}
+}
+
+// who has a line for each client, then one with their number.
+func (s *Server) who() []byte {
+	ids := s.users.Keys()
+	slices.Sort(ids)
+	var b []byte
+	n := 0
+	for _, id := range ids {
+		if c := s.users.Get(id); c != nil {
+			st := c.Stats()
+			b = fmt.Appendf(b, "%d %v in=%d out=%d pending=%d\n", id, c.RemoteAddr(), st.BytesIn, st.BytesOut, st.Pending)
+			n++
+		}
+	}
+	return fmt.Appendf(b, "OK %d\n", n)
+}

@@ -1,0 +1,123 @@
+package greet
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/samples/echotest"
+)
+
+func start(t *testing.T, backend string) (srv *proactor.Server, addr string) {
+	srv = New(Options{Addr: "127.0.0.1:0", Engine: echotest.Engine(t, backend), Log: echotest.Quiet()})
+	return srv, echotest.Listen(t, srv)
+}
+
+// owed is the server's side for inputs with lines under MaxLine.
+func owed(sent []byte, fin bool) []byte {
+	if bytes.IndexByte(sent, '\n') >= 0 || fin && len(sent) > 0 {
+		return []byte("Test Server\nSay Goodbye\n")
+	}
+	return []byte("Test Server\n")
+}
+
+func TestConversation(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		_, addr := start(t, backend)
+		for name, sent := range map[string]string{
+			"script":      "Test Client\nGoodbye\n",
+			"more":        "\n\r\n and\nmore\n",
+			"end as line": "hello",
+		} {
+			t.Run(name, func(t *testing.T) { echotest.Conversation(t, addr, []byte(sent), owed) })
+		}
+	})
+}
+
+// A client that listens before it speaks. The server closes first.
+func TestInTurn(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		_, addr := start(t, backend)
+		c := echotest.Dial(t, addr)
+		for _, turn := range []struct{ want, say string }{
+			{"Test Server\n", "Test Client\n"},
+			{"Say Goodbye\n", "Goodbye\n"},
+		} {
+			got := make([]byte, 12)
+			if _, err := io.ReadFull(c, got); err != nil || string(got) != turn.want {
+				t.Fatalf("%q, %v; want %q", got, err, turn.want)
+			}
+			io.WriteString(c, turn.say)
+		}
+		if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
+			t.Fatalf("at the end: %q, %v", rest, err)
+		}
+	})
+}
+
+// A burst of lines: two count, and the rest is no reason for a reset.
+func TestBurst(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		_, addr := start(t, backend)
+		echotest.Answers(t, addr, []byte(strings.Repeat("line\n", 1000)), owed)
+	})
+}
+
+func TestGarbage(t *testing.T) {
+	n := 200
+	if runtime.GOOS == "windows" {
+		n = 30
+	}
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		_, addr := start(t, backend)
+		r := rand.New(rand.NewPCG(5, 6))
+		for range n {
+			sent := make([]byte, r.IntN(600))
+			for i := range sent {
+				sent[i] = byte(r.Uint32())
+			}
+			echotest.Answers(t, addr, sent, owed)
+		}
+	})
+}
+
+// A line that does not end is not kept for ever.
+func TestTooLong(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		_, addr := start(t, backend)
+		c := echotest.Dial(t, addr)
+		c.Write(make([]byte, MaxLine+1))
+		if got, err := io.ReadAll(c); err != nil || string(got) != ServerHello {
+			t.Fatalf("%q, %v", got, err)
+		}
+	})
+}
+
+// A client that never ends its line. It is told in the time of the test here.
+func TestIdle(t *testing.T) {
+	if got := New(Options{}).Limits.IdleTimeout; got != time.Minute {
+		t.Errorf("IdleTimeout = %v", got)
+	}
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		srv := New(Options{Addr: "127.0.0.1:0", Engine: echotest.Engine(t, backend), Log: echotest.Quiet()})
+		srv.Limits.IdleTimeout = 50 * time.Millisecond
+		c := echotest.Dial(t, echotest.Listen(t, srv))
+		io.WriteString(c, "no end")
+		if got, err := io.ReadAll(c); err != nil || string(got) != ServerHello {
+			t.Fatalf("%q, %v", got, err)
+		}
+	})
+}
+
+func TestShutdown(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		srv, addr := start(t, backend)
+		sent := []byte("Test Client\nGood")
+		echotest.Ends(t, srv, addr, sent, owed(sent, false))
+	})
+}

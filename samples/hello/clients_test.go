@@ -1,0 +1,91 @@
+package hello
+
+import (
+	"bytes"
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor/samples/echotest"
+)
+
+// run runs a program that is on the PATH, under one of these names, and returns
+// what it printed to its standard output.
+func run(t *testing.T, patience time.Duration, names []string, args ...string) string {
+	t.Helper()
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, path, args...)
+		cmd.WaitDelay = 5 * time.Second // its children may hold the pipes
+		var out, errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%s: %v\n%s\n%s", name, err, out.Bytes(), errs.Bytes())
+		}
+		return out.String()
+	}
+	t.Skipf("no %s on the PATH", names[0])
+	return ""
+}
+
+func TestChromium(t *testing.T) {
+	_, addr := start(t, "")
+	page := run(t, 2*time.Minute, []string{"chromium", "chromium-browser", "google-chrome"},
+		"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync",
+		"--user-data-dir="+t.TempDir(), "--dump-dom", "http://"+addr+"/")
+	if !strings.Contains(page, Page) {
+		t.Fatalf("%q", page)
+	}
+}
+
+func TestCurl(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		_, addr := start(t, backend)
+		url := "http://" + addr + "/"
+		for _, x := range []struct {
+			args []string
+			want string
+		}{
+			{[]string{url}, Page},
+			{[]string{"--http1.0", url}, Page},
+			{[]string{url, url, url, "-w", "[%{num_connects}]"}, Page + "[1]" + Page + "[0]" + Page + "[0]"},
+			{[]string{"--http1.0", "-H", "Connection: keep-alive", url, url, "-w", "[%{num_connects}]"}, Page + "[1]" + Page + "[0]"},
+			{[]string{"-H", "Connection: close", url, url, "-w", "[%{num_connects}]"}, Page + "[1]" + Page + "[1]"},
+			{[]string{"-d", "a=b", url}, Page},
+			{[]string{"-H", "Transfer-Encoding: chunked", "-d", "a=b", url}, Page},
+			{[]string{"-H", "Expect: 100-continue", "--expect100-timeout", "20", "-d", "a=b", url}, Page},
+			{[]string{"-I", "-o", "/dev/null", "-w", "%{http_code} %{content_type}", url}, "200 text/html"},
+			{[]string{"-X", "BREW", "-w", "%{http_code}", url}, "501 Not Implemented\n501"},
+		} {
+			args := append([]string{"-sS", "--max-time", "20", "--noproxy", "*"}, x.args...)
+			if got := run(t, time.Minute, []string{"curl"}, args...); got != x.want {
+				t.Errorf("%q: %q, want %q", x.args, got, x.want)
+			}
+		}
+	})
+}
+
+// wrk prints a line about socket errors, and one about other statuses, only
+// where there were some.
+func TestWrk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 3 s a backend")
+	}
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		_, addr := start(t, backend)
+		report := run(t, time.Minute, []string{"wrk"}, "-t2", "-c500", "-d3s", "http://"+addr+"/")
+		if !strings.Contains(report, "Requests/sec:") || strings.Contains(report, " 0 requests in") ||
+			strings.Contains(report, "Socket errors") || strings.Contains(report, "Non-2xx") {
+			t.Error(report)
+		}
+		t.Log(report)
+	})
+}

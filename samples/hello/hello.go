@@ -1,0 +1,123 @@
+// Package hello is a web server of one page: whatever is asked for, the answer
+// is Hello, World! Any browser, curl or wrk is a client.
+//
+// What to look at: how [proactor.Handler.Data] is used for a protocol whose
+// messages are too loose for a SplitFunc. It takes the requests that are whole,
+// answers all of them with one Write, and leaves the rest to be shown again
+// with more. Nothing is kept for a connection but while the body of a request
+// is on its way, so an idle one costs nothing here. There is no code for slow
+// clients or half-closed ones; and the answer to a bad request is a Write
+// followed by Close, which the client gets although it may still be sending.
+//
+// The requests are those of HTTP/1.0 and 1.1, see RFC 9112.
+package hello
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/proactor-go/proactor"
+)
+
+// Page is what every request is answered with.
+const Page = "Hello, World!"
+
+// Options say what the server does.
+type Options struct {
+	// Addr is "host:port"; an empty host is every address.
+	Addr string
+	// Engine carries the connections. nil: one of the server's own.
+	Engine *proactor.Engine
+	// Log gets, at the level Debug, a line for each connection that has ended, and
+	// what an operator should know.
+	// nil: slog.Default().
+	Log *slog.Logger
+}
+
+// New makes the server.
+func New(o Options) *proactor.Server {
+	log := o.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	s := new(site)
+	h := proactor.Handler{Data: s.data, Closed: func(c *proactor.Conn, cause error) {
+		log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
+	}}
+	return &proactor.Server{Addr: o.Addr, Handler: h, Engine: o.Engine, Log: o.Log}
+}
+
+// site is what the connections have in common. They may be on several loops.
+type site struct{ clock clock }
+
+// data answers the requests that are whole. The value of a connection is its
+// request, if that has a body of which more is to come.
+func (s *site) data(c *proactor.Conn, p []byte) int {
+	var room [2 << 10]byte // on the stack: only a long burst needs more
+	var r request
+	kept, _ := c.Value().(*request)
+	if kept != nil {
+		r = *kept
+	}
+	out, n, last := answer(room[:0], p, &r, s.clock.date(time.Now()))
+	switch {
+	case r.stage == between && kept != nil:
+		c.SetValue(nil)
+	case r.stage != between && kept != nil:
+		*kept = r
+	case r.stage != between:
+		kept = new(request)
+		*kept = r
+		c.SetValue(kept)
+	}
+	if len(out) > 0 {
+		if _, err := c.Write(out); err != nil {
+			c.Abort() // no answer may be missing in the middle
+			return len(p)
+		}
+	}
+	if last {
+		c.Close()
+	}
+	return n
+}
+
+// answer appends to out the answers to the requests that end in p. n bytes of p
+// are done with. r is where the connection stands, before and after. last says
+// that the connection is to be closed when out is sent.
+func answer(out, p []byte, r *request, date string) (_ []byte, n int, last bool) {
+	for {
+		if r.stage == between {
+			took, bad := r.parse(p[n:])
+			if bad != 0 {
+				out = appendError(out, bad, r.head, date)
+				*r = request{}
+				return out, len(p), true
+			}
+			n += took
+			if r.stage == between {
+				*r = request{} // its head will be shown again
+				return out, n, false
+			}
+			if r.expects && n == len(p) {
+				out = append(out, continueLine...)
+			}
+		}
+		took, bad := r.skip(p[n:])
+		if bad != 0 {
+			out = appendError(out, bad, r.head, date)
+			*r = request{}
+			return out, len(p), true
+		}
+		n += took
+		if r.stage != whole {
+			return out, n, false
+		}
+		out = appendPage(out, r, date)
+		last = r.close
+		*r = request{}
+		if last {
+			return out, len(p), true
+		}
+	}
+}

@@ -1,0 +1,256 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/samples/echo"
+	"github.com/proactor-go/proactor/samples/echotest"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func engine(t *testing.T, backend string) *proactor.Engine {
+	t.Helper()
+	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 2, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		e.Close()
+		if s := e.Stats(); s.Pending != 0 || s.Leased != 0 || s.Conns() != 0 || s.Panics != 0 {
+			t.Errorf("at the end: %+v", s)
+		}
+	})
+	return e
+}
+
+func start(t *testing.T, e *proactor.Engine, to string) *proactor.Server {
+	t.Helper()
+	s := New(Options{Addr: "127.0.0.1:0", To: to, Engine: e, Log: quiet})
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// Through the proxy an echo server passes all that it passes alone.
+func TestEchoThroughProxy(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		echotest.Run(t, func(t *testing.T) string {
+			e := engine(t, backend)
+			srv := echo.New(echo.Options{Addr: "127.0.0.1:0", Engine: e, Log: quiet})
+			if err := srv.Listen(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { srv.Close() })
+			return start(t, e, srv.ListenAddr().String()).ListenAddr().String()
+		})
+	})
+}
+
+// through gives both ends of a connection through the proxy, in package net.
+func through(t *testing.T, backend string) (e *proactor.Engine, srv *proactor.Server, client, server *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	e = engine(t, backend)
+	srv = start(t, e, l.Addr().String())
+	client = echotest.Dial(t, srv.ListenAddr().String())
+	l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second))
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	return e, srv, client, c.(*net.TCPConn)
+}
+
+// ends swaps the two ends, for tests of both directions.
+func ends(t *testing.T, test func(t *testing.T, e *proactor.Engine, from, to *net.TCPConn)) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		t.Run("from the client", func(t *testing.T) {
+			e, _, client, server := through(t, backend)
+			test(t, e, client, server)
+		})
+		t.Run("from the server", func(t *testing.T) {
+			e, _, client, server := through(t, backend)
+			test(t, e, server, client)
+		})
+	})
+}
+
+// A FIN is passed on after what came before it; the other direction goes on.
+func TestHalfClose(t *testing.T) {
+	ends(t, func(t *testing.T, e *proactor.Engine, from, to *net.TCPConn) {
+		want := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
+		go func() {
+			from.Write(want)
+			from.CloseWrite()
+		}()
+		if got, err := io.ReadAll(to); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%d bytes of %d, %v", len(got), len(want), err)
+		}
+		go func() {
+			to.Write(want)
+			to.CloseWrite()
+		}()
+		if got, err := io.ReadAll(from); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("back: %d bytes of %d, %v", len(got), len(want), err)
+		}
+		gone(t, e)
+	})
+}
+
+// gone waits until the proxy has no connection left.
+func gone(t *testing.T, e *proactor.Engine) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); e.Stats().Conns() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("left: %+v", e.Stats())
+		}
+	}
+}
+
+// A reset is passed on as one.
+func TestReset(t *testing.T) {
+	ends(t, func(t *testing.T, e *proactor.Engine, from, to *net.TCPConn) {
+		from.Write([]byte("x"))
+		if _, err := io.ReadFull(to, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		from.SetLinger(0)
+		from.Close()
+		var timeout net.Error
+		if _, err := to.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+			t.Errorf("the other side reads %v", err)
+		}
+		gone(t, e)
+	})
+}
+
+// A side that does not read makes the proxy stop reading the other one: what
+// waits is bounded, and nothing is lost when it reads again.
+func TestSlowSide(t *testing.T) {
+	ends(t, func(t *testing.T, e *proactor.Engine, from, to *net.TCPConn) {
+		size := 64 << 20
+		if runtime.GOOS == "windows" {
+			size = 8 << 20
+		}
+		piece := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+		sent := make(chan error, 1)
+		go func() {
+			for range size / len(piece) {
+				if _, err := from.Write(piece); err != nil {
+					sent <- err
+					return
+				}
+			}
+			sent <- from.CloseWrite()
+		}()
+		worst := int64(0)
+		for last, since := int64(-1), time.Now(); time.Since(since) < 200*time.Millisecond; time.Sleep(time.Millisecond) {
+			s := e.Stats()
+			worst = max(worst, s.Pending)
+			if s.BytesIn != last { // still moving
+				last, since = s.BytesIn, time.Now()
+			}
+		}
+		got := make([]byte, len(piece))
+		for n := 0; n < size; n += len(piece) {
+			if _, err := io.ReadFull(to, got); err != nil || !bytes.Equal(got, piece) {
+				t.Fatalf("after %d bytes: %v", n, err)
+			}
+			worst = max(worst, e.Stats().Pending)
+		}
+		if n, err := to.Read(got); n != 0 || err != io.EOF {
+			t.Errorf("at the end %d bytes, %v", n, err)
+		}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+		if worst > int64(limits.MaxPending) {
+			t.Errorf("%d bytes waited", worst)
+		}
+	})
+}
+
+// Where there is no server the client is reset, and the proxy goes on.
+func TestNoServer(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := l.Addr().String()
+		l.Close()
+		e := engine(t, backend)
+		if err := Probe(t.Context(), e, to); !errors.Is(err, port.ErrRefused) {
+			t.Errorf("Probe: %v", err)
+		}
+		s := start(t, e, to)
+		for range 3 {
+			c, err := net.DialTimeout("tcp", s.ListenAddr().String(), 20*time.Second)
+			if err != nil {
+				continue // the reset came while it looked
+			}
+			if _, err := c.Read(make([]byte, 1)); err == nil {
+				t.Error("bytes from nowhere")
+			}
+			c.Close()
+		}
+		gone(t, e)
+		if l, err = net.Listen("tcp", to); err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if err := Probe(t.Context(), e, to); err != nil {
+			t.Errorf("Probe: %v", err)
+		}
+	})
+}
+
+// A shutdown passes the end on to the server, and the client gets what that
+// still has to say.
+func TestShutdown(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		e, srv, client, server := through(t, backend)
+		client.Write([]byte("question"))
+		if _, err := io.ReadFull(server, make([]byte, 8)); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			ended <- srv.Shutdown(ctx)
+		}()
+		if n, err := server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Fatalf("the server reads %d bytes, %v", n, err)
+		}
+		server.Write([]byte("answer"))
+		server.CloseWrite()
+		if got, err := io.ReadAll(client); string(got) != "answer" || err != nil {
+			t.Fatalf("%q, %v", got, err)
+		}
+		client.Close()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		gone(t, e)
+	})
+}
