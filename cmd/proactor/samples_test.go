@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
+	"github.com/proactor-go/proactor/port"
+)
+
+// TestServeSamples: each server that is not an echo server says what it should,
+// started as a command.
+func TestServeSamples(t *testing.T) {
+	for _, tt := range []struct{ args, say, want string }{
+		{"packet --banner", "\x03ab", "Welcome to packet echo server\r\n\x03ab"},
+		{"packet --header 2 --order be --no-length-includes-header", "\x00\x02ab", "\x00\x02ab"},
+		{"line", "noop 1\r\nxyz\r\n", "+OK POP3 server ready\r\n-ERR sorry, we understand \"noop 1\", but, we're just a fake POP3 server...\r\n-ERR sorry, we dont know what you mean, bye...\r\n"},
+		{"line-pool --work 1ms --workers 2 --queue 10 --priority", "noop\r\nxyz\r\n", "+OK POP3 server ready - 127.0.0.1:PORT - 0\r\n-ERR sorry, we understand what you want, but, we're just a fake POP3 server... 127.0.0.1:PORT - 1\r\n-ERR sorry, we dont know what you mean, bye... 127.0.0.1:PORT - 2\r\n"},
+		{"large --max-packet 10", "\x04\x00ab\x0b\x00", "Welcome to large packet echo server 127.0.0.1:PORT - 0\r\n\x04\x00abToo much data! Go away!\r\n"},
+		{"greet", "a\nb\n", "Test Server\nSay Goodbye\n"},
+		{"broadcast --control 127.0.0.1:0", "hello\n", "hello\n"},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			words := strings.Fields(tt.args)
+			s := server(t, append(words, "--listen", "127.0.0.1:0")...)
+			if !strings.Contains(s.first, "server="+words[0]) {
+				t.Errorf("%q", s.first)
+			}
+			c := dial(t, s.addr)
+			io.WriteString(c, tt.say)
+			c.CloseWrite()
+			got, err := io.ReadAll(c)
+			_, number, _ := net.SplitHostPort(c.LocalAddr().String())
+			if want := strings.ReplaceAll(tt.want, "PORT", number); err != nil || string(got) != want {
+				t.Errorf("%q, %v; want %q", got, err, want)
+			}
+		})
+	}
+}
+
+func TestServeHello(t *testing.T) {
+	s := server(t, "hello", "--listen", "127.0.0.1:0")
+	c := dial(t, s.addr)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	got, err := io.ReadAll(c)
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(string(got), "\r\n\r\nHello, World!") {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestServeProxy: load goes through the proxy to an echo server.
+func TestServeProxy(t *testing.T) {
+	to := server(t, "echo", "--listen", "127.0.0.1:0")
+	s := server(t, "proxy", "--listen", "127.0.0.1:0", "--to", to.addr)
+	status, r, stderr := loadEchoJSON(t, "--to", s.addr, "--conns", "20", "--count", "20", "--size", "5000")
+	if status != 0 || r.Messages != 400 || r.Connections.Clean != 20 {
+		t.Errorf("status %d, %+v, %q", status, r, stderr)
+	}
+}
+
+func TestServeProxyWithoutServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := l.Addr().String()
+	l.Close()
+	s := commandWith(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--to", to)
+	pipe, err := s.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Process.Kill(); s.Wait() })
+	r := bufio.NewReader(pipe)
+	for _, want := range []string{"does not answer yet", "msg=listening"} {
+		if line, err := r.ReadString('\n'); !strings.Contains(line, want) {
+			t.Fatalf("%q, %v; want %q", line, err, want)
+		}
+	}
+}
+
+func TestClientGreet(t *testing.T) {
+	for _, b := range port.Backends() {
+		if b == "sim" {
+			continue
+		}
+		t.Run(b, func(t *testing.T) {
+			if p, err := port.Open(port.Config{Backend: b}); err != nil {
+				t.Skip(err)
+			} else {
+				p.Close()
+			}
+			s := server(t, "greet", "--listen", "127.0.0.1:0", "--backend", b)
+			status, stdout, stderr := execute(t, "client", "greet", "--to", s.addr, "--backend", b)
+			if status != 0 || stdout != "< Test Server\n> Test Client\n< Say Goodbye\n> Goodbye\n" || stderr != "" {
+				t.Errorf("status %d, %q, %q", status, stdout, stderr)
+			}
+		})
+	}
+	s := server(t, "echo", "--banner", "--listen", "127.0.0.1:0")
+	status, _, stderr := execute(t, "client", "greet", "--to", s.addr)
+	if status != 1 {
+		t.Errorf("with another server: status %d", status)
+	}
+	oneLine(t, stderr)
+}
+
+// TestClientEcho: the input comes back, whole, and the end of it ends the
+// client.
+func TestClientEcho(t *testing.T) {
+	s := server(t, "echo", "--listen", "127.0.0.1:0")
+	input := strings.Repeat("a line\n", 50_000) + "the last one without an end"
+	c := commandWith(t, "client", "echo", "--to", s.addr, "--log-level", "warn")
+	c.Stdin = strings.NewReader(input)
+	got, err := c.Output()
+	if err != nil || string(got) != input {
+		t.Errorf("%d bytes of %d came back, %v", len(got), len(input), err)
+	}
+}
+
+func TestAddrs(t *testing.T) {
+	status, stdout, stderr := execute(t, "addrs")
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status != 0 || stderr != "" || !strings.HasPrefix(stdout, host) || !regexp.MustCompile(`(?m)^\S.* 127\.0\.0\.1\r?$`).MatchString(stdout) {
+		t.Errorf("status %d, %q, %q", status, stdout, stderr)
+	}
+}
+
+// TestConns: the list has each connection, as a table and as JSON.
+func TestConns(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // for a port that is free
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := l.Addr().String()
+	l.Close()
+	s := server(t, "echo", "--listen", "127.0.0.1:0", "--admin", page)
+	a, b := dial(t, s.addr), dial(t, s.addr)
+	echoed(t, a)
+	echoed(t, b)
+	var conns []admin.Conn
+	for range 1000 { // until what was sent is counted, and the page is there
+		status, stdout, _ := execute(t, "conns", page, "--json")
+		if status == 0 {
+			if err := json.Unmarshal([]byte(stdout), &conns); err != nil {
+				t.Fatal(err)
+			}
+			if len(conns) == 2 && conns[0].BytesOut == 1 && conns[1].BytesOut == 1 {
+				break
+			}
+		}
+	}
+	if len(conns) != 2 {
+		t.Fatalf("%+v", conns)
+	}
+	if conns[0].Remote != a.LocalAddr().String() { // each loop gives its own numbers
+		a, b = b, a
+	}
+	for i, c := range []net.Conn{a, b} {
+		if v := conns[i]; v.Local != s.addr || v.Remote != c.LocalAddr().String() || v.State != "open" || v.BytesIn != 1 || v.BytesOut != 1 || v.Pending != 0 || v.Age < v.Idle || v.Age <= 0 || v.Age > time.Hour {
+			t.Errorf("%+v", v)
+		}
+	}
+	status, stdout, _ := execute(t, "conns", page)
+	if status != 0 || !strings.HasPrefix(stdout, "ID ") || strings.Count(stdout, s.addr) != 2 {
+		t.Errorf("status %d, %s", status, stdout)
+	}
+	status, _, stderr := execute(t, "conns", s.addr, "--timeout", "300ms")
+	if status != 1 {
+		t.Errorf("of an echo server: status %d", status)
+	}
+	oneLine(t, stderr)
+}
