@@ -124,7 +124,7 @@ func (r *request) line(p []byte, aside int) (line []byte, n int, bad status) {
 		return nil, 0, 0
 	}
 	line, ok := bytes.CutSuffix(p[:end], crlf[:1])
-	if !ok || bytes.IndexByte(line, '\r') >= 0 {
+	if !ok {
 		return nil, 0, badRequest
 	}
 	return line, end + 1, 0
