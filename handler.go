@@ -64,7 +64,8 @@ type Overflow uint8
 const (
 	// PauseReads is the default: the connection is not read while HighWater
 	// or more waits to be sent, so that a handler that only answers never gets
-	// to MaxPending. A Write that still does fails with [ErrBacklog].
+	// to MaxPending, as long as no answer is longer than MaxPending less
+	// HighWater. A Write that still does fails with [ErrBacklog].
 	PauseReads Overflow = iota
 	// RejectWrites lets reads go on; a Write over MaxPending fails with
 	// [ErrBacklog], and nothing of it is sent.
