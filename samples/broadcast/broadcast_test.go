@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"regexp"
 	"runtime"
@@ -170,6 +171,47 @@ func TestLineTooLong(t *testing.T) {
 		c.hear(t, tooLong)
 		if rest, err := io.ReadAll(c.r); len(rest) > 0 || err != nil {
 			t.Errorf("%d bytes, %v", len(rest), err)
+		}
+	})
+}
+
+// Whatever comes, on both servers, and wherever it breaks off, the others are
+// served on.
+func TestBadInput(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		s := start(t, backend, Options{})
+		random := make([]byte, 20_000)
+		rand.NewChaCha8([32]byte{}).Read(random)
+		conversation := "KICK 18446744073709551616\nWHO\n\n\x00\xff\n"
+		for _, to := range []string{s.ListenAddr().String(), s.control.ListenAddr().String()} {
+			for i := range len(conversation) + 1 {
+				for _, reset := range []bool{false, true} {
+					c := echotest.Dial(t, to)
+					io.WriteString(c, conversation[:i])
+					if reset {
+						c.SetLinger(0)
+					}
+					c.Close()
+				}
+			}
+			c := echotest.Dial(t, to)
+			c.Write(random)
+			c.CloseWrite()
+			if _, err := io.Copy(io.Discard, c); err != nil {
+				t.Errorf("random bytes were answered with %v", err)
+			}
+			c.Close()
+		}
+		c := join(t, s, 1)
+		c.say(t, "still here\n")
+		for line := ""; line != "still here\n"; { // after what the others had said
+			var err error
+			if line, err = c.r.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.Engine.Stats().Panics; n > 0 {
+			t.Errorf("%d panics", n)
 		}
 	})
 }
