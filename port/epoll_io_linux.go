@@ -132,7 +132,7 @@ func (e *epoll) push(s *sock, op *Op) {
 			s.flags &^= sockWritable
 			return
 		case errno != 0:
-			noteReset(s, errno)
+			noteBroken(s, errno)
 			e.p.fail(s, op, sysError(KindSend, errno))
 			return
 		default:

@@ -117,6 +117,7 @@ type sock struct {
 	index  uint32
 	gen    uint32 // of the current socket; even: the slot is free
 	flags  sockFlags
+	broken uint16 // Linux: the error that ended the connection, as a send was told
 }
 
 func (s *sock) isClosing() bool { return s.ending != nil && s.ending.kind == KindClose }
@@ -131,7 +132,6 @@ const (
 	sockWritable           // epoll: a write may get rid of something
 	sockQueued             // epoll: stands in the list of sockets to serve
 	sockEnding             // epoll: end of stream or an error is near
-	sockBroken             // a send was told of the peer's reset
 )
 
 func (s *sock) handle() Handle { return makeHandle(s.index, s.gen) }

@@ -249,20 +249,23 @@ func putSockaddr(dst *unix.RawSockaddrAny, a Addr) (int, error) {
 
 var hostLittleEndian = func() bool { x := uint16(1); return *(*byte)(unsafe.Pointer(&x)) == 1 }()
 
-// noteReset and endOfStream make both directions see the peer's reset. The
-// system tells it once: a recv after the send that was told reads 0 bytes, as
-// after a FIN. io_uring even keeps it from a send that was done in part, which
-// is then still in flight, or ends with EPIPE.
-func noteReset(s *sock, sent syscall.Errno) {
-	if sent == unix.ECONNRESET || sent == unix.EPIPE {
-		s.flags |= sockBroken
+// noteBroken and endOfStream make both directions see what ended a connection,
+// such as the peer's reset. The system tells it once: a recv after the send that
+// was told reads 0 bytes, as after a FIN. io_uring even keeps it from a send that
+// was done in part, which is then still in flight, or ends with EPIPE.
+func noteBroken(s *sock, sent syscall.Errno) {
+	if sent != 0 && !transient(sent) {
+		s.broken = uint16(sent)
 	}
 }
 
 func endOfStream(s *sock) error {
 	const tcpClose = 7 // after a FIN alone it would be another state
-	if (s.flags&sockBroken != 0 || s.out != nil) && tcpState(int(s.sys)) == tcpClose {
-		return sysError(KindRecv, unix.ECONNRESET)
+	if (s.broken != 0 || s.out != nil) && tcpState(int(s.sys)) == tcpClose {
+		if s.broken == 0 {
+			return sysError(KindRecv, unix.ECONNRESET)
+		}
+		return sysError(KindRecv, syscall.Errno(s.broken))
 	}
 	return io.EOF
 }

@@ -139,7 +139,7 @@ func (u *uring) sent(s *sock, op *Op, res int32, c *Completion) bool {
 	switch {
 	case res < 0:
 		c.Err = result(op, res)
-		noteReset(s, syscall.Errno(-res))
+		noteBroken(s, syscall.Errno(-res))
 	case op.remaining() > 0:
 		c.Err = canceled(KindSend)
 	}
