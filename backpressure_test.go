@@ -15,9 +15,21 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
+// They met: a slow reader, and the server's memory grows. Required: outbound bytes
+// are bounded per connection and in all; reads pause at the high mark, resume at
+// the low one; the policy at the limit is the user's (pause, fail the write,
+// close).
+func TestMetSlowReader(t *testing.T) {
+	t.Run("Bounded", peersThatNeverRead)
+	t.Run("BoundedInAll", maxOutbound)
+	t.Run("PauseAndResume", drained)
+	t.Run("RejectWrites", rejectWrites)
+	t.Run("CloseSlow", closeSlow)
+}
+
 // Clients that send and never read cost no more memory than the limits say,
 // and another one is served as before.
-func TestPeersThatNeverRead(t *testing.T) {
+func peersThatNeverRead(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		r := newRig(t, backend)
 		l := proactor.Limits{HighWater: 64 << 10, MaxPending: 512 << 10}
@@ -80,7 +92,7 @@ func TestPeersThatNeverRead(t *testing.T) {
 }
 
 // At the high mark reads pause, at the low one they go on and Drained is told.
-func TestDrained(t *testing.T) {
+func drained(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		r := newRig(t, backend)
 		l := proactor.Limits{HighWater: 1 << 20, LowWater: 100_000, MaxPending: 64 << 20}
@@ -172,7 +184,7 @@ func TestDrainedIsNeverMissed(t *testing.T) {
 }
 
 // Over MaxPending a Write fails, and nothing of it is sent.
-func TestRejectWrites(t *testing.T) {
+func rejectWrites(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		r := newRig(t, backend)
 		l := proactor.Limits{HighWater: 64 << 10, MaxPending: 256 << 10, Overflow: proactor.RejectWrites}
@@ -233,7 +245,7 @@ func TestWriteLargerThanMaxPending(t *testing.T) {
 }
 
 // With CloseSlow, Write and Writev over MaxPending abort the connection.
-func TestCloseSlow(t *testing.T) {
+func closeSlow(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		for _, name := range []string{"Write", "Writev"} {
 			t.Run(name, func(t *testing.T) {
@@ -264,7 +276,7 @@ func TestCloseSlow(t *testing.T) {
 }
 
 // MaxOutbound bounds what waits on all connections together.
-func TestMaxOutbound(t *testing.T) {
+func maxOutbound(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		const most = 1 << 20
 		r := newRig(t, backend, func(c *proactor.Config) { c.MaxOutbound = most })

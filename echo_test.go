@@ -91,9 +91,12 @@ func TestIDsAreUnique(t *testing.T) {
 	})
 }
 
+// They met: the connected address is unknown. Required: local and peer address
+// on every connection, IPv4 and IPv6.
+//
 // Both addresses of a connection are those that the peer sees, for IPv4, IPv6
 // and a wildcard listener of both.
-func TestAddresses(t *testing.T) {
+func TestMetAddressUnknown(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		for _, at := range []struct{ network, listen, host string }{
 			{"tcp4", "127.0.0.1:0", "127.0.0.1"},

@@ -12,9 +12,12 @@ import (
 	"github.com/proactor-go/proactor"
 )
 
+// They met: several writers, several sends outstanding, and bytes interleaved or
+// reordered. Required: one Write is one contiguous run of bytes, in call order.
+//
 // Each Write is one piece and each goroutine's are in its order, however many
 // write at once and however slowly the client reads.
-func TestManyWriters(t *testing.T) {
+func TestMetInterleavedWriters(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		const writers = 8
 		each := scaled(2000)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,9 +14,18 @@ import (
 	"github.com/proactor-go/proactor/port"
 )
 
+// They met: no graceful stop. Required: stop accepting; pending writes go out;
+// half-close; wait up to the deadline; then reset what is left; nothing leaks.
+//
+// That nothing leaks the rig checks.
+func TestMetGracefulStop(t *testing.T) {
+	t.Run("Drains", shutdownDrains)
+	t.Run("Deadline", shutdownDeadline)
+}
+
 // Shutdown lets what was written go out, waits for the peers, and then nobody
 // is there any more.
-func TestShutdownDrains(t *testing.T) {
+func shutdownDrains(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		r := newRig(t, backend)
 		big := pattern(1, 4<<20)
@@ -57,7 +67,7 @@ func TestShutdownDrains(t *testing.T) {
 }
 
 // Those that do not end by the deadline are reset.
-func TestShutdownDeadline(t *testing.T) {
+func shutdownDeadline(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		r := newRig(t, backend)
 		s := r.serve(proactor.Handler{Opened: func(c *proactor.Conn) { c.Write(make([]byte, 16<<20)) }})
@@ -76,30 +86,53 @@ func TestShutdownDeadline(t *testing.T) {
 	})
 }
 
-// A server of its own engine leaves nothing behind; it does not depend on the
-// goroutine that started it.
-func TestServerAlone(t *testing.T) {
+// They met: a server that was started from a short-lived thread dies with it.
+// Required: lifetimes do not depend on the goroutine that started the server.
+//
+// Neither do they depend on its thread: a goroutine that ends while it is locked
+// takes its thread with it. The server has an engine of its own, and leaves
+// nothing behind.
+func TestMetShortLivedStarter(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		t.Setenv(port.EnvBackend, backend)
 		s := &proactor.Server{Addr: "127.0.0.1:0", Handler: proactor.Handler{Data: echo}}
 		if s.ListenAddr() != nil || s.Serve() == nil {
 			t.Error("it serves before Listen")
 		}
-		started := make(chan error, 1)
-		go func() { started <- s.Listen() }() // this goroutine ends
-		if err := take(t, "Listen", started); err != nil {
-			t.Fatal(err)
-		}
+		conns := make(chan *proactor.Conn, 1)
+		s.Handler.Opened = func(c *proactor.Conn) { conns <- c }
+		briefly(t, "Listen", s.Listen)
 		if s.Listen() == nil {
 			t.Error("a second Listen")
 		}
 		c := client(t, s)
+		conn := take(t, "Opened", conns)
 		ask(t, c, "hello")
+		pushed := pattern(1, 1<<19) // not all of it goes out while its writer lives
+		briefly(t, "Write", func() error {
+			_, err := conn.Write(pushed)
+			return err
+		})
+		expect(t, c, pushed)
+		ask(t, c, "still here")
 		c.CloseWrite()
 		expectEnd(t, c, nil)
 		c.Close()
 		within(t, "Shutdown", func() error { return s.Shutdown(bounded(t)) })
 	})
+}
+
+// briefly runs f on a thread of its own and waits until that has ended.
+func briefly(t *testing.T, what string, f func() error) {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		ended <- f()
+	}()
+	if err := take(t, what, ended); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
 }
 
 // An address that is taken is an error that says so; nothing is left running.
@@ -128,24 +161,52 @@ func TestListenFails(t *testing.T) {
 	})
 }
 
-// Pause leaves connections in the backlog, Resume takes them.
-func TestPauseAccepting(t *testing.T) {
+// They met: no way to pause accepting and to resume it. Required: an operation of
+// the server, visible in its metrics.
+//
+// Pause leaves connections in the backlog, Resume takes them; the count of those
+// that were accepted shows both.
+func TestMetPauseAccepting(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
-		r := newRig(t, backend)
+		r := newRig(t, backend, func(c *proactor.Config) { c.Loops = 1 })
 		s := r.serve(proactor.Handler{Data: echo})
 		c := client(t, s)
 		ask(t, c, "before")
-		for range 5 {
+		for range 3 {
 			if err := s.Pause(); err != nil {
 				t.Fatal(err)
 			}
-			ask(t, c, "meanwhile") // the loop has seen the pause, if it is this one
-			waiting := clientOf(t, s.ListenAddr())
-			send(t, waiting, []byte("after"))
+			// The loop goes around, so that it has seen what there is to see.
+			around := func() {
+				for range 10 {
+					ask(t, c, "meanwhile")
+				}
+			}
+			around()
+			var waiting []net.Conn
+			at := r.engine.Stats().Accepted
+			// The system may have accepted one before it was told; not the next.
+			for tries := 0; ; tries++ {
+				w := clientOf(t, s.ListenAddr())
+				send(t, w, []byte("after"))
+				waiting = append(waiting, w)
+				around()
+				n := r.engine.Stats().Accepted
+				if n == at && s.Conns() == int(n) {
+					break
+				}
+				if tries == 5 {
+					t.Fatalf("%d connections were accepted in the pause", n-at)
+				}
+				at = n
+			}
 			if err := s.Resume(); err != nil {
 				t.Fatal(err)
 			}
-			expect(t, waiting, []byte("after"))
+			for _, w := range waiting {
+				expect(t, w, []byte("after"))
+			}
+			eventually(t, "the count goes on", func() bool { return r.engine.Stats().Accepted > at })
 		}
 	})
 }
