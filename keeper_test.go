@@ -71,9 +71,7 @@ func TestKeeper(t *testing.T) {
 		expectEnd(t, peer, nil)
 		peer.Close()
 		r.ends(proactor.ErrLocalClosed)
-		if k.Conn() != nil {
-			t.Error("a connection after the end")
-		}
+		eventually(t, "no connection after the end", func() bool { return k.Conn() == nil })
 	})
 }
 
