@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -103,14 +104,27 @@ func TestTable(t *testing.T) {
 
 func TestInterruptEndsLoad(t *testing.T) {
 	canInterrupt(t)
-	s := server(t, "echo", "--listen", "127.0.0.1:0")
-	c := commandWith(t, "load", "echo", "--to", s.addr, "--conns", "5", "--duration", "1h", "--rate", "100")
+	started := make(chan struct{}, 5)
+	to := bad(t, func(c *net.TCPConn) {
+		b := make([]byte, 64)
+		n, _ := io.ReadFull(c, b)
+		started <- struct{}{}
+		c.Write(b[:n])
+		io.Copy(c, c)
+	})
+	c := commandWith(t, "load", "echo", "--to", to, "--conns", "5", "--duration", "1h", "--rate", "100")
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(700 * time.Millisecond)
+	for range 5 {
+		select {
+		case <-started:
+		case <-time.After(patience):
+			t.Fatalf("it does not load: %s", &out)
+		}
+	}
 	c.Process.Signal(os.Interrupt)
 	c.Wait()
 	if status := c.ProcessState.ExitCode(); status != 1 || !strings.Contains(out.String(), "5 clean, 0 failed") || !strings.Contains(out.String(), "proactor: interrupted\n") {

@@ -81,7 +81,7 @@ func TestWrk(t *testing.T) {
 	}
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
-		report := run(t, time.Minute, []string{"wrk"}, "-t2", "-c500", "-d3s", "http://"+addr+"/")
+		report := run(t, time.Minute, []string{"wrk"}, "-t2", "-c500", "-d3s", "--timeout", "30s", "http://"+addr+"/")
 		if !strings.Contains(report, "Requests/sec:") || strings.Contains(report, " 0 requests in") ||
 			strings.Contains(report, "Socket errors") || strings.Contains(report, "Non-2xx") {
 			t.Error(report)
