@@ -113,7 +113,7 @@ func (e *Engine) Close() error {
 
 // pick chooses the loop for a new connection: each in turn.
 func (e *Engine) pick() *loop {
-	return e.loops[int(e.next.Add(1)-1)%len(e.loops)]
+	return e.loops[(e.next.Add(1)-1)%uint32(len(e.loops))]
 }
 
 // quench tells listeners that wait for descriptors that one may be free.

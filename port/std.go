@@ -54,8 +54,8 @@ type stdConn struct {
 	// A peer's reset is told once, by the first call that finds it; the other
 	// direction then finds an end of stream that it must not believe. calls
 	// is held from a system call until what it told is noted.
-	calls sync.Mutex
-	reset bool // a send was told of the reset
+	calls  sync.Mutex
+	broken error // what a send was told
 
 	writes atomic.Uint32 // odd while a send waits for room
 }

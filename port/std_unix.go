@@ -80,8 +80,8 @@ func (c *stdConn) tryRead(fd uintptr, p []byte) (int, error) {
 	n, err := retry(syscall.Read, fd, p)
 	switch {
 	case n > 0 || err != nil:
-	case c.reset:
-		err = syscall.ECONNRESET
+	case c.broken != nil:
+		err = c.broken
 	default:
 		err = io.EOF
 	}
@@ -92,8 +92,8 @@ func (c *stdConn) tryWrite(fd uintptr, p []byte) (int, error) {
 	c.calls.Lock()
 	defer c.calls.Unlock()
 	n, err := retry(syscall.Write, fd, p)
-	if err != nil && classify(err) == ErrReset {
-		c.reset = true
+	if err != nil && err != syscall.EAGAIN {
+		c.broken = err
 	}
 	return n, err
 }

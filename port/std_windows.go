@@ -65,8 +65,8 @@ func (c *stdConn) read(p []byte) (int, error) {
 	}
 	c.calls.Lock()
 	defer c.calls.Unlock()
-	if err == io.EOF && c.reset {
-		err = syscall.WSAECONNRESET
+	if err == io.EOF && c.broken != nil {
+		err = c.broken
 	}
 	return n, err
 }
@@ -76,7 +76,7 @@ func (c *stdConn) write(p []byte) (int, error) {
 	n, err := c.conn.Write(p)
 	if err != nil && classify(err) == ErrReset {
 		c.calls.Lock()
-		c.reset = true
+		c.broken = syscall.WSAECONNRESET
 		c.calls.Unlock()
 	}
 	return n, err
