@@ -145,9 +145,9 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// dropAll gives up: nothing that waits is served any more.
+// dropAll gives up: nothing that waits is served any more. Only then are the
+// contexts done: a worker that heeds its own has nothing to go on with.
 func (p *Pool) dropAll() {
-	p.giveUp()
 	var idle []*lane
 	p.mu.Lock()
 	for _, l := range p.lanes {
@@ -160,6 +160,7 @@ func (p *Pool) dropAll() {
 		}
 	}
 	p.unlock()
+	p.giveUp()
 	for _, l := range idle {
 		l.conn.Close()
 	}
