@@ -1,6 +1,7 @@
 package proactor
 
 import (
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -15,39 +16,63 @@ import (
 // callbacks. Every method may be called by any goroutine, in callbacks and
 // elsewhere, also after the connection has closed.
 type Conn struct {
+	// Fixed before the first callback. An idle connection costs little: what
+	// many have in common is in their place, and the fields leave no gaps.
+	*place
+	id     uint64
+	opened int64 // ns since epoch
+
 	// Of the loop's goroutine alone.
 	recv    port.Op
 	handle  port.Handle
+	kept    *kept  // nil when there is nothing to remember
+	times   *times // nil when no timeout or timer is set
+	bytesIn atomic.Int64
+	active  int64 // ns since epoch: when bytes last came or went
 	slot    uint32
 	state   connState
 	paused  pauseReason
 	flags   connFlags
-	kept    *kept  // nil when there is nothing to remember
-	times   *times // nil when no timeout or timer is set
-	bytesIn atomic.Int64
 
-	// Fixed before the first callback.
-	loop   *loop
-	cfg    *settings
-	id     uint64
-	opened int64 // ns since epoch
-	active int64 // ns since epoch: when bytes last came or went; the loop's
-	ends   *ends
-	remote netip.AddrPort // of TCP; it is each connection's own
+	endpoint endpoint // the peer's; fixed, like the first ones
+
+	scheduled bool    // a task of the loop's will serve it
+	shut      bool    // nothing more may be written
+	want      request // what was asked for and not yet done
 
 	// While busy, the loop's goroutine is in a callback of this connection and
 	// serves it when that is over: then nobody else has to call it.
 	busy atomic.Bool
 
-	dirty     bool       // there is something to serve
-	scheduled bool       // a task of the loop's will serve it
-	shut      bool       // nothing more may be written
-	want      request    // what was asked for and not yet done
-	mu        sync.Mutex // guards these four and what follows
-	out       *outbound  // nil when nothing waits to be sent
-	bytesOut  int64
-	cause     error // why it closes; the first one counts
-	value     any
+	mu       sync.Mutex // guards the three above, and what follows
+	out      *outbound  // nil when nothing waits to be sent
+	bytesOut int64
+	cause    *error // why it closes; the first one counts
+	value    any
+}
+
+// place is what connections of one server have in common, those on one loop and
+// with one local address.
+type place struct {
+	loop   *loop
+	cfg    *settings
+	local  port.Addr
+	remote port.Addr // the peer's, where an endpoint has no room for it: Unix, or a zone
+}
+
+// endpoint is an address of TCP: the IP in 16 bytes, the port in two. All zero:
+// it is something else.
+type endpoint [18]byte
+
+func makeEndpoint(a netip.AddrPort) (e endpoint) {
+	ip := a.Addr().As16()
+	binary.BigEndian.PutUint16(e[copy(e[:], ip[:]):], a.Port())
+	return e
+}
+
+func (e *endpoint) addrPort() netip.AddrPort {
+	ip := netip.AddrFrom16([16]byte(e[:16])).Unmap()
+	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(e[16:]))
 }
 
 type connState uint8
@@ -84,7 +109,8 @@ const (
 type request uint8
 
 const (
-	wantClose request = 1 << iota
+	wantLook request = 1 << iota // there is something to serve
+	wantClose
 	wantAbort
 	wantFIN
 	wantPause
@@ -94,35 +120,38 @@ const (
 // ID is a number that no other connection of the engine has or will have.
 func (c *Conn) ID() uint64 { return c.id }
 
-// ends are the addresses that many connections share: this end's and, for Unix
-// sockets, the peer's.
-type ends struct{ local, remote port.Addr }
-
 // LocalAddr is this end's address.
-func (c *Conn) LocalAddr() net.Addr { return netAddr(c.ends.local) }
+func (c *Conn) LocalAddr() net.Addr { return netAddr(c.local) }
 
 // RemoteAddr is the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return netAddr(c.peer()) }
 
 func (c *Conn) peer() port.Addr {
-	if c.remote.IsValid() {
-		return port.Addr{AddrPort: c.remote}
+	if c.endpoint == (endpoint{}) {
+		return c.remote
 	}
-	return c.ends.remote
+	return port.Addr{AddrPort: c.endpoint.addrPort()}
 }
 
-// learn asks the port for the connection's addresses.
-func (c *Conn) learn() {
-	l := c.loop
-	var e ends
-	e.local, _ = l.port.LocalAddr(c.handle)
-	e.remote, _ = l.port.RemoteAddr(c.handle)
-	c.remote = e.remote.AddrPort
-	e.remote.AddrPort = netip.AddrPort{}
-	if l.ends == nil || *l.ends != e {
-		l.ends = &ends{e.local, e.remote}
+// settle puts the connection into its place, which it shares with the one that
+// came to the loop before, where it can.
+func (c *Conn) settle(p place) {
+	if a := p.remote.AddrPort; a.IsValid() && a.Addr().Zone() == "" {
+		c.endpoint, p.remote = makeEndpoint(a), port.Addr{}
 	}
-	c.ends = l.ends
+	l := p.loop
+	if l.place == nil || *l.place != p {
+		fresh := p // p itself stays off the heap
+		l.place = &fresh
+	}
+	c.place = l.place
+}
+
+// addresses asks the port for those of a socket that is connected.
+func (l *loop) addresses(h port.Handle) (local, remote port.Addr) {
+	local, _ = l.port.LocalAddr(h)
+	remote, _ = l.port.RemoteAddr(h)
+	return local, remote
 }
 
 func netAddr(a port.Addr) net.Addr {
@@ -201,14 +230,22 @@ func (c *Conn) ask(r request, cause error) {
 
 // blame notes why the connection closes. mu is held.
 func (c *Conn) blame(cause error) {
-	if c.cause == nil {
-		c.cause = cause
+	if c.cause == nil && cause != nil {
+		c.cause = &cause
 	}
+}
+
+// blamed is why the connection closes; nil when it does not yet. mu is held.
+func (c *Conn) blamed() error {
+	if c.cause == nil {
+		return nil
+	}
+	return *c.cause
 }
 
 // unlock ends a change that the loop has to see.
 func (c *Conn) unlock() {
-	c.dirty = true
+	c.want |= wantLook
 	tell := !c.scheduled && !c.busy.Load()
 	if tell {
 		c.scheduled = true
@@ -223,12 +260,12 @@ func (c *Conn) unlock() {
 func (c *Conn) serve() {
 	c.mu.Lock()
 	c.scheduled = false
-	if !c.dirty || c.state >= stateClosing || c.state == stateConnecting && c.want&wantAbort == 0 {
+	if c.want == 0 || c.state >= stateClosing || c.state == stateConnecting && c.want&wantAbort == 0 {
 		c.mu.Unlock() // what is wanted of one that connects is done by begin
 		return
 	}
-	want, cause := c.want, c.cause
-	c.dirty, c.want = false, 0
+	want, cause := c.want, c.blamed()
+	c.want = 0
 	pending := c.push()
 	c.mu.Unlock()
 
@@ -277,7 +314,7 @@ func (c *Conn) contain() {
 		c.loop.count.panics++
 		c.cfg.log.Error("handler panicked", "conn", c.id, "peer", c.peer(), "panic", why.Value, "stack", string(why.Stack))
 		c.mu.Lock()
-		c.shut, c.dirty = true, true
+		c.shut = true
 		c.want |= wantAbort
 		c.blame(why)
 		c.mu.Unlock()

@@ -70,7 +70,7 @@ func (c *Conn) gone() {
 		c.out = nil
 		l.pool.put(o)
 	}
-	cause := c.cause
+	cause := c.blamed()
 	c.mu.Unlock()
 	l.conns.remove(c.slot)
 	l.count.closed++

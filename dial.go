@@ -174,7 +174,8 @@ func (a *attempt) next() {
 	}
 	to := a.rest[0]
 	a.rest = a.rest[1:]
-	c := &Conn{loop: l, cfg: a.settings, opened: l.now}
+	c := &Conn{opened: l.now}
+	c.settle(place{loop: l, cfg: a.settings, remote: to})
 	sk, err := l.port.Socket(to, a.local, socketOptions(a.settings.limits))
 	if err == nil {
 		c.slot = l.conns.add(c)
@@ -188,7 +189,6 @@ func (a *attempt) next() {
 		return
 	}
 	c.id = l.engine.ids.Add(1)
-	c.ends, c.remote = &ends{remote: to}, to.AddrPort
 	a.conn = c
 	l.count.dialed++
 	if err := l.port.Connect(&a.connect, c.handle, to); err != nil {
@@ -218,7 +218,8 @@ func (c *Conn) connected(cp *port.Completion) {
 		c.abort(cp.Err)
 		return
 	}
-	c.learn()
+	local, remote := c.loop.addresses(c.handle)
+	c.settle(place{loop: c.loop, cfg: c.cfg, local: local, remote: remote})
 	c.begin()
 	if a.cancel != nil {
 		a.cancel()
@@ -236,7 +237,7 @@ func (a *attempt) closed(c *Conn) {
 		return
 	}
 	c.mu.Lock()
-	cause := c.cause
+	cause := c.blamed()
 	c.mu.Unlock()
 	if cause == ErrEngineClosed {
 		a.rest, a.last = nil, ErrEngineClosed

@@ -184,13 +184,13 @@ func (ln *listener) gone() {
 
 // adopt makes a connection of an accepted socket.
 func (l *loop) adopt(s port.Socket, srv *Server) {
-	c := &Conn{loop: l, cfg: srv.settings, opened: l.now}
+	c := &Conn{opened: l.now}
 	if l.stopping || srv.state.Load() != serving {
 		l.port.Discard(s)
 		srv.left()
 		return
 	}
-	if err := l.attach(c, s); err != nil {
+	if err := l.attach(c, s, srv.settings); err != nil {
 		l.count.acceptErrors++
 		srv.log().Warn("an accepted connection failed", "err", err)
 		srv.left()
@@ -201,14 +201,15 @@ func (l *loop) adopt(s port.Socket, srv *Server) {
 }
 
 // attach associates the socket with the loop's port.
-func (l *loop) attach(c *Conn, s port.Socket) (err error) {
+func (l *loop) attach(c *Conn, s port.Socket, cfg *settings) (err error) {
 	c.slot = l.conns.add(c)
 	if c.handle, err = l.port.Associate(s, uint64(c.slot)); err != nil {
 		l.conns.remove(c.slot)
 		return err
 	}
 	c.id = l.engine.ids.Add(1)
-	c.learn()
+	local, remote := l.addresses(c.handle)
+	c.settle(place{loop: l, cfg: cfg, local: local, remote: remote})
 	return nil
 }
 

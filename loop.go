@@ -24,7 +24,7 @@ type loop struct {
 	batch     [batchLen]port.Completion
 	ops       []*port.Op // for shutdowns and closes
 	pool      pool       // any goroutine
-	ends      *ends      // of the connection before: most have the same
+	place     *place     // of the connection before: most have the same
 	count     counters
 	stopping  bool
 	goroutine uint64

@@ -59,7 +59,7 @@ func (e *epoll) stream(s *sock, op *Op, dst []Completion) int {
 }
 
 func (e *epoll) once(s *sock, op *Op, dst []Completion) int {
-	n, errno := e.read(s, op.buf)
+	n, errno := e.read(s, op.buf())
 	if errno == unix.EAGAIN {
 		return 0
 	}
@@ -151,7 +151,7 @@ func (e *epoll) push(s *sock, op *Op) {
 func (e *epoll) write(s *sock, op *Op) (int, syscall.Errno) {
 	const flags = unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT
 	if op.more == 0 {
-		b := op.buf[:min(len(op.buf), sendTurn)]
+		b := op.buf()[:min(op.size, sendTurn)]
 		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.sys), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), flags, 0, 0)
 		return int(n), errno
 	}
@@ -162,7 +162,7 @@ func (e *epoll) write(s *sock, op *Op) (int, syscall.Errno) {
 			e.iov = append(e.iov, v)
 		}
 	}
-	add(op.buf)
+	add(op.buf())
 	for _, b := range op.rest() {
 		add(b)
 	}

@@ -28,8 +28,8 @@ func (b *iocp) recv(s *sock, op *Op) {
 	t := b.slots.at(s.index)
 	b.bufs[0] = windows.WSABuf{}
 	if op.flags&opStream == 0 {
-		t.in.Pin(&op.buf[0])
-		b.bufs[0] = windows.WSABuf{Len: uint32(min(len(op.buf), recvMost)), Buf: &op.buf[0]}
+		t.in.Pin(op.mem)
+		b.bufs[0] = windows.WSABuf{Len: uint32(min(op.size, recvMost)), Buf: op.mem}
 	}
 	t.ov.in = windows.Overlapped{}
 	b.flags = 0
@@ -154,7 +154,7 @@ func (b *iocp) gather(t *iocpSlot, op *Op) int {
 			room -= len(p)
 		}
 	}
-	add(op.buf)
+	add(op.buf())
 	for i := 0; i < len(op.rest()) && n < sendBufs && room > 0; i++ {
 		add(op.rest()[i])
 	}

@@ -44,8 +44,9 @@ type Op struct {
 	more  uint16  // KindSend: how many buffers follow buf
 	index int32   // KindTimeout: place in the heap of timeouts
 	n     int64   // KindSend: bytes taken so far; KindTimeout: when, in ns of the port's clock
-	buf   []byte  // what is left of the buffer being sent or received into
-	bufs  *[]byte // KindSend: the first of them
+	mem   *byte   // what is left of the buffer being sent or received into
+	size  int     // bytes of that
+	bufs  *[]byte // KindSend: the first of those that follow
 }
 
 type opFlags uint8
@@ -65,7 +66,13 @@ func (op *Op) Handle() Handle { return op.h }
 // that may start operations on the port.
 func (op *Op) InFlight() bool { return op.kind != kindIdle }
 
-// rest gives the buffers of a send that follow op.buf.
+// buf is what is left of the buffer being sent or received into. It is kept
+// without a capacity: an Op lies in every connection.
+func (op *Op) buf() []byte { return unsafe.Slice(op.mem, op.size) }
+
+func (op *Op) setBuf(b []byte) { op.mem, op.size = unsafe.SliceData(b), len(b) }
+
+// rest gives the buffers of a send that follow buf.
 func (op *Op) rest() [][]byte { return unsafe.Slice(op.bufs, op.more) }
 
 func (op *Op) setRest(bufs [][]byte) {
@@ -74,7 +81,7 @@ func (op *Op) setRest(bufs [][]byte) {
 
 // remaining is the number of bytes of a send that the system has not taken.
 func (op *Op) remaining() int {
-	n := len(op.buf)
+	n := op.size
 	for _, b := range op.rest() {
 		n += len(b)
 	}
@@ -84,17 +91,17 @@ func (op *Op) remaining() int {
 // advance notes that the system took n more bytes of a send.
 func (op *Op) advance(n int) {
 	op.n += int64(n)
-	for n >= len(op.buf) {
-		n -= len(op.buf)
+	for n >= op.size {
+		n -= op.size
 		rest := op.rest()
 		if len(rest) == 0 {
-			op.buf = nil
+			op.setBuf(nil)
 			return
 		}
-		op.buf = rest[0]
+		op.setBuf(rest[0])
 		op.setRest(rest[1:])
 	}
-	op.buf = op.buf[n:]
+	op.setBuf(op.buf()[n:])
 }
 
 // Completion is one event dequeued from a port. Every started operation has

@@ -39,7 +39,7 @@ func (p *Port) Recv(op *Op, h Handle, buf []byte) error {
 	defer p.unlock()
 	s, err := p.begin(op, h, KindRecv)
 	if err == nil {
-		op.buf = buf
+		op.setBuf(buf)
 		p.b.recv(s, op)
 	}
 	return err
@@ -69,7 +69,7 @@ func (p *Port) Send(op *Op, h Handle, buf []byte) error {
 	p.lock()
 	s, err := p.begin(op, h, KindSend)
 	if err == nil {
-		op.buf = buf
+		op.setBuf(buf)
 		p.b.send(s, op)
 	}
 	p.unlock()
@@ -92,7 +92,7 @@ func (p *Port) Sendv(op *Op, h Handle, bufs [][]byte) error {
 	p.lock()
 	s, err := p.begin(op, h, KindSend)
 	if err == nil {
-		op.buf = bufs[0]
+		op.setBuf(bufs[0])
 		op.setRest(bufs[1:])
 		p.b.send(s, op)
 	}

@@ -239,7 +239,7 @@ func (p *Port) finish(s *sock, op *Op) {
 	} else if s.out == op {
 		s.out = nil
 	}
-	op.kind, op.buf, op.bufs, op.more = kindIdle, nil, nil, 0
+	op.kind, op.mem, op.size, op.bufs, op.more = kindIdle, nil, 0, nil, 0
 	p.inflight--
 	if s.ending != nil {
 		p.settle(s)

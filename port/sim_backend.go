@@ -215,14 +215,14 @@ func (b *sim) push(s *sock, op *Op) {
 	}
 	for op.remaining() > 0 {
 		b.net.mu.Lock()
-		n, err := e.send(op.buf)
+		n, err := e.send(op.buf())
 		b.net.mu.Unlock()
 		op.advance(n)
 		if err != nil {
 			b.p.fail(s, op, err)
 			return
 		}
-		if n == 0 && len(op.buf) > 0 {
+		if n == 0 && op.size > 0 {
 			return // until the peer has received
 		}
 	}
@@ -254,7 +254,7 @@ func (b *sim) fetch(s *sock, op *Op, dst []Completion) int {
 		b.p.finish(s, op)
 		return 1
 	}
-	streamed, buf := op.flags&opStream != 0, op.buf
+	streamed, buf := op.flags&opStream != 0, op.buf()
 	if streamed {
 		if buf = b.lender.room(); buf == nil {
 			b.hungry = append(b.hungry, s.handle())

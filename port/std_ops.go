@@ -121,7 +121,7 @@ func (b *std) recv(s *sock, op *Op) {
 	if c.ahead == nil {
 		c.ahead = make(chan struct{}, stdAhead)
 	}
-	stop, buf, stream := c.stop, op.buf, op.flags&opStream != 0
+	stop, buf, stream := c.stop, op.buf(), op.flags&opStream != 0
 	b.group.Go(func() {
 		if stream {
 			b.stream(c, h, op, stop)
@@ -179,7 +179,7 @@ func (b *std) send(s *sock, op *Op) {
 		b.tell(stdEvent{h: h, op: op, err: err})
 		return
 	}
-	first, rest := op.buf, op.rest()
+	first, rest := op.buf(), op.rest()
 	b.group.Go(func() {
 		c.writes.Add(1)
 		n, err := c.write(first)

@@ -65,7 +65,7 @@ func (b *std) cancelSend(c *stdConn) { c.conn.SetWriteDeadline(longAgo) }
 // trySend hands over what the system takes at once.
 func (c *stdConn) trySend(op *Op) (n int, err error) {
 	c.raw.Write(func(fd uintptr) bool {
-		n, err = c.tryWrite(fd, op.buf)
+		n, err = c.tryWrite(fd, op.buf())
 		return true
 	})
 	if err == syscall.EAGAIN {

@@ -183,7 +183,7 @@ func (u *uring) recv(s *sock, op *Op) {
 	}
 	e := u.next()
 	e.opcode, e.fd = uringOpRecv, int32(s.sys)
-	e.addr, e.len = uint64(uintptr(unsafe.Pointer(&op.buf[0]))), uint32(min(len(op.buf), 1<<30))
+	e.addr, e.len = uint64(uintptr(unsafe.Pointer(op.mem))), uint32(min(op.size, 1<<30))
 	e.userData = userData(s, KindRecv)
 }
 
@@ -212,7 +212,7 @@ func (u *uring) send(s *sock, op *Op) {
 		}
 	}
 	e.opcode = uringOpSend
-	e.addr, e.len = uint64(uintptr(unsafe.Pointer(&op.buf[0]))), uint32(min(len(op.buf), 1<<30))
+	e.addr, e.len = uint64(uintptr(unsafe.Pointer(op.mem))), uint32(min(op.size, 1<<30))
 }
 
 func (u *uring) connect(s *sock, op *Op, to Addr) {

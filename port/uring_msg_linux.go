@@ -31,7 +31,7 @@ func (m *msg) fill(op *Op) uint64 {
 			n++
 		}
 	}
-	add(op.buf)
+	add(op.buf())
 	for _, b := range op.rest() {
 		add(b)
 	}
