@@ -101,7 +101,7 @@ func AreYouOK(ctx context.Context, o AreYouOKOptions) (*AreYouOKReport, error) {
 		left     sync.WaitGroup
 		want     = o.Rounds * len(Question)
 	)
-	d := &proactor.Dialer{Engine: e, Timeout: o.Timeout, Limits: proactor.Limits{IdleTimeout: o.Timeout, Overflow: proactor.RejectWrites}}
+	d := &proactor.Dialer{Engine: e, Timeout: o.Timeout, Limits: proactor.Limits{IdleTimeout: o.Timeout, LingerTimeout: o.Timeout, Overflow: proactor.RejectWrites}}
 	d.Handler = proactor.Handler{
 		Opened: func(c *proactor.Conn) {
 			c.SetValue(&asker{})

@@ -70,21 +70,35 @@ func TestNoGoroutines(t *testing.T) {
 		if backend == "std" {
 			t.Skip("a goroutine a connection is what this backend is made of")
 		}
-		o := Options{To: echoServer(t, backend), Backend: backend, Loops: 1, Conns: 200, Idle: true, Duration: 300 * time.Millisecond}
-		before := runtime.NumGoroutine()
-		most := make(chan int)
-		go func() {
-			time.Sleep(250 * time.Millisecond)
-			most <- runtime.NumGoroutine()
-		}()
-		r, err := Echo(t.Context(), o)
-		if err != nil || r.Err() != nil {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		o := Options{To: echoServer(t, backend), Backend: backend, Loops: 1, Conns: 200, Idle: true, Duration: time.Hour}
+		before, most := runtime.NumGoroutine(), 0
+		o.Progress = lines(func(line string) {
+			if strings.Contains(line, "200 open") {
+				most = runtime.NumGoroutine()
+				cancel()
+			}
+		})
+		r, err := Echo(ctx, o)
+		if err != nil || r.Connections.Clean != 200 || r.Connections.Failed != 0 {
 			t.Fatal(err, r)
 		}
-		if n := <-most - before; n > 20 {
+		if n := most - before; most == 0 || n > 20 {
 			t.Errorf("%d goroutines for %d connections", n, o.Conns)
 		}
 	})
+}
+
+// patience bounds what is not expected to take long.
+const patience = 20 * time.Second
+
+// lines is told each line of a run's progress.
+type lines func(line string)
+
+func (f lines) Write(p []byte) (int, error) {
+	f(string(p))
+	return len(p), nil
 }
 
 // TestCancel: a run that is canceled ends, also where no answer comes; those
