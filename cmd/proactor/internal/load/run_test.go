@@ -2,33 +2,20 @@ package load
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/samples/echotest"
 	"github.com/proactor-go/proactor/samples/minimal"
 )
 
 func echoServer(t *testing.T, backend string) string {
-	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 1, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
 	srv := minimal.New("127.0.0.1:0")
-	srv.Engine = e
-	if err := srv.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		srv.Close()
-		e.Close()
-	})
-	return srv.ListenAddr().String()
+	srv.Engine = echotest.Engine(t, backend)
+	return echotest.Listen(t, srv)
 }
 
 // TestNoGarbage: neither the client nor the server makes any for a message,
@@ -70,7 +57,7 @@ func TestNoGoroutines(t *testing.T) {
 		if backend == "std" {
 			t.Skip("a goroutine a connection is what this backend is made of")
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), echotest.Patience)
 		defer cancel()
 		o := Options{To: echoServer(t, backend), Backend: backend, Loops: 1, Conns: 200, Idle: true, Duration: time.Hour}
 		before, most := runtime.NumGoroutine(), 0
@@ -89,9 +76,6 @@ func TestNoGoroutines(t *testing.T) {
 		}
 	})
 }
-
-// patience bounds what is not expected to take long.
-const patience = 20 * time.Second
 
 // lines is told each line of a run's progress.
 type lines func(line string)
