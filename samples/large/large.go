@@ -48,9 +48,8 @@ type Options struct {
 	Workers, Queue int
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
-	// Log gets, at the level Debug, a line for each connection that has ended, and
-	// what an operator should know.
-	// nil: slog.Default().
+	// Log gets what an operator should know and, at the level Debug, a line for
+	// each connection that has ended. nil: slog.Default().
 	Log *slog.Logger
 }
 
@@ -71,9 +70,7 @@ const (
 
 // New makes the server. An error tells which option makes no sense.
 func New(o Options) (*Server, error) {
-	if o.MaxPacket == 0 {
-		o.MaxPacket = Most
-	}
+	o.MaxPacket = cmp.Or(o.MaxPacket, Most)
 	if o.MaxPacket <= Header || o.MaxPacket > Most {
 		return nil, fmt.Errorf("large: Options.MaxPacket, %d, is not from %d to %d", o.MaxPacket, Header+1, Most)
 	}
@@ -81,17 +78,14 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("large: %w", err)
 	}
-	log := o.Log
-	if log == nil {
-		log = slog.Default()
-	}
+	o.Log = cmp.Or(o.Log, slog.Default())
 	framing := frame.Length{Bytes: Header, Order: binary.LittleEndian, Inclusive: true, Whole: true, Max: o.MaxPacket - Header}
 	h := pool.Handler(work.Handler{Serve: echo, Handler: proactor.Handler{
 		Opened: greet,
 		Split:  framing.Split,
 		Ended:  ended,
 		Closed: func(c *proactor.Conn, cause error) {
-			log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
+			o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
 		},
 	}})
 	return &Server{&proactor.Server{

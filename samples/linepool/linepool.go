@@ -45,9 +45,8 @@ type Options struct {
 	Priority bool
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
-	// Log gets, at the level Debug, a line for each connection that has ended, and
-	// what an operator should know.
-	// nil: slog.Default().
+	// Log gets what an operator should know and, at the level Debug, a line for
+	// each connection that has ended. nil: slog.Default().
 	Log *slog.Logger
 }
 
@@ -66,16 +65,13 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("linepool: %w", err)
 	}
-	log := o.Log
-	if log == nil {
-		log = slog.Default()
-	}
+	o.Log = cmp.Or(o.Log, slog.Default())
 	h := work.Handler{Serve: serve(o.Work), Handler: proactor.Handler{
 		Opened:   func(c *proactor.Conn) { say(c, Banner, 0) },
 		NewSplit: line.NewSplit,
 		Ended:    ended,
 		Closed: func(c *proactor.Conn, cause error) {
-			log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
+			o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
 		},
 	}}
 	if o.Priority {

@@ -12,6 +12,7 @@
 package raw
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -90,14 +91,11 @@ type server struct {
 // closes its sending sides, and waits, at most o.Drain, for the peers to close
 // theirs; connections that are left are reset.
 func Run(ctx context.Context, o Options) error {
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
 	p, err := port.Open(port.Config{Backend: o.Backend, Mode: port.Shared})
 	if err != nil {
 		return err
 	}
-	s := &server{port: p, trace: newTracer(o.Trace), log: o.Log, drain: o.Drain, conns: map[uint64]*conn{}, last: firstConn - 1}
+	s := &server{port: p, trace: newTracer(o.Trace), log: cmp.Or(o.Log, slog.Default()), drain: o.Drain, conns: map[uint64]*conn{}, last: firstConn - 1}
 	s.trace.call(0, "open", keyListener, p.Backend())
 	sock, err := p.Listen("tcp", o.Listen, port.SocketOptions{})
 	s.trace.call(0, "listen", keyListener, o.Listen)
