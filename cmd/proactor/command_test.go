@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/samples/echotest"
 )
 
 // asCommand has the test binary be the command.
@@ -91,25 +91,16 @@ func server(t *testing.T, args ...string) *serving {
 	return s
 }
 
-// servers runs a test for each sample server, on each backend that works here.
+// servers runs a test for each server that echoes raw bytes, on each backend that
+// works here.
 func servers(t *testing.T, test func(t *testing.T, args []string)) {
-	for _, b := range port.Backends() {
-		if b == "sim" { // no sockets
-			continue
-		}
-		p, err := port.Open(port.Config{Backend: b})
+	echotest.Backends(t, func(t *testing.T, backend string) {
 		for _, name := range []string{"raw", "echo", "minimal"} {
-			t.Run(name+"/"+b, func(t *testing.T) {
-				if err != nil {
-					t.Skip(err)
-				}
-				test(t, []string{name, "--listen", "127.0.0.1:0", "--backend", b})
+			t.Run(name, func(t *testing.T) {
+				test(t, []string{name, "--listen", "127.0.0.1:0", "--backend", backend})
 			})
 		}
-		if err == nil {
-			p.Close()
-		}
-	}
+	})
 	t.Run("select", func(t *testing.T) { test(t, []string{"select", "--listen", "127.0.0.1:0"}) })
 }
 

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
-	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/samples/echotest"
 )
 
 // TestServeSamples: each server that is not an echo server says what it should,
@@ -90,23 +90,13 @@ func TestServeProxyWithoutServer(t *testing.T) {
 }
 
 func TestClientGreet(t *testing.T) {
-	for _, b := range port.Backends() {
-		if b == "sim" {
-			continue
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		s := server(t, "greet", "--listen", "127.0.0.1:0", "--backend", backend)
+		status, stdout, stderr := execute(t, "client", "greet", "--to", s.addr, "--backend", backend)
+		if status != 0 || stdout != "< Test Server\n> Test Client\n< Say Goodbye\n> Goodbye\n" || stderr != "" {
+			t.Errorf("status %d, %q, %q", status, stdout, stderr)
 		}
-		t.Run(b, func(t *testing.T) {
-			if p, err := port.Open(port.Config{Backend: b}); err != nil {
-				t.Skip(err)
-			} else {
-				p.Close()
-			}
-			s := server(t, "greet", "--listen", "127.0.0.1:0", "--backend", b)
-			status, stdout, stderr := execute(t, "client", "greet", "--to", s.addr, "--backend", b)
-			if status != 0 || stdout != "< Test Server\n> Test Client\n< Say Goodbye\n> Goodbye\n" || stderr != "" {
-				t.Errorf("status %d, %q, %q", status, stdout, stderr)
-			}
-		})
-	}
+	})
 	s := server(t, "echo", "--banner", "--listen", "127.0.0.1:0")
 	status, _, stderr := execute(t, "client", "greet", "--to", s.addr)
 	if status != 1 {
