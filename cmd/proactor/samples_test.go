@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"io"
 	"net"
@@ -72,18 +71,9 @@ func TestServeProxyWithoutServer(t *testing.T) {
 	}
 	to := l.Addr().String()
 	l.Close()
-	s := commandWith(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--to", to)
-	pipe, err := s.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Process.Kill(); s.Wait() })
-	r := bufio.NewReader(pipe)
+	_, stderr := begin(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--to", to)
 	for _, want := range []string{"does not answer yet", "msg=listening"} {
-		if line, err := r.ReadString('\n'); !strings.Contains(line, want) {
+		if line, err := stderr.ReadString('\n'); !strings.Contains(line, want) {
 			t.Fatalf("%q, %v; want %q", line, err, want)
 		}
 	}
