@@ -57,7 +57,7 @@ func (c *serveRaw) Validate() error {
 
 // Run is called by the parser.
 func (c *serveRaw) Run(env *environment) error {
-	o := raw.Options{Listen: c.Listen, Backend: c.name(), Workers: c.Workers, Drain: c.Drain, Log: env.log}
+	o := raw.Options{Addr: c.Listen, Backend: c.name(), Workers: c.Workers, Drain: c.Drain, Log: env.log}
 	o.Ready = func(a net.Addr, backend string) {
 		env.log.Info("listening", "server", "raw", "addr", a, "backend", backend, "workers", c.Workers)
 	}
@@ -203,7 +203,7 @@ func (c *serveSelect) Validate() error { return c.listenFlags.check() }
 
 // Run is called by the parser.
 func (c *serveSelect) Run(env *environment) error {
-	return selectecho.Run(env.ctx, selectecho.Options{Listen: c.Listen, Drain: c.Drain, Ready: func(a net.Addr) {
+	return selectecho.Run(env.ctx, selectecho.Options{Addr: c.Listen, Drain: c.Drain, Ready: func(a net.Addr) {
 		env.log.Info("listening", "server", "select", "addr", a, "backend", "poll", "loops", 1)
 	}})
 }

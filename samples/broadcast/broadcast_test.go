@@ -195,7 +195,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 			if _, err := fmt.Fprintf(sender, "%d %0*d\n", n, 4000, 0); err != nil {
 				t.Fatal(err)
 			}
-			worst = max(worst, s.Engine.Stats().Pending)
+			worst = max(worst, s.clients.Engine.Stats().Pending)
 		}
 		for range good {
 			if err := <-errs; err != nil {
@@ -207,7 +207,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 		}
 		sender.CloseWrite()
 		<-heard
-		if most := int64((deaf + good + 1) * s.Limits.MaxPending); worst > most {
+		if most := int64((deaf + good + 1) * s.clients.Limits.MaxPending); worst > most {
 			t.Errorf("%d bytes waited at one time, over %d", worst, most)
 		}
 	})

@@ -99,8 +99,8 @@ func Run(t *testing.T, serve func(ctx context.Context, ready func(net.Addr)) err
 	return addr, cancel, result
 }
 
-// Shutdown begins to shut a server down, within a time. ended gets what came of
-// it.
+// Shutdown begins to shut a server down, which may take so long. ended gets what
+// came of it.
 func Shutdown(srv Server, within time.Duration) (ended <-chan error) {
 	result := make(chan error, 1)
 	go func() {
@@ -111,7 +111,7 @@ func Shutdown(srv Server, within time.Duration) (ended <-chan error) {
 	return result
 }
 
-// Ended waits for the end of a server.
+// Ended waits for the end of a server, and returns what came of it.
 func Ended(t *testing.T, ended <-chan error) error {
 	t.Helper()
 	select {

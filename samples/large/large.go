@@ -43,8 +43,8 @@ type Options struct {
 	// MaxPacket, in bytes, is how long a message may be with its header, above
 	// 2. 0: 65535.
 	MaxPacket int
-	// Workers is how many messages are served at one time; 0: 64. Queue is how
-	// many may wait, of all connections; 0: 1024.
+	// Workers is how many messages are served at one time, 0: 64. Queue is how
+	// many may wait, of all connections, 0: 1024.
 	Workers, Queue int
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
@@ -59,9 +59,10 @@ type Server struct {
 	Pool *work.Pool
 }
 
-// perConn is how many messages of one connection may wait. When a client
-// does not take its echoes, no more is read than these, and pending has room for
-// the echo of each beyond the high-water mark: an echo is never refused.
+// perConn is how many messages of one connection may wait. When a client does
+// not take its echoes, no more is read than these, and pending, the limit of what
+// waits to be sent to it, has room for the echo of each above the high mark: an
+// echo is never refused.
 const (
 	perConn   = 8
 	highWater = 256 << 10

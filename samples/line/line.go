@@ -3,8 +3,8 @@
 //
 // What to look at: there is no buffer here. The framework keeps what is no line
 // yet, hands over the others one by one, in order, and stops when the handler
-// closes. A request must not block there; package linepool is the same server for requests
-// that do.
+// closes. A request must not block there; package linepool is the same server
+// for requests that do.
 package line
 
 import (
@@ -97,10 +97,10 @@ func Known(text string) bool {
 	return false
 }
 
-// NewSplit makes the split function of one connection: frame's for lines, that
-// refuses what cannot become a line any more as soon as it is there, a byte before
-// frame has to. So what is refused does not depend on how the bytes arrive:
-// after 1022 bytes and a CR, only the next byte tells.
+// NewSplit makes the split function of one connection: that of package frame for
+// lines, but what cannot become a line any more is refused as soon as it is
+// there, a byte before frame has to. So what is refused does not depend on how
+// the bytes arrive: after 1022 bytes and a CR, only the next byte tells.
 func NewSplit() bufio.SplitFunc {
 	split := frame.Line(Max - 1).Splitter()
 	return func(data []byte, atEOF bool) (advance int, text []byte, err error) {

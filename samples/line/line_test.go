@@ -17,8 +17,8 @@ func start(t *testing.T, backend string) (srv *proactor.Server, addr string) {
 	return srv, echotest.Listen(t, srv)
 }
 
-// owed is the server again, told from the page and written without it. The
-// texts are the page's, letter by letter.
+// owed is the server again, written without it: the texts stand here letter by
+// letter.
 func owed(sent []byte, _ bool) []byte {
 	out := []byte("+OK POP3 server ready\r\n")
 	rest := string(sent)

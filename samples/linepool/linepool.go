@@ -3,9 +3,9 @@
 //
 // What to look at: serve may take as long as it likes, and other connections
 // are not held up. It has no lock, for the requests of one connection are
-// served one at a time, in order. There is no code for more requests than workers:
-// they wait, up to a bound, and then their connections are not read. And a
-// client that has closed its side still gets every reply.
+// served one at a time, in order. There is no code for more requests than
+// workers: they wait, up to a bound, and then their connections are not read. And
+// a client that has closed its side still gets every reply.
 package linepool
 
 import (
@@ -38,8 +38,8 @@ type Options struct {
 	Addr string
 	// Work is how long each request blocks its worker.
 	Work time.Duration
-	// Workers is how many requests are served at one time; 0: 64. Queue is how
-	// many may wait, of all connections; 0: 1024.
+	// Workers is how many requests are served at one time, 0: 64. Queue is how
+	// many may wait, of all connections, 0: 1024.
 	Workers, Queue int
 	// Priority serves NOOP and QUIT ahead of the rest.
 	Priority bool
@@ -92,8 +92,8 @@ func (s *Server) Close() error {
 	return cmp.Or(s.Server.Close(), s.Pool.Shutdown(context.Background()))
 }
 
-// errUnknown is the end of a connection that sent an unknown command. What it sent
-// behind that is dropped; the replies go out before the FIN.
+// errUnknown is the end of a connection that sent an unknown command. What it
+// sent behind that is dropped; the replies go out before the FIN.
 var errUnknown = errors.New("unknown command")
 
 // serve answers one request, on a worker.

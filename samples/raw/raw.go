@@ -27,15 +27,16 @@ import (
 
 // Options say how to run the server.
 type Options struct {
-	// Listen is "host:port"; an empty host is every address.
-	Listen string
+	// Addr is "host:port"; an empty host is every address.
+	Addr string
 	// Backend forces a backend of package port. Empty: the best that works.
 	Backend string
 	// Workers is how many goroutines dequeue from the port. 0: one.
 	Workers int
 	// Trace, if set, gets a line for every port call and every completion.
 	Trace io.Writer
-	// Drain bounds how long connections have to end in an orderly way.
+	// Drain bounds how long connections have to end in an orderly way. 0: they are
+	// reset at once.
 	Drain time.Duration
 	// Ready, if set, is called once the server listens, with its address and
 	// the port's backend.
@@ -97,8 +98,8 @@ func Run(ctx context.Context, o Options) error {
 	}
 	s := &server{port: p, trace: newTracer(o.Trace), log: cmp.Or(o.Log, slog.Default()), drain: o.Drain, conns: map[uint64]*conn{}, last: firstConn - 1}
 	s.trace.call(0, "open", keyListener, p.Backend())
-	sock, err := p.Listen("tcp", o.Listen, port.SocketOptions{})
-	s.trace.call(0, "listen", keyListener, o.Listen)
+	sock, err := p.Listen("tcp", o.Addr, port.SocketOptions{})
+	s.trace.call(0, "listen", keyListener, o.Addr)
 	if err == nil {
 		s.listener, err = p.Associate(sock, keyListener)
 		s.trace.call(0, "associate", keyListener, s.listener)

@@ -18,7 +18,7 @@ import (
 func start(t *testing.T, o Options) (addr string, stop func(), ended <-chan error) {
 	t.Helper()
 	return echotest.Run(t, func(ctx context.Context, ready func(net.Addr)) error {
-		o.Listen = "127.0.0.1:0"
+		o.Addr = "127.0.0.1:0"
 		o.Ready = func(a net.Addr, backend string) {
 			if backend != o.Backend {
 				t.Errorf("backend %s, not %s", backend, o.Backend)
@@ -59,7 +59,7 @@ func TestDrainDeadline(t *testing.T) {
 func TestBusyPort(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		addr, _, _ := start(t, Options{Backend: backend})
-		if err := Run(t.Context(), Options{Listen: addr, Backend: backend}); err == nil {
+		if err := Run(t.Context(), Options{Addr: addr, Backend: backend}); err == nil {
 			t.Error("two servers at one address")
 		}
 	})

@@ -12,7 +12,7 @@ import (
 func start(t *testing.T, listen string, drain time.Duration) (addr string, stop func(), ended <-chan error) {
 	t.Helper()
 	return echotest.Run(t, func(ctx context.Context, ready func(net.Addr)) error {
-		return Run(ctx, Options{Listen: listen, Drain: drain, Ready: ready})
+		return Run(ctx, Options{Addr: listen, Drain: drain, Ready: ready})
 	})
 }
 
@@ -35,7 +35,7 @@ func TestDrainDeadline(t *testing.T) {
 
 func TestBusyPort(t *testing.T) {
 	addr, _, _ := start(t, "127.0.0.1:0", 0)
-	if err := Run(t.Context(), Options{Listen: addr}); err == nil {
+	if err := Run(t.Context(), Options{Addr: addr}); err == nil {
 		t.Error("two servers at one address")
 	}
 }
