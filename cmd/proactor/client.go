@@ -11,29 +11,39 @@ import (
 	"github.com/proactor-go/proactor/samples/greet"
 )
 
-// clientCommand has a command for each client.
+// clientCommand has a command for each client. to is the default of its --to.
 type clientCommand struct {
-	Greet clientGreet `cmd:"" help:"Have the conversation of 'serve greet', and print it."`
-	Echo  clientEcho  `cmd:"" help:"Send each line of the input, and print what comes back."`
+	Greet clientGreet `cmd:"" set:"to=127.0.0.1:39304" help:"Have the conversation of 'serve greet', and print it."`
+	Echo  clientEcho  `cmd:"" set:"to=127.0.0.1:5001" help:"Send each line of the input, and print what comes back."`
 }
 
-type clientGreet struct {
+// clientFlags are embedded in all clients. bounded is what --timeout is of.
+type clientFlags struct {
 	engineFlags
-	To      string        `default:"127.0.0.1:39304" help:"Address of the server, default ${default}." placeholder:"ADDR"`
-	Timeout time.Duration `default:"10s" help:"Of the whole conversation, default ${default}." placeholder:"DURATION"`
+	To      string        `default:"${to}" help:"Address of the server, default ${default}." placeholder:"ADDR"`
+	Timeout time.Duration `default:"10s" help:"Of the ${bounded}, default ${default}." placeholder:"DURATION"`
 }
 
 // Validate is called by the parser.
-func (c *clientGreet) Validate() error {
-	if c.Timeout <= 0 {
+func (f *clientFlags) Validate() error {
+	if f.Timeout <= 0 {
 		return errors.New("--timeout must be above 0")
 	}
-	return c.engineFlags.check()
+	return f.engineFlags.check()
+}
+
+// engine makes one. One loop is enough for a client, if it is not told otherwise.
+func (f *clientFlags) engine(env *environment) (*proactor.Engine, error) {
+	return proactor.NewEngine(proactor.Config{Backend: f.name(), Loops: max(f.Loops, 1), Log: env.log})
+}
+
+type clientGreet struct {
+	clientFlags `set:"bounded=whole conversation"`
 }
 
 // Run is called by the parser.
 func (c *clientGreet) Run(env *environment) error {
-	e, err := proactor.NewEngine(proactor.Config{Backend: c.name(), Loops: max(c.Loops, 1), Log: env.log})
+	e, err := c.engine(env)
 	if err != nil {
 		return err
 	}
@@ -42,23 +52,13 @@ func (c *clientGreet) Run(env *environment) error {
 }
 
 type clientEcho struct {
-	engineFlags
-	To      string        `default:"127.0.0.1:5001" help:"Address of the server, default ${default}." placeholder:"ADDR"`
-	Timeout time.Duration `default:"10s" help:"Of the connect, default ${default}." placeholder:"DURATION"`
-}
-
-// Validate is called by the parser.
-func (c *clientEcho) Validate() error {
-	if c.Timeout <= 0 {
-		return errors.New("--timeout must be above 0")
-	}
-	return c.engineFlags.check()
+	clientFlags `set:"bounded=connect"`
 }
 
 // Run is called by the parser. It ends when the server has closed: after the
 // input has ended it is told so, and sends what it owes.
 func (c *clientEcho) Run(env *environment) error {
-	e, err := proactor.NewEngine(proactor.Config{Backend: c.name(), Loops: max(c.Loops, 1), Log: env.log})
+	e, err := c.engine(env)
 	if err != nil {
 		return err
 	}

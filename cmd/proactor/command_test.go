@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/samples/echotest"
 )
 
 // asCommand has the test binary be the command.
@@ -54,6 +54,21 @@ func execute(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	return c.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
+// begin starts the command and lets stderr be read. It ends with the test.
+func begin(t *testing.T, args ...string) (c *exec.Cmd, stderr *bufio.Reader) {
+	t.Helper()
+	c = commandWith(t, args...)
+	pipe, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	return c, bufio.NewReader(pipe)
+}
+
 // serving is a server that the command runs.
 type serving struct {
 	*exec.Cmd
@@ -67,16 +82,8 @@ var addrOf = regexp.MustCompile(`addr=(\S+)`)
 // server starts `proactor serve args` and waits until it listens.
 func server(t *testing.T, args ...string) *serving {
 	t.Helper()
-	s := &serving{Cmd: commandWith(t, append([]string{"serve"}, args...)...), log: make(chan string, 1)}
-	pipe, err := s.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Process.Kill(); s.Wait() })
-	r := bufio.NewReader(pipe)
+	c, r := begin(t, append([]string{"serve"}, args...)...)
+	s := &serving{Cmd: c, log: make(chan string, 1)}
 	s.first, _ = r.ReadString('\n')
 	if m := addrOf.FindStringSubmatch(s.first); m != nil {
 		s.addr = m[1]
@@ -91,25 +98,16 @@ func server(t *testing.T, args ...string) *serving {
 	return s
 }
 
-// servers runs a test for each sample server, on each backend that works here.
+// servers runs a test for each server that echoes raw bytes, on each backend that
+// works here.
 func servers(t *testing.T, test func(t *testing.T, args []string)) {
-	for _, b := range port.Backends() {
-		if b == "sim" { // no sockets
-			continue
-		}
-		p, err := port.Open(port.Config{Backend: b})
+	echotest.Backends(t, func(t *testing.T, backend string) {
 		for _, name := range []string{"raw", "echo", "minimal"} {
-			t.Run(name+"/"+b, func(t *testing.T) {
-				if err != nil {
-					t.Skip(err)
-				}
-				test(t, []string{name, "--listen", "127.0.0.1:0", "--backend", b})
+			t.Run(name, func(t *testing.T) {
+				test(t, []string{name, "--listen", "127.0.0.1:0", "--backend", backend})
 			})
 		}
-		if err == nil {
-			p.Close()
-		}
-	}
+	})
 	t.Run("select", func(t *testing.T) { test(t, []string{"select", "--listen", "127.0.0.1:0"}) })
 }
 

@@ -205,13 +205,15 @@ func TestBadServers(t *testing.T) {
 			return b
 		})},
 		{"missing", "", func(c *net.TCPConn) {
-			b := make([]byte, 100)
-			c.Read(b)
+			c.Read(make([]byte, 100))
 			c.CloseWrite()
-			time.Sleep(500 * time.Millisecond)
+			io.Copy(io.Discard, c) // until the client gives up: a close now might reset
 		}},
-		{"closed early", "--idle --duration 3s --count 0", func(c *net.TCPConn) { time.Sleep(200 * time.Millisecond) }},
-		{"reset", "--idle --duration 3s --count 0", func(c *net.TCPConn) { time.Sleep(200 * time.Millisecond); c.SetLinger(0) }},
+		{"closed early", "--idle --duration 1h --count 0", func(*net.TCPConn) {}},
+		{"reset", "", func(c *net.TCPConn) { // in the middle, so that it is connected for certain
+			c.Read(make([]byte, 100))
+			c.SetLinger(0)
+		}},
 	} {
 		t.Run(c.cause, func(t *testing.T) {
 			args := append([]string{"--to", bad(t, c.serve), "--conns", "3", "--count", "100", "--size", "128"}, strings.Fields(c.args)...)
@@ -247,9 +249,9 @@ func TestNobodyListens(t *testing.T) {
 func TestAreYouOKIsStrict(t *testing.T) {
 	for name, serve := range map[string]func(*net.TCPConn){
 		"mismatch": echoBut(func(_ int, b []byte) []byte { b[0]++; return b }),
-		"missing":  func(c *net.TCPConn) { b := make([]byte, 10); c.Read(b); c.CloseWrite(); time.Sleep(time.Second) },
-		"reset":    func(c *net.TCPConn) { time.Sleep(100 * time.Millisecond); c.SetLinger(0) },
-		"timeout":  func(c *net.TCPConn) { time.Sleep(3 * time.Second) },
+		"missing":  func(c *net.TCPConn) { c.Read(make([]byte, 10)); c.CloseWrite(); io.Copy(io.Discard, c) },
+		"reset":    func(c *net.TCPConn) { c.Read(make([]byte, 10)); c.SetLinger(0) },
+		"timeout":  func(*net.TCPConn) { <-t.Context().Done() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -23,29 +23,28 @@ import (
 	"github.com/proactor-go/proactor/samples/selectecho"
 )
 
-// serveCommand has a command for each sample. Their doc comments say what each
-// shows.
+// serveCommand has a command for each sample, whose package comment says what it
+// shows. listen is the default of its --listen.
 type serveCommand struct {
-	Raw       serveRaw       `cmd:"" help:"Echo on the completion port itself, without the framework."`
-	Echo      serveEcho      `cmd:"" help:"Echo: the smallest server on the framework."`
-	Packet    servePacket    `cmd:"" help:"Echo packets that begin with their length."`
-	Line      serveLine      `cmd:"" help:"A fake POP3 server: lines, answered on the I/O loops."`
-	LinePool  serveLinePool  `cmd:"" help:"The same, each request handled by a pool of workers, where it may block."`
-	Large     serveLarge     `cmd:"" help:"Echo messages larger than the I/O buffers, from a pool of workers."`
-	Hello     serveHello     `cmd:"" help:"A web server of one page: Hello, World!"`
-	Greet     serveGreet     `cmd:"" help:"The smallest scripted conversation."`
-	Select    serveSelect    `cmd:"" help:"Echo by readiness instead of completion, to compare with."`
-	Minimal   serveMinimal   `cmd:"" help:"Echo: a complete server in under 40 lines."`
-	Broadcast serveBroadcast `cmd:"" help:"A line from any client goes to every client; an operator's server beside it."`
-	Proxy     serveProxy     `cmd:"" help:"Relay bytes to another server and back."`
+	Raw       serveRaw       `cmd:"" set:"listen=127.0.0.1:5000" help:"Echo on the completion port itself, without the framework."`
+	Echo      serveEcho      `cmd:"" set:"listen=:5001" help:"Echo: the smallest server on the framework."`
+	Packet    servePacket    `cmd:"" set:"listen=:5002" help:"Echo packets that begin with their length."`
+	Line      serveLine      `cmd:"" set:"listen=:5003" help:"A fake POP3 server: lines, answered on the I/O loops."`
+	LinePool  serveLinePool  `cmd:"" set:"listen=:5004" help:"The same, each request handled by a pool of workers, where it may block."`
+	Large     serveLarge     `cmd:"" set:"listen=:5005" help:"Echo messages larger than the I/O buffers, from a pool of workers."`
+	Hello     serveHello     `cmd:"" set:"listen=:8080" help:"A web server of one page: Hello, World!"`
+	Greet     serveGreet     `cmd:"" set:"listen=:39304" help:"The smallest scripted conversation."`
+	Select    serveSelect    `cmd:"" set:"listen=:5006" help:"Echo by readiness instead of completion, to compare with."`
+	Minimal   serveMinimal   `cmd:"" set:"listen=:8090" help:"Echo: a complete server in under 40 lines."`
+	Broadcast serveBroadcast `cmd:"" set:"listen=:5007" help:"A line from any client goes to every client; an operator's server beside it."`
+	Proxy     serveProxy     `cmd:"" set:"listen=:5009" help:"Relay bytes to another server and back."`
 }
 
 type serveRaw struct {
 	backendFlag
-	drainFlag
-	Listen  string `default:"127.0.0.1:5000" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-	Workers int    `default:"2" help:"Goroutines that dequeue from the one port, default ${default}." placeholder:"N"`
-	Trace   bool   `help:"Print every port call and every completion, one a line."`
+	listenFlags
+	Workers int  `default:"2" help:"Goroutines that dequeue from the one port, default ${default}." placeholder:"N"`
+	Trace   bool `help:"Print every port call and every completion, one a line."`
 }
 
 // Validate is called by the parser.
@@ -53,12 +52,12 @@ func (c *serveRaw) Validate() error {
 	if c.Workers < 1 || c.Workers > 1024 {
 		return errors.New("--workers must be from 1 to 1024")
 	}
-	return c.drainFlag.check()
+	return c.listenFlags.check()
 }
 
 // Run is called by the parser.
 func (c *serveRaw) Run(env *environment) error {
-	o := raw.Options{Listen: c.Listen, Backend: c.name(), Workers: c.Workers, Drain: c.Drain, Log: env.log}
+	o := raw.Options{Addr: c.Listen, Backend: c.name(), Workers: c.Workers, Drain: c.Drain, Log: env.log}
 	o.Ready = func(a net.Addr, backend string) {
 		env.log.Info("listening", "server", "raw", "addr", a, "backend", backend, "workers", c.Workers)
 	}
@@ -70,8 +69,7 @@ func (c *serveRaw) Run(env *environment) error {
 
 type serveEcho struct {
 	serverFlags
-	Listen string `default:":5001" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-	Banner bool   `help:"Greet each client with a line first."`
+	Banner bool `help:"Greet each client with a line first."`
 }
 
 // Run is called by the parser.
@@ -83,7 +81,6 @@ func (c *serveEcho) Run(env *environment) error {
 
 type servePacket struct {
 	serverFlags
-	Listen               string `default:":5002" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
 	Header               int    `enum:"1,2,4,8" default:"1" help:"Bytes of the length: ${enum}; default ${default}." placeholder:"N"`
 	Order                string `enum:"le,be" default:"le" help:"Order of the length's bytes: ${enum}; default ${default}." placeholder:"ORDER"`
 	LengthIncludesHeader bool   `default:"true" negatable:"" help:"The length counts its own bytes, too; so by default."`
@@ -114,10 +111,7 @@ func (c *servePacket) Run(env *environment) error {
 	})
 }
 
-type serveLine struct {
-	serverFlags
-	Listen string `default:":5003" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-}
+type serveLine struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveLine) Run(env *environment) error {
@@ -142,7 +136,6 @@ func (f poolFlags) check() error {
 type serveLinePool struct {
 	serverFlags
 	poolFlags
-	Listen   string        `default:":5004" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
 	Work     time.Duration `help:"How long each request blocks." placeholder:"DURATION"`
 	Priority bool          `help:"Serve NOOP and QUIT ahead of the rest."`
 }
@@ -165,8 +158,7 @@ func (c *serveLinePool) Run(env *environment) error {
 type serveLarge struct {
 	serverFlags
 	poolFlags
-	Listen    string `default:":5005" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-	MaxPacket int    `default:"65535" help:"Bytes of a message at the most, its length included; default ${default}." placeholder:"BYTES"`
+	MaxPacket int `default:"65535" help:"Bytes of a message at the most, its length included; default ${default}." placeholder:"BYTES"`
 }
 
 // Validate is called by the parser.
@@ -184,10 +176,7 @@ func (c *serveLarge) Run(env *environment) error {
 	})
 }
 
-type serveHello struct {
-	serverFlags
-	Listen string `default:":8080" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-}
+type serveHello struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveHello) Run(env *environment) error {
@@ -196,10 +185,7 @@ func (c *serveHello) Run(env *environment) error {
 	})
 }
 
-type serveGreet struct {
-	serverFlags
-	Listen string `default:":39304" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-}
+type serveGreet struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveGreet) Run(env *environment) error {
@@ -209,24 +195,20 @@ func (c *serveGreet) Run(env *environment) error {
 }
 
 type serveSelect struct {
-	drainFlag
-	Listen string `default:":5006" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+	listenFlags
 }
 
 // Validate is called by the parser.
-func (c *serveSelect) Validate() error { return c.drainFlag.check() }
+func (c *serveSelect) Validate() error { return c.listenFlags.check() }
 
 // Run is called by the parser.
 func (c *serveSelect) Run(env *environment) error {
-	return selectecho.Run(env.ctx, selectecho.Options{Listen: c.Listen, Drain: c.Drain, Ready: func(a net.Addr) {
+	return selectecho.Run(env.ctx, selectecho.Options{Addr: c.Listen, Drain: c.Drain, Ready: func(a net.Addr) {
 		env.log.Info("listening", "server", "select", "addr", a, "backend", "poll", "loops", 1)
 	}})
 }
 
-type serveMinimal struct {
-	serverFlags
-	Listen string `default:":8090" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-}
+type serveMinimal struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveMinimal) Run(env *environment) error {
@@ -239,7 +221,6 @@ func (c *serveMinimal) Run(env *environment) error {
 
 type serveBroadcast struct {
 	serverFlags
-	Listen  string        `default:":5007" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
 	Control string        `default:"127.0.0.1:5008" help:"Address for operators, who say WHO and KICK <id>; default ${default}." placeholder:"ADDR"`
 	Tick    time.Duration `help:"How often the server pushes a line of its own; never by default." placeholder:"DURATION"`
 }
@@ -261,7 +242,6 @@ func (c *serveBroadcast) Run(env *environment) error {
 
 type serveProxy struct {
 	serverFlags
-	Listen  string        `default:":5009" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
 	To      string        `required:"" help:"Address of the server to relay to." placeholder:"ADDR"`
 	Timeout time.Duration `default:"10s" help:"Of a connect to it, default ${default}." placeholder:"DURATION"`
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"io"
 	"net"
@@ -12,7 +11,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
-	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/samples/echotest"
 )
 
 // TestServeSamples: each server that is not an echo server says what it should,
@@ -72,41 +71,22 @@ func TestServeProxyWithoutServer(t *testing.T) {
 	}
 	to := l.Addr().String()
 	l.Close()
-	s := commandWith(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--to", to)
-	pipe, err := s.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Process.Kill(); s.Wait() })
-	r := bufio.NewReader(pipe)
+	_, stderr := begin(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--to", to)
 	for _, want := range []string{"does not answer yet", "msg=listening"} {
-		if line, err := r.ReadString('\n'); !strings.Contains(line, want) {
+		if line, err := stderr.ReadString('\n'); !strings.Contains(line, want) {
 			t.Fatalf("%q, %v; want %q", line, err, want)
 		}
 	}
 }
 
 func TestClientGreet(t *testing.T) {
-	for _, b := range port.Backends() {
-		if b == "sim" {
-			continue
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		s := server(t, "greet", "--listen", "127.0.0.1:0", "--backend", backend)
+		status, stdout, stderr := execute(t, "client", "greet", "--to", s.addr, "--backend", backend)
+		if status != 0 || stdout != "< Test Server\n> Test Client\n< Say Goodbye\n> Goodbye\n" || stderr != "" {
+			t.Errorf("status %d, %q, %q", status, stdout, stderr)
 		}
-		t.Run(b, func(t *testing.T) {
-			if p, err := port.Open(port.Config{Backend: b}); err != nil {
-				t.Skip(err)
-			} else {
-				p.Close()
-			}
-			s := server(t, "greet", "--listen", "127.0.0.1:0", "--backend", b)
-			status, stdout, stderr := execute(t, "client", "greet", "--to", s.addr, "--backend", b)
-			if status != 0 || stdout != "< Test Server\n> Test Client\n< Say Goodbye\n> Goodbye\n" || stderr != "" {
-				t.Errorf("status %d, %q, %q", status, stdout, stderr)
-			}
-		})
-	}
+	})
 	s := server(t, "echo", "--banner", "--listen", "127.0.0.1:0")
 	status, _, stderr := execute(t, "client", "greet", "--to", s.addr)
 	if status != 1 {

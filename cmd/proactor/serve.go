@@ -10,12 +10,13 @@ import (
 	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
 )
 
-// drainFlag is embedded in all commands that serve.
-type drainFlag struct {
-	Drain time.Duration `default:"10s" help:"How long connections may take to end after an interrupt, before they are reset." placeholder:"DURATION"`
+// listenFlags are embedded in all commands that serve.
+type listenFlags struct {
+	Listen string        `default:"${listen}" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
+	Drain  time.Duration `default:"10s" help:"How long connections may take to end after an interrupt, before they are reset." placeholder:"DURATION"`
 }
 
-func (f drainFlag) check() error {
+func (f listenFlags) check() error {
 	if f.Drain < 0 {
 		return errors.New("--drain must not be negative")
 	}
@@ -25,13 +26,13 @@ func (f drainFlag) check() error {
 // serverFlags are embedded in commands that serve on an engine.
 type serverFlags struct {
 	engineFlags
-	drainFlag
+	listenFlags
 	Admin string `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
 }
 
 // Validate is called by the parser.
 func (f *serverFlags) Validate() error {
-	return errors.Join(f.engineFlags.check(), f.drainFlag.check())
+	return errors.Join(f.engineFlags.check(), f.listenFlags.check())
 }
 
 // service is a sample server: a proactor.Server, or one with something beside it.

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,7 +48,7 @@ type Options struct {
 
 // Server is the server for clients, with the operator's beside it.
 type Server struct {
-	*proactor.Server
+	clients *proactor.Server
 	control *proactor.Server // nil: none
 	users   proactor.Registry[uint64]
 	tick    time.Duration
@@ -58,7 +59,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{tick: o.Tick}
 	lines := frame.Delimiter{Delim: "\n", Max: MaxLine}
-	s.Server = &proactor.Server{
+	s.clients = &proactor.Server{
 		Addr: o.Addr, Engine: o.Engine, Log: o.Log,
 		Handler: proactor.Handler{
 			Opened:   func(c *proactor.Conn) { s.users.Add(c.ID(), c) },
@@ -84,33 +85,42 @@ func New(o Options) *Server {
 
 // Listen is that of both servers.
 func (s *Server) Listen() error {
-	if err := s.Server.Listen(); err != nil {
+	if err := s.clients.Listen(); err != nil {
 		return err
 	}
 	if s.control != nil {
 		if err := s.control.Listen(); err != nil {
-			s.Server.Close()
+			s.clients.Close()
 			return err
 		}
 	}
 	if s.tick > 0 {
-		s.After(s.tick, s.push)
+		s.clients.After(s.tick, s.push)
 	}
 	return nil
 }
 
+// ListenAddr is where clients connect.
+func (s *Server) ListenAddr() net.Addr { return s.clients.ListenAddr() }
+
+// Serve waits for the end of the server for clients.
+func (s *Server) Serve() error { return s.clients.Serve() }
+
+// Conns is the number of clients.
+func (s *Server) Conns() int { return s.clients.Conns() }
+
 // Shutdown is that of both servers.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.Server.Shutdown(ctx)
+	err := s.clients.Shutdown(ctx)
 	if s.control != nil {
 		err = errors.Join(err, s.control.Shutdown(ctx))
 	}
 	return err
 }
 
-// said passes a line on. It outlives this callback, so it is copied, once.
-// A few receivers that are behind have themselves to blame, a quarter of all
-// has the sender.
+// said passes a line on. The receivers need it longer than this callback lasts,
+// so it is copied, once. If a few of them are behind, they are slow; if it is a
+// quarter of all, the sender is too fast.
 func (s *Server) said(c *proactor.Conn, line []byte) {
 	took, behind := s.users.Broadcast(append(slices.Clone(line), '\n'))
 	if behind > took/4 {
@@ -126,7 +136,7 @@ const pace = 10 * time.Millisecond
 func (s *Server) push() {
 	s.ticks++
 	s.users.Broadcast(fmt.Appendf(nil, "tick %d\n", s.ticks))
-	s.After(s.tick, s.push)
+	s.clients.After(s.tick, s.push)
 }
 
 func ended(c *proactor.Conn, why error) {

@@ -1,109 +1,61 @@
 package broadcast
 
 import (
-	"bufio"
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
-	"net"
 	"regexp"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
 func start(t *testing.T, backend string, o Options) *Server {
 	t.Helper()
-	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 2, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	o.Addr, o.Control, o.Engine = "127.0.0.1:0", "127.0.0.1:0", e
+	o.Addr, o.Control, o.Engine = "127.0.0.1:0", "127.0.0.1:0", echotest.Engine(t, backend)
 	s := New(o)
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		defer cancel()
-		s.Shutdown(ctx)
-	})
+	echotest.Listen(t, s)
 	return s
 }
 
-// client is a connection and the lines that come on it.
-type client struct {
-	*net.TCPConn
-	r *bufio.Reader
-}
-
 // join connects, and waits until the server counts n clients.
-func join(t *testing.T, s *Server, n int) *client {
+func join(t *testing.T, s *Server, n int) *echotest.Client {
 	t.Helper()
-	c := echotest.Dial(t, s.ListenAddr().String())
-	until(t, "it has joined", func() bool { return s.users.Len() >= n })
-	return &client{c, bufio.NewReader(c)}
+	c := echotest.NewClient(t, s.ListenAddr().String())
+	echotest.Until(t, "it has joined", func() bool { return s.users.Len() >= n })
+	return c
 }
 
-func operator(t *testing.T, s *Server) *client {
-	c := echotest.Dial(t, s.control.ListenAddr().String())
-	return &client{c, bufio.NewReader(c)}
-}
-
-func (c *client) say(t *testing.T, text string) {
+func operator(t *testing.T, s *Server) *echotest.Client {
 	t.Helper()
-	if _, err := io.WriteString(c, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (c *client) hear(t *testing.T, want string) {
-	t.Helper()
-	if got, err := c.r.ReadString('\n'); got != want {
-		t.Fatalf("%q, %v; want %q", got, err, want)
-	}
-}
-
-func until(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
+	return echotest.NewClient(t, s.control.ListenAddr().String())
 }
 
 func TestLineToEveryClient(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{})
-		var all []*client
+		var all []*echotest.Client
 		for i := range 10 {
 			all = append(all, join(t, s, i+1))
 		}
 		for i, c := range all {
 			line := fmt.Sprintf("line %d %0*d\n", i, i*100, 0)
 			for _, part := range []string{line[:3], line[3:]} {
-				c.say(t, part)
+				c.Say(part)
 			}
 			for _, r := range all {
-				r.hear(t, line)
+				r.Hear(line)
 			}
 		}
-		all[0].say(t, "last words\nand no end of line")
+		all[0].Say("last words\nand no end of line")
 		all[0].CloseWrite()
 		for _, r := range all {
-			r.hear(t, "last words\n")
+			r.Hear("last words\n")
 		}
-		if rest, err := io.ReadAll(all[0].r); len(rest) > 0 || err != nil {
-			t.Errorf("%q, %v", rest, err)
-		}
+		all[0].HearEnd()
 	})
 }
 
@@ -112,12 +64,12 @@ func TestTick(t *testing.T) {
 		s := start(t, backend, Options{Tick: 5 * time.Millisecond})
 		c := join(t, s, 1) // sends nothing
 		var first int
-		line, err := c.r.ReadString('\n')
+		line, err := c.In.ReadString('\n')
 		if _, e := fmt.Sscanf(line, "tick %d\n", &first); e != nil || err != nil {
 			t.Fatalf("%q, %v", line, err)
 		}
 		for i := range 5 {
-			c.hear(t, fmt.Sprintf("tick %d\n", first+1+i))
+			c.Hear(fmt.Sprintf("tick %d\n", first+1+i))
 		}
 	})
 }
@@ -127,10 +79,10 @@ func TestWhoAndKick(t *testing.T) {
 		s := start(t, backend, Options{})
 		a, b := join(t, s, 1), join(t, s, 2)
 		op := operator(t, s)
-		op.say(t, "who\n")
+		op.Say("who\n")
 		var ids []string
 		for range 2 {
-			line, err := op.r.ReadString('\n')
+			line, err := op.In.ReadString('\n')
 			m := regexp.MustCompile(`^(\d+) (\S+) in=0 out=0 pending=0\n$`).FindStringSubmatch(line)
 			if m == nil {
 				t.Fatalf("%q, %v", line, err)
@@ -139,24 +91,22 @@ func TestWhoAndKick(t *testing.T) {
 				ids = append(ids, m[1])
 			}
 		}
-		op.hear(t, "OK 2\n")
+		op.Hear("OK 2\n")
 		if len(ids) != 1 {
 			t.Fatalf("%s has the ids %v", a.LocalAddr(), ids)
 		}
-		op.say(t, "KICK "+ids[0]+"\n")
-		op.hear(t, "OK "+ids[0]+" is closed\n")
-		if rest, err := io.ReadAll(a.r); len(rest) > 0 || err != nil {
-			t.Errorf("the one that was kicked: %q, %v", rest, err)
-		}
+		op.Say("KICK " + ids[0] + "\n")
+		op.Hear("OK " + ids[0] + " is closed\n")
+		a.HearEnd()
 		a.Close()
-		until(t, "one is left", func() bool { return s.users.Len() == 1 })
-		op.say(t, "KICK "+ids[0]+"\nKICK x\nKICK\n\n")
-		op.hear(t, "ERR nobody has the id "+ids[0]+"\n")
-		op.hear(t, "ERR nobody has the id x\n")
-		op.hear(t, "ERR say WHO or KICK <id>\n")
-		op.hear(t, "ERR say WHO or KICK <id>\n")
-		b.say(t, "still here\n")
-		b.hear(t, "still here\n")
+		echotest.Until(t, "one is left", func() bool { return s.users.Len() == 1 })
+		op.Say("KICK " + ids[0] + "\nKICK x\nKICK\n\n")
+		op.Hear("ERR nobody has the id " + ids[0] + "\n")
+		op.Hear("ERR nobody has the id x\n")
+		op.Hear("ERR say WHO or KICK <id>\n")
+		op.Hear("ERR say WHO or KICK <id>\n")
+		b.Say("still here\n")
+		b.Hear("still here\n")
 	})
 }
 
@@ -165,13 +115,11 @@ func TestLineTooLong(t *testing.T) {
 		s := start(t, backend, Options{})
 		c := join(t, s, 1)
 		most := strings.Repeat("x", MaxLine) + "\n"
-		c.say(t, most)
-		c.hear(t, most)
-		c.say(t, "x"+most)
-		c.hear(t, tooLong)
-		if rest, err := io.ReadAll(c.r); len(rest) > 0 || err != nil {
-			t.Errorf("%d bytes, %v", len(rest), err)
-		}
+		c.Say(most)
+		c.Hear(most)
+		c.Say("x" + most)
+		c.Hear(tooLong)
+		c.HearEnd()
 	})
 }
 
@@ -203,15 +151,12 @@ func TestBadInput(t *testing.T) {
 			c.Close()
 		}
 		c := join(t, s, 1)
-		c.say(t, "still here\n")
+		c.Say("still here\n")
 		for line := ""; line != "still here\n"; { // after what the others had said
 			var err error
-			if line, err = c.r.ReadString('\n'); err != nil {
+			if line, err = c.In.ReadString('\n'); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if n := s.Engine.Stats().Panics; n > 0 {
-			t.Errorf("%d panics", n)
 		}
 	})
 }
@@ -227,14 +172,14 @@ func TestClientsThatNeverRead(t *testing.T) {
 		s := start(t, backend, Options{})
 		for i := range deaf {
 			echotest.Dial(t, s.ListenAddr().String()).SetReadBuffer(4096)
-			until(t, "it has joined", func() bool { return s.users.Len() >= i+1 })
+			echotest.Until(t, "it has joined", func() bool { return s.users.Len() >= i+1 })
 		}
 		errs := make(chan error, good)
 		for i := range good {
 			c := join(t, s, deaf+i+1)
 			go func() {
 				for n := range lines {
-					line, err := c.r.ReadString('\n')
+					line, err := c.In.ReadString('\n')
 					if want := fmt.Sprintf("%d ", n); err != nil || !strings.HasPrefix(line, want) {
 						errs <- fmt.Errorf("%.20q, %v; want line %d", line, err, n)
 						return
@@ -245,12 +190,12 @@ func TestClientsThatNeverRead(t *testing.T) {
 		}
 		sender := join(t, s, deaf+good+1)
 		heard, worst := make(chan struct{}), int64(0)
-		go func() { io.Copy(io.Discard, sender.r); close(heard) }()
+		go func() { io.Copy(io.Discard, sender.In); close(heard) }()
 		for n := range lines {
 			if _, err := fmt.Fprintf(sender, "%d %0*d\n", n, 4000, 0); err != nil {
 				t.Fatal(err)
 			}
-			worst = max(worst, s.Engine.Stats().Pending)
+			worst = max(worst, s.clients.Engine.Stats().Pending)
 		}
 		for range good {
 			if err := <-errs; err != nil {
@@ -258,11 +203,11 @@ func TestClientsThatNeverRead(t *testing.T) {
 			}
 		}
 		if runtime.GOOS != "windows" {
-			until(t, "those that never read were closed", func() bool { return s.users.Len() == good+1 })
+			echotest.Until(t, "those that never read were closed", func() bool { return s.users.Len() == good+1 })
 		}
 		sender.CloseWrite()
 		<-heard
-		if most := int64((deaf + good + 1) * s.Limits.MaxPending); worst > most {
+		if most := int64((deaf + good + 1) * s.clients.Limits.MaxPending); worst > most {
 			t.Errorf("%d bytes waited at one time, over %d", worst, most)
 		}
 	})

@@ -8,6 +8,7 @@
 package echo
 
 import (
+	"cmp"
 	"log/slog"
 
 	"github.com/proactor-go/proactor"
@@ -24,20 +25,16 @@ type Options struct {
 	Banner bool
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
-	// Log gets, at the level Debug, a line for each connection that has ended, and
-	// what an operator should know.
-	// nil: slog.Default().
+	// Log gets what an operator should know and, at the level Debug, a line for
+	// each connection that has ended. nil: slog.Default().
 	Log *slog.Logger
 }
 
 // New makes the server.
 func New(o Options) *proactor.Server {
-	log := o.Log
-	if log == nil {
-		log = slog.Default()
-	}
+	o.Log = cmp.Or(o.Log, slog.Default())
 	h := proactor.Handler{Data: data, Closed: func(c *proactor.Conn, cause error) {
-		log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
+		o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
 	}}
 	if o.Banner {
 		h.Opened = func(c *proactor.Conn) { c.Write([]byte(Banner)) }

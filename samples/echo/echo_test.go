@@ -1,9 +1,7 @@
 package echo
 
 import (
-	"context"
 	"io"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -12,24 +10,13 @@ import (
 )
 
 func start(t *testing.T, backend string, banner bool) (srv *proactor.Server, addr string) {
-	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 2, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv = New(Options{Addr: "127.0.0.1:0", Banner: banner, Engine: e, Log: slog.New(slog.DiscardHandler)})
-	if err := srv.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		srv.Close()
-		e.Close()
-	})
-	return srv, srv.ListenAddr().String()
+	srv = New(Options{Addr: "127.0.0.1:0", Banner: banner, Engine: echotest.Engine(t, backend), Log: echotest.Quiet()})
+	return srv, echotest.Listen(t, srv)
 }
 
 func TestEcho(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
-		echotest.Run(t, func(t *testing.T) string {
+		echotest.Check(t, func(t *testing.T) string {
 			_, addr := start(t, backend, false)
 			return addr
 		})
@@ -48,15 +35,10 @@ func TestBanner(t *testing.T) {
 	})
 }
 
-func shutdown(srv *proactor.Server, drain time.Duration) (stop func(), ended chan error) {
-	ended = make(chan error, 1)
-	return func() {
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), drain)
-			defer cancel()
-			ended <- srv.Shutdown(ctx)
-		}()
-	}, ended
+// shutdown gives what begins the end of a server, and how that ended.
+func shutdown(srv *proactor.Server, drain time.Duration) (begin func(), ended <-chan error) {
+	result := make(chan error, 1)
+	return func() { go func() { result <- <-echotest.Shutdown(srv, drain) }() }, result
 }
 
 func TestDrain(t *testing.T) {

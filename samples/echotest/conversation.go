@@ -2,56 +2,15 @@ package echotest
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"runtime"
 	"testing"
-
-	"github.com/proactor-go/proactor"
 )
 
 // Owed is all that a server has to send, its banner included, to a client that
 // has sent so many bytes and maybe a FIN: a model of the server.
 type Owed func(sent []byte, fin bool) []byte
-
-// Quiet is a log for servers under test.
-func Quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-// Engine makes an engine that ends with the test. It is an error if a
-// callback has panicked by then.
-func Engine(t *testing.T, backend string) *proactor.Engine {
-	t.Helper()
-	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 2, Log: Quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		e.Close()
-		if n := e.Stats().Panics; n > 0 {
-			t.Errorf("%d callbacks panicked", n)
-		}
-	})
-	return e
-}
-
-// Listen starts a server and returns its address. At the end of the test it is
-// shut down: connections whose clients are gone must end by themselves.
-func Listen(t *testing.T, srv *proactor.Server) string {
-	t.Helper()
-	if err := srv.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := srv.Shutdown(ctx); err != nil && !errors.Is(err, proactor.ErrServerClosed) {
-			t.Errorf("shutdown, with all clients gone: %v", err)
-		}
-	})
-	return srv.ListenAddr().String()
-}
 
 // Conversation checks one conversation in every way in which its bytes may
 // arrive, and break off. sent should be short: some checks connect once for
@@ -78,12 +37,7 @@ func Conversation(t *testing.T, addr string, sent []byte, owed Owed) {
 			c := Dial(t, addr)
 			c.SetLinger(0)
 			c.Write(sent[:i])
-			want := owed(sent[:i], false)
-			got := make([]byte, len(want))
-			if _, err := io.ReadFull(c, got); err != nil {
-				t.Fatalf("%d bytes sent: %v", i, err)
-			}
-			if err := differs(got, want); err != nil {
+			if err := expect(c, owed(sent[:i], false)); err != nil {
 				t.Fatalf("%d bytes sent: %v", i, err)
 			}
 			c.Close()
@@ -135,29 +89,22 @@ func answers(t *testing.T, addr string, sent []byte, owed Owed, send func(io.Wri
 
 // Ends checks the orderly end of a server in the middle of conversations. sent
 // has an answer, and leaves the conversation open.
-func Ends(t *testing.T, srv *proactor.Server, addr string, sent []byte, answer []byte) {
+func Ends(t *testing.T, srv Server, addr string, sent []byte, answer []byte) {
 	t.Helper()
 	answered := Dial(t, addr)
 	answered.Write(sent)
-	got := make([]byte, len(answer))
-	if _, err := io.ReadFull(answered, got); err != nil {
-		t.Fatal(err)
-	}
-	if err := differs(got, answer); err != nil {
+	if err := expect(answered, answer); err != nil {
 		t.Fatal(err)
 	}
 	// How much of this one's is answered yet is not known. That it was accepted
 	// is: the system would reset it otherwise.
 	busy := Dial(t, addr)
 	busy.Write(sent)
-	if _, err := io.ReadFull(busy, got[:1]); err != nil {
+	if err := expect(busy, answer[:1]); err != nil {
 		t.Fatal(err)
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Shutdown(ctx) }()
+	ended := Shutdown(srv, Patience)
 	if rest, err := io.ReadAll(answered); err != nil || len(rest) > 0 {
 		t.Fatalf("at the end: %q, %v", rest, err)
 	}
@@ -172,7 +119,7 @@ func Ends(t *testing.T, srv *proactor.Server, addr string, sent []byte, answer [
 	}
 	answered.Close()
 	busy.Close()
-	if err := <-ended; err != nil { // ctx bounds it
+	if err := Ended(t, ended); err != nil {
 		t.Fatalf("did not end with its last client: %v", err)
 	}
 }

@@ -1,5 +1,6 @@
-// Package echotest checks an echo server with plain clients of package net:
-// the samples that echo all have to pass it.
+// Package echotest is what the tests of samples share: servers that end with a
+// test, plain clients of package net, and checks. The samples that echo all have
+// to pass [Check].
 package echotest
 
 import (
@@ -13,18 +14,13 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/proactor-go/proactor/port"
 )
-
-// patience bounds everything that a client does.
-const patience = 20 * time.Second
 
 // Start starts a server and returns its address. It ends with the test.
 type Start func(t *testing.T) string
 
-// Run makes all checks, each on a server of its own.
-func Run(t *testing.T, start Start) {
+// Check makes all checks of an echo server, each on a server of its own.
+func Check(t *testing.T, start Start) {
 	for _, c := range []struct {
 		name  string
 		check func(t *testing.T, addr string)
@@ -41,26 +37,6 @@ func Run(t *testing.T, start Start) {
 	}
 }
 
-// Dial connects, for as long as the test may take.
-func Dial(t testing.TB, addr string) *net.TCPConn {
-	t.Helper()
-	c, err := dial(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func dial(addr string) (*net.TCPConn, error) {
-	c, err := net.DialTimeout("tcp", addr, patience)
-	if err != nil {
-		return nil, err
-	}
-	c.SetDeadline(time.Now().Add(patience))
-	return c.(*net.TCPConn), nil
-}
-
 // pattern is n bytes that differ by place and by seed.
 func pattern(seed, n int) []byte {
 	b := make([]byte, n)
@@ -74,27 +50,12 @@ func pattern(seed, n int) []byte {
 	return b
 }
 
-func differs(got, want []byte) error {
-	if bytes.Equal(got, want) {
-		return nil
-	}
-	i := 0
-	for i < len(got) && i < len(want) && got[i] == want[i] {
-		i++
-	}
-	return fmt.Errorf("got %d bytes, want %d; they differ from byte %d", len(got), len(want), i)
-}
-
 func backAndForth(t *testing.T, addr string) {
 	c := Dial(t, addr)
 	for i, size := range []int{1, 7, 64, 1023, 1024, 1025, 4096, 4097, 70000, 2} {
 		want := pattern(i, size)
 		go c.Write(want)
-		got := make([]byte, size)
-		if _, err := io.ReadFull(c, got); err != nil {
-			t.Fatalf("%d bytes: %v", size, err)
-		}
-		if err := differs(got, want); err != nil {
+		if err := expect(c, want); err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
 	}
@@ -111,14 +72,8 @@ func halfClose(t *testing.T, addr string) {
 			_, err := c.Write(want)
 			sent <- errors.Join(err, c.CloseWrite())
 		}()
-		if size < 2000 { // the FIN is there before anything is read
-			if err := <-sent; err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
 		got, err := io.ReadAll(c)
-		if err != nil {
+		if err = errors.Join(err, <-sent); err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
 		if err := differs(got, want); err != nil {
@@ -134,11 +89,11 @@ func largeAndSlow(t *testing.T, addr string) {
 	if runtime.GOOS == "windows" {
 		want = want[:4<<20]
 	}
+	took := jam(t, c, want)
 	go func() {
-		c.Write(want)
+		c.Write(want[took:])
 		c.CloseWrite()
 	}()
-	time.Sleep(200 * time.Millisecond)
 	got, err := io.ReadAll(c)
 	if err != nil {
 		t.Fatal(err)
@@ -170,11 +125,7 @@ func many(t *testing.T, addr string) {
 			if _, err := c.Write(want); err != nil {
 				return err
 			}
-			got := make([]byte, len(want))
-			if _, err := io.ReadFull(c, got); err != nil {
-				return err
-			}
-			if err := differs(got, want); err != nil {
+			if err := expect(c, want); err != nil {
 				return fmt.Errorf("round %d: %w", round, err)
 			}
 		}
@@ -193,11 +144,7 @@ func resets(t *testing.T, addr string) {
 	}
 	want := pattern(1, 5000)
 	go c.Write(want)
-	got := make([]byte, len(want))
-	if _, err := io.ReadFull(c, got); err != nil {
-		t.Fatal(err)
-	}
-	if err := differs(got, want); err != nil {
+	if err := expect(c, want); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -244,16 +191,12 @@ func clients(t *testing.T, n int, run func(i int) error) {
 func Drains(t *testing.T, addr string, stop func(), ended <-chan error) {
 	t.Helper()
 	c := Dial(t, addr)
-	want := pattern(9, 900)
-	c.Write(want)
-	got := make([]byte, len(want))
-	if _, err := io.ReadFull(c, got); err != nil {
-		t.Fatal(err)
-	}
 	idle := Dial(t, addr)
-	idle.Write([]byte("x"))
-	if _, err := io.ReadFull(idle, got[:1]); err != nil {
-		t.Fatal(err)
+	for c, want := range map[*net.TCPConn][]byte{c: pattern(9, 900), idle: []byte("x")} {
+		c.Write(want)
+		if err := expect(c, want); err != nil {
+			t.Fatal(err)
+		}
 	}
 	stop()
 	for _, c := range []*net.TCPConn{c, idle} {
@@ -272,13 +215,8 @@ func Drains(t *testing.T, addr string, stop func(), ended <-chan error) {
 	}
 	c.Close()
 	idle.Close()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Fatal(err)
-		}
-	case <-time.After(patience):
-		t.Fatal("did not end with its last client")
+	if err := Ended(t, ended); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -287,43 +225,21 @@ func Drains(t *testing.T, addr string, stop func(), ended <-chan error) {
 func Cuts(t *testing.T, addr string, stop func(), ended <-chan error) {
 	t.Helper()
 	c := Dial(t, addr)
-	written := make(chan error, 1)
-	go func() {
-		_, err := c.Write(pattern(1, 64<<20)) // until it is stuck
-		written <- err
-	}()
-	time.Sleep(200 * time.Millisecond)
+	all := pattern(1, 64<<20)
+	took := jam(t, c, all)
+	if took == len(all) {
+		t.Fatalf("all %d bytes were taken though nobody reads", took)
+	}
 	began := time.Now()
 	stop()
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		t.Fatal("did not end")
-	}
+	Ended(t, ended)
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("took %v", d)
 	}
-	// One of the two is told of the reset or, where the system took all that the
+	// The client is told of the reset or, where the system took all that the
 	// server had to send, and so its FIN too, the echo ends too early.
 	n, err := io.Copy(io.Discard, c)
-	if err = errors.Join(err, <-written); err == nil && n == 64<<20 || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the client was not told: %v", err)
-	}
-}
-
-// Backends runs a test on every backend that works here.
-func Backends(t *testing.T, test func(t *testing.T, backend string)) {
-	for _, name := range port.Backends() {
-		if name == "sim" { // no sockets
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			p, err := port.Open(port.Config{Backend: name})
-			if err != nil {
-				t.Skip(err)
-			}
-			p.Close()
-			test(t, name)
-		})
+	if err == nil && n == int64(took) || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the client was not told: %d bytes of %d, %v", n, took, err)
 	}
 }

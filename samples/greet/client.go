@@ -1,6 +1,7 @@
 package greet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,12 +51,8 @@ type client struct {
 // or context.DeadlineExceeded after Timeout, with what was waited for; an error
 // of the connection or of the transcript.
 func Client(ctx context.Context, o ClientOptions) error {
-	if o.Timeout == 0 {
-		o.Timeout = 10 * time.Second
-	}
-	if o.Transcript == nil {
-		o.Transcript = io.Discard
-	}
+	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	o.Transcript = cmp.Or(o.Transcript, io.Discard)
 	if o.Engine == nil {
 		e, err := proactor.NewEngine(proactor.Config{Loops: 1})
 		if err != nil {

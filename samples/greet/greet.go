@@ -13,6 +13,7 @@ package greet
 
 import (
 	"bufio"
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -43,9 +44,8 @@ type Options struct {
 	Addr string
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
-	// Log gets, at the level Debug, a line for each connection that has ended, and
-	// what an operator should know.
-	// nil: slog.Default().
+	// Log gets what an operator should know and, at the level Debug, a line for
+	// each connection that has ended. nil: slog.Default().
 	Log *slog.Logger
 }
 
@@ -61,10 +61,7 @@ const (
 // to an LF, or up to the end of the stream. So it does not matter how the
 // client's bytes arrive, and both its lines may come at once.
 func New(o Options) *proactor.Server {
-	log := o.Log
-	if log == nil {
-		log = slog.Default()
-	}
+	o.Log = cmp.Or(o.Log, slog.Default())
 	return &proactor.Server{Addr: o.Addr, Engine: o.Engine, Log: o.Log,
 		Limits: proactor.Limits{IdleTimeout: IdleTimeout, MaxMessage: MaxLine},
 		Handler: proactor.Handler{
@@ -72,7 +69,7 @@ func New(o Options) *proactor.Server {
 			Split:   bufio.ScanLines,
 			Message: heard,
 			Closed: func(c *proactor.Conn, cause error) {
-				log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
+				o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
 			},
 		}}
 }

@@ -43,20 +43,12 @@ func TestConversation(t *testing.T) {
 func TestInTurn(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
-		c := echotest.Dial(t, addr)
-		for _, turn := range []struct{ want, say string }{
-			{"Test Server\n", "Test Client\n"},
-			{"Say Goodbye\n", "Goodbye\n"},
-		} {
-			got := make([]byte, 12)
-			if _, err := io.ReadFull(c, got); err != nil || string(got) != turn.want {
-				t.Fatalf("%q, %v; want %q", got, err, turn.want)
-			}
-			io.WriteString(c, turn.say)
-		}
-		if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
-			t.Fatalf("at the end: %q, %v", rest, err)
-		}
+		c := echotest.NewClient(t, addr)
+		c.Hear("Test Server\n")
+		c.Say("Test Client\n")
+		c.Hear("Say Goodbye\n")
+		c.Say("Goodbye\n")
+		c.HearEnd()
 	})
 }
 

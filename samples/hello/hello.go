@@ -13,6 +13,7 @@
 package hello
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -28,21 +29,17 @@ type Options struct {
 	Addr string
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
-	// Log gets, at the level Debug, a line for each connection that has ended, and
-	// what an operator should know.
-	// nil: slog.Default().
+	// Log gets what an operator should know and, at the level Debug, a line for
+	// each connection that has ended. nil: slog.Default().
 	Log *slog.Logger
 }
 
 // New makes the server.
 func New(o Options) *proactor.Server {
-	log := o.Log
-	if log == nil {
-		log = slog.Default()
-	}
+	o.Log = cmp.Or(o.Log, slog.Default())
 	s := new(site)
 	h := proactor.Handler{Data: s.data, Closed: func(c *proactor.Conn, cause error) {
-		log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
+		o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
 	}}
 	return &proactor.Server{Addr: o.Addr, Handler: h, Engine: o.Engine, Log: o.Log}
 }

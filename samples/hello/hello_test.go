@@ -3,11 +3,9 @@ package hello
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"regexp"
@@ -21,19 +19,8 @@ import (
 )
 
 func start(t *testing.T, backend string) (srv *proactor.Server, addr string) {
-	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 2, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv = New(Options{Addr: "127.0.0.1:0", Engine: e, Log: slog.New(slog.DiscardHandler)})
-	if err := srv.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		srv.Close()
-		e.Close()
-	})
-	return srv, srv.ListenAddr().String()
+	srv = New(Options{Addr: "127.0.0.1:0", Engine: echotest.Engine(t, backend), Log: echotest.Quiet()})
+	return srv, echotest.Listen(t, srv)
 }
 
 var anyDate = regexp.MustCompile(`Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n`)
@@ -265,17 +252,12 @@ func TestShutdown(t *testing.T) {
 		if err != nil || res.StatusCode != 200 {
 			t.Fatal(res, err)
 		}
-		ended := make(chan error, 1)
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-			defer cancel()
-			ended <- srv.Shutdown(ctx)
-		}()
+		ended := echotest.Shutdown(srv, echotest.Patience)
 		if _, err := io.Copy(io.Discard, c); err != nil {
 			t.Fatal(err)
 		}
 		c.Close()
-		if err := <-ended; err != nil {
+		if err := echotest.Ended(t, ended); err != nil {
 			t.Fatal(err)
 		}
 	})

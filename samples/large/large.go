@@ -43,14 +43,13 @@ type Options struct {
 	// MaxPacket, in bytes, is how long a message may be with its header, above
 	// 2. 0: 65535.
 	MaxPacket int
-	// Workers is how many messages are served at one time; 0: 64. Queue is how
-	// many may wait, of all connections; 0: 1024.
+	// Workers is how many messages are served at one time, 0: 64. Queue is how
+	// many may wait, of all connections, 0: 1024.
 	Workers, Queue int
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
-	// Log gets, at the level Debug, a line for each connection that has ended, and
-	// what an operator should know.
-	// nil: slog.Default().
+	// Log gets what an operator should know and, at the level Debug, a line for
+	// each connection that has ended. nil: slog.Default().
 	Log *slog.Logger
 }
 
@@ -60,9 +59,10 @@ type Server struct {
 	Pool *work.Pool
 }
 
-// perConn is how many messages of one connection may wait. When a client
-// does not take its echoes, no more is read than these, and pending has room for
-// the echo of each beyond the high-water mark: an echo is never refused.
+// perConn is how many messages of one connection may wait. When a client does
+// not take its echoes, no more is read than these, and pending, the limit of what
+// waits to be sent to it, has room for the echo of each above the high mark: an
+// echo is never refused.
 const (
 	perConn   = 8
 	highWater = 256 << 10
@@ -71,9 +71,7 @@ const (
 
 // New makes the server. An error tells which option makes no sense.
 func New(o Options) (*Server, error) {
-	if o.MaxPacket == 0 {
-		o.MaxPacket = Most
-	}
+	o.MaxPacket = cmp.Or(o.MaxPacket, Most)
 	if o.MaxPacket <= Header || o.MaxPacket > Most {
 		return nil, fmt.Errorf("large: Options.MaxPacket, %d, is not from %d to %d", o.MaxPacket, Header+1, Most)
 	}
@@ -81,17 +79,14 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("large: %w", err)
 	}
-	log := o.Log
-	if log == nil {
-		log = slog.Default()
-	}
+	o.Log = cmp.Or(o.Log, slog.Default())
 	framing := frame.Length{Bytes: Header, Order: binary.LittleEndian, Inclusive: true, Whole: true, Max: o.MaxPacket - Header}
 	h := pool.Handler(work.Handler{Serve: echo, Handler: proactor.Handler{
 		Opened: greet,
 		Split:  framing.Split,
 		Ended:  ended,
 		Closed: func(c *proactor.Conn, cause error) {
-			log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
+			o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
 		},
 	}})
 	return &Server{&proactor.Server{

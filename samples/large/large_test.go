@@ -1,14 +1,12 @@
 package large
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"runtime"
@@ -16,57 +14,28 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
-	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/samples/echotest"
+	"github.com/proactor-go/proactor/samples/echotest/pooltest"
 )
-
-const patience = 20 * time.Second
 
 // start starts a server. At the end of the test nothing of it may be left.
 func start(t *testing.T, backend string, o Options) *Server {
 	t.Helper()
-	known := goleak.IgnoreCurrent()
-	quiet := slog.New(slog.DiscardHandler)
-	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 2, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Addr, o.Engine, o.Log = "127.0.0.1:0", e, quiet
+	o.Addr, o.Engine, o.Log = "127.0.0.1:0", echotest.Engine(t, backend), echotest.Quiet()
 	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.Close()
-		e.Close()
-		if st := s.Pool.Stats(); st.Workers != 0 || st.Waiting != 0 || st.Paused != 0 || st.Buffers != 0 || st.Panics != 0 {
-			t.Errorf("at the end: %+v", st)
-		}
-		goleak.VerifyNone(t, known)
-	})
+	pooltest.Listen(t, s, s.Pool)
 	return s
 }
 
-// client is connected, and was greeted.
-type client struct {
-	*net.TCPConn
-	in *bufio.Reader
-}
-
-func dial(t *testing.T, s *Server) *client {
+// dial connects, and is greeted.
+func dial(t *testing.T, s *Server) *echotest.Client {
 	t.Helper()
-	conn := echotest.Dial(t, s.ListenAddr().String())
-	a := conn.LocalAddr().(*net.TCPAddr)
-	c := &client{conn, bufio.NewReader(conn)}
-	want := fmt.Sprintf("Welcome to large packet echo server %s:%d - 0\r\n", a.IP, a.Port)
-	if got, err := c.in.ReadString('\n'); err != nil || got != want {
-		t.Fatalf("greeted with %q, %v, want %q", got, err, want)
-	}
+	c := echotest.NewClient(t, s.ListenAddr().String())
+	a := c.LocalAddr().(*net.TCPAddr)
+	c.Hear(fmt.Sprintf("Welcome to large packet echo server %s:%d - 0\r\n", a.IP, a.Port))
 	return c
 }
 
@@ -106,18 +75,9 @@ func answers(sent []byte, most int) []byte {
 
 // talk sends all, some bytes at a time, then a FIN, and checks that what is
 // owed comes back, then the end of the stream.
-func talk(c *client, sent []byte, pieces, most int) error {
-	go func() {
-		for rest := sent; len(rest) > 0; {
-			n := min(pieces, len(rest))
-			if _, err := c.Write(rest[:n]); err != nil {
-				return // the server has closed
-			}
-			rest = rest[n:]
-		}
-		c.CloseWrite()
-	}()
-	got, err := io.ReadAll(c.in)
+func talk(c *echotest.Client, sent []byte, pieces, most int) error {
+	go echotest.SendInPieces(c.TCPConn, sent, pieces)
+	got, err := io.ReadAll(c.In)
 	if want := answers(sent, most); err != nil || !bytes.Equal(got, want) {
 		return fmt.Errorf("got %d bytes, %v, want %d", len(got), err, len(want))
 	}
@@ -162,7 +122,7 @@ func TestEverySize(t *testing.T) {
 						t.Errorf("%d bytes: %v", len(p), err)
 						return
 					}
-					if _, err := io.ReadFull(c.in, got); err != nil || !bytes.Equal(got, p) {
+					if _, err := io.ReadFull(c.In, got); err != nil || !bytes.Equal(got, p) {
 						t.Errorf("%d bytes came back changed, %v", len(p), err)
 						return
 					}
@@ -233,10 +193,7 @@ func TestSlowReader(t *testing.T) {
 			sent = append(sent, packet(i, Most-i)...)
 		}
 		slow := dial(t, s)
-		go func() {
-			slow.Write(sent)
-			slow.CloseWrite()
-		}()
+		go echotest.SendInPieces(slow.TCPConn, sent, len(sent))
 		other := dial(t, s)
 		for i := range 50 {
 			p := packet(i, 5000)
@@ -244,11 +201,11 @@ func TestSlowReader(t *testing.T) {
 			if _, err := other.Write(p); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.ReadFull(other.in, got); err != nil || !bytes.Equal(got, p) {
+			if _, err := io.ReadFull(other.In, got); err != nil || !bytes.Equal(got, p) {
 				t.Fatalf("the other one: %v", err)
 			}
 		}
-		got, err := io.ReadAll(slow.in)
+		got, err := io.ReadAll(slow.In)
 		if err != nil || !bytes.Equal(got, sent) {
 			t.Fatalf("got %d bytes of %d, %v", len(got), len(sent), err)
 		}
@@ -266,7 +223,7 @@ func TestBadClients(t *testing.T) {
 			p := packet(1, 200)
 			good.Write(p)
 			got := make([]byte, len(p))
-			if _, err := io.ReadFull(good.in, got); err != nil || !bytes.Equal(got, p) {
+			if _, err := io.ReadFull(good.In, got); err != nil || !bytes.Equal(got, p) {
 				t.Fatalf("the good client: %v", err)
 			}
 		}
@@ -297,9 +254,7 @@ func TestBadClients(t *testing.T) {
 			check()
 		}
 		good.CloseWrite()
-		if rest, err := io.ReadAll(good.in); len(rest) > 0 || err != nil {
-			t.Errorf("at the end: %d bytes, %v", len(rest), err)
-		}
+		good.HearEnd()
 	})
 }
 
@@ -312,52 +267,45 @@ func TestShutdown(t *testing.T) {
 		c.Write(bytes.Repeat(p, 3))
 		for range 3 {
 			got := make([]byte, len(p))
-			if _, err := io.ReadFull(c.in, got); err != nil || !bytes.Equal(got, p) {
+			if _, err := io.ReadFull(c.In, got); err != nil || !bytes.Equal(got, p) {
 				t.Fatal(err)
 			}
 		}
 		c.Write(p[:100])
-		ended := make(chan error, 1)
-		go func() { ended <- s.Shutdown(context.Background()) }()
-		if rest, err := io.ReadAll(c.in); len(rest) > 0 || err != nil {
-			t.Errorf("at the end: %d bytes, %v", len(rest), err)
-		}
+		ended := echotest.Shutdown(s, echotest.Patience)
+		c.HearEnd()
 		c.Close()
-		if err := wait(t, ended); err != nil {
+		if err := echotest.Ended(t, ended); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// Shutdown ends, when its time is up, although a client neither reads nor
-// closes.
-func TestShutdownDeadline(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
-		s := start(t, backend, Options{})
-		c := dial(t, s)
-		go c.Write(bytes.Repeat(packet(1, Most), 500)) // until it is stuck
-		for end := time.Now().Add(patience); s.Pool.Stats().Served == 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal("nothing was served")
-			}
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		defer cancel()
-		ended := make(chan error, 1)
-		go func() { ended <- s.Shutdown(ctx) }()
-		if err := wait(t, ended); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Shutdown: %v", err)
-		}
-	})
-}
-
-func wait(t *testing.T, ended <-chan error) error {
-	t.Helper()
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(patience):
-		t.Fatal("did not end")
-		return nil
+// Shutdown when its time is up, and Close, end the server although a client
+// neither reads nor closes.
+func TestEndWithSlowClient(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(s *Server) (ended <-chan error)
+		want error
+	}{
+		{"Shutdown", func(s *Server) <-chan error { return echotest.Shutdown(s, 50*time.Millisecond) }, context.DeadlineExceeded},
+		{"Close", func(s *Server) <-chan error {
+			ended := make(chan error, 1)
+			go func() { ended <- s.Close() }()
+			return ended
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			echotest.Backends(t, func(t *testing.T, backend string) {
+				s := start(t, backend, Options{})
+				c := dial(t, s)
+				go c.Write(bytes.Repeat(packet(1, Most), 500)) // until it is stuck
+				echotest.Until(t, "a message was served", func() bool { return s.Pool.Stats().Served > 0 })
+				if err := echotest.Ended(t, tt.end(s)); !errors.Is(err, tt.want) {
+					t.Errorf("it ended with %v", err)
+				}
+			})
+		})
 	}
 }

@@ -3,12 +3,13 @@
 //
 // What to look at: there is no buffer here. The framework keeps what is no line
 // yet, hands over the others one by one, in order, and stops when the handler
-// closes. A request must not block there; package linepool is the same server for requests
-// that do.
+// closes. A request must not block there; package linepool is the same server
+// for requests that do.
 package line
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"log/slog"
 	"strings"
@@ -37,25 +38,21 @@ type Options struct {
 	Addr string
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
-	// Log gets, at the level Debug, a line for each connection that has ended, and
-	// what an operator should know.
-	// nil: slog.Default().
+	// Log gets what an operator should know and, at the level Debug, a line for
+	// each connection that has ended. nil: slog.Default().
 	Log *slog.Logger
 }
 
 // New makes the server.
 func New(o Options) *proactor.Server {
-	log := o.Log
-	if log == nil {
-		log = slog.Default()
-	}
+	o.Log = cmp.Or(o.Log, slog.Default())
 	return &proactor.Server{Addr: o.Addr, Engine: o.Engine, Log: o.Log, Handler: proactor.Handler{
 		Opened:   func(c *proactor.Conn) { c.Write([]byte(Banner)) },
 		NewSplit: NewSplit,
 		Message:  answer,
 		Ended:    ended,
 		Closed: func(c *proactor.Conn, cause error) {
-			log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
+			o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
 		},
 	}}
 }
@@ -100,10 +97,10 @@ func Known(text string) bool {
 	return false
 }
 
-// NewSplit makes the split function of one connection: frame's for lines, that
-// refuses what cannot become a line any more as soon as it is there, a byte before
-// frame has to. So what is refused does not depend on how the bytes arrive:
-// after 1022 bytes and a CR, only the next byte tells.
+// NewSplit makes the split function of one connection: that of package frame for
+// lines, but what cannot become a line any more is refused as soon as it is
+// there, a byte before frame has to. So what is refused does not depend on how
+// the bytes arrive: after 1022 bytes and a CR, only the next byte tells.
 func NewSplit() bufio.SplitFunc {
 	split := frame.Line(Max - 1).Splitter()
 	return func(data []byte, atEOF bool) (advance int, text []byte, err error) {

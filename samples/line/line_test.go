@@ -1,7 +1,6 @@
 package line
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,8 +17,8 @@ func start(t *testing.T, backend string) (srv *proactor.Server, addr string) {
 	return srv, echotest.Listen(t, srv)
 }
 
-// owed is the server again, told from the page and written without it. The
-// texts are the page's, letter by letter.
+// owed is the server again, written without it: the texts stand here letter by
+// letter.
 func owed(sent []byte, _ bool) []byte {
 	out := []byte("+OK POP3 server ready\r\n")
 	rest := string(sent)
@@ -77,24 +76,19 @@ func TestConversation(t *testing.T) {
 func TestBackAndForth(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
-		c := echotest.Dial(t, addr)
+		c := echotest.NewClient(t, addr)
 		sent := ""
-		read := 0
+		heard := 0
 		for _, text := range []string{"", "USER joe\r\n", "QUIT\r\n", "rEtR 1\r\n", "HELO\r\n"} {
 			sent += text
-			c.Write([]byte(text))
-			want := owed([]byte(sent), false)[read:]
-			got := make([]byte, len(want))
-			if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
-				t.Fatalf("%q: %q, %v; want %q", text, got, err, want)
-			}
-			read += len(got)
+			c.Say(text)
+			all := owed([]byte(sent), false)
+			c.Hear(string(all[heard:]))
+			heard = len(all)
 		}
 		// The server's FIN comes without ours, and what we go on to send harms not.
-		c.Write([]byte("NOOP\r\n"))
-		if got, err := io.ReadAll(c); err != nil || len(got) > 0 {
-			t.Fatalf("%q, %v", got, err)
-		}
+		c.Say("NOOP\r\n")
+		c.HearEnd()
 	})
 }
 

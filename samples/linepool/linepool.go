@@ -3,9 +3,9 @@
 //
 // What to look at: serve may take as long as it likes, and other connections
 // are not held up. It has no lock, for the requests of one connection are
-// served one at a time, in order. There is no code for more requests than workers:
-// they wait, up to a bound, and then their connections are not read. And a
-// client that has closed its side still gets every reply.
+// served one at a time, in order. There is no code for more requests than
+// workers: they wait, up to a bound, and then their connections are not read. And
+// a client that has closed its side still gets every reply.
 package linepool
 
 import (
@@ -38,16 +38,15 @@ type Options struct {
 	Addr string
 	// Work is how long each request blocks its worker.
 	Work time.Duration
-	// Workers is how many requests are served at one time; 0: 64. Queue is how
-	// many may wait, of all connections; 0: 1024.
+	// Workers is how many requests are served at one time, 0: 64. Queue is how
+	// many may wait, of all connections, 0: 1024.
 	Workers, Queue int
 	// Priority serves NOOP and QUIT ahead of the rest.
 	Priority bool
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
-	// Log gets, at the level Debug, a line for each connection that has ended, and
-	// what an operator should know.
-	// nil: slog.Default().
+	// Log gets what an operator should know and, at the level Debug, a line for
+	// each connection that has ended. nil: slog.Default().
 	Log *slog.Logger
 }
 
@@ -66,16 +65,13 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("linepool: %w", err)
 	}
-	log := o.Log
-	if log == nil {
-		log = slog.Default()
-	}
+	o.Log = cmp.Or(o.Log, slog.Default())
 	h := work.Handler{Serve: serve(o.Work), Handler: proactor.Handler{
 		Opened:   func(c *proactor.Conn) { say(c, Banner, 0) },
 		NewSplit: line.NewSplit,
 		Ended:    ended,
 		Closed: func(c *proactor.Conn, cause error) {
-			log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
+			o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
 		},
 	}}
 	if o.Priority {
@@ -96,8 +92,8 @@ func (s *Server) Close() error {
 	return cmp.Or(s.Server.Close(), s.Pool.Shutdown(context.Background()))
 }
 
-// errUnknown is the end of a connection that sent an unknown command. What it sent
-// behind that is dropped; the replies go out before the FIN.
+// errUnknown is the end of a connection that sent an unknown command. What it
+// sent behind that is dropped; the replies go out before the FIN.
 var errUnknown = errors.New("unknown command")
 
 // serve answers one request, on a worker.

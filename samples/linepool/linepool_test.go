@@ -1,12 +1,10 @@
 package linepool
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -15,14 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
-	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/samples/echotest"
+	"github.com/proactor-go/proactor/samples/echotest/pooltest"
 	"github.com/proactor-go/proactor/samples/line"
 )
-
-const patience = 20 * time.Second
 
 // onWine: who reads only after a reset came is told of an end of stream by Wine.
 var onWine = os.Getenv("PROACTOR_WINE") != ""
@@ -30,70 +24,31 @@ var onWine = os.Getenv("PROACTOR_WINE") != ""
 // start starts a server. At the end of the test nothing of it may be left.
 func start(t *testing.T, backend string, o Options) *Server {
 	t.Helper()
-	known := goleak.IgnoreCurrent()
-	quiet := slog.New(slog.DiscardHandler)
-	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 2, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
 	}
-	o.Engine, o.Log = e, quiet
+	o.Engine, o.Log = echotest.Engine(t, backend), echotest.Quiet()
 	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.Close()
-		e.Close()
-		if st := s.Pool.Stats(); st.Workers != 0 || st.Waiting != 0 || st.Paused != 0 || st.Buffers != 0 || st.Panics != 0 {
-			t.Errorf("at the end: %+v", st)
-		}
-		goleak.VerifyNone(t, known)
-	})
+	pooltest.Listen(t, s, s.Pool)
 	return s
 }
 
 // client is connected, and was greeted.
 type client struct {
-	*net.TCPConn
-	t  *testing.T
-	in *bufio.Reader
+	*echotest.Client
 	at string // its address, as the server should say it
 }
 
 func dial(t *testing.T, s *Server) *client {
 	t.Helper()
-	conn := echotest.Dial(t, s.ListenAddr().String())
-	a := conn.LocalAddr().(*net.TCPAddr)
-	c := &client{conn, t, bufio.NewReader(conn), fmt.Sprintf("%s:%d", a.IP, a.Port)}
-	c.expect("+OK POP3 server ready - " + c.at + " - 0\r\n")
-	return c
-}
-
-func (c *client) send(text string) {
-	c.t.Helper()
-	if _, err := io.WriteString(c, text); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-func (c *client) expect(want string) {
-	c.t.Helper()
-	if got, err := c.in.ReadString('\n'); err != nil || got != want {
-		c.t.Fatalf("got %q, %v, want %q", got, err, want)
-	}
-}
-
-func (c *client) expectEnd() {
-	c.t.Helper()
-	if rest, err := io.ReadAll(c.in); len(rest) > 0 || err != nil {
-		c.t.Fatalf("at the end: %q, %v", rest, err)
-	}
+	c := echotest.NewClient(t, s.ListenAddr().String())
+	a := c.LocalAddr().(*net.TCPAddr)
+	at := fmt.Sprintf("%s:%d", a.IP, a.Port)
+	c.Hear("+OK POP3 server ready - " + at + " - 0\r\n")
+	return &client{c, at}
 }
 
 func (c *client) known(n int) string {
@@ -161,17 +116,8 @@ func TestProtocol(t *testing.T) {
 						continue
 					}
 					c := dial(t, s)
-					go func() {
-						for rest := tt.sent; len(rest) > 0; {
-							n := min(size, len(rest))
-							if _, err := io.WriteString(c, rest[:n]); err != nil {
-								return // the server has closed
-							}
-							rest = rest[n:]
-						}
-						c.CloseWrite()
-					}()
-					got, err := io.ReadAll(c.in)
+					go echotest.SendInPieces(c.TCPConn, []byte(tt.sent), size)
+					got, err := io.ReadAll(c.In)
 					if want := c.answers(tt.sent); err != nil || string(got) != want {
 						t.Fatalf("%d bytes at a time: got %q, %v, want %q", size, got, err, want)
 					}
@@ -194,8 +140,8 @@ func TestIPv6(t *testing.T) {
 		if !strings.HasPrefix(c.at, "::1:") {
 			t.Fatalf("the client is at %s", c.at)
 		}
-		c.send("NOOP\r\n")
-		c.expect(c.known(1))
+		c.Say("NOOP\r\n")
+		c.Hear(c.known(1))
 	})
 }
 
@@ -206,15 +152,15 @@ func TestHalfClose(t *testing.T) {
 		var clients []*client
 		for range 3 {
 			c := dial(t, s)
-			c.send("STAT\r\nLIST\r\nQUIT\r\n")
+			c.Say("STAT\r\nLIST\r\nQUIT\r\n")
 			c.CloseWrite()
 			clients = append(clients, c)
 		}
 		for _, c := range clients {
 			for n := range 3 {
-				c.expect(c.known(n + 1))
+				c.Hear(c.known(n + 1))
 			}
-			c.expectEnd()
+			c.HearEnd()
 		}
 	})
 }
@@ -227,29 +173,21 @@ func TestBlocked(t *testing.T) {
 		var clients []*client
 		for n := range 4 {
 			c := dial(t, s) // is greeted
-			c.send("STAT\r\nLIST\r\n")
-			until(t, s, "one more is being served", func() bool { return s.Pool.Stats().Busy == n+1 })
+			c.Say("STAT\r\nLIST\r\n")
+			echotest.Until(t, "one more is being served", func() bool { return s.Pool.Stats().Busy == n+1 })
 			clients = append(clients, c)
 		}
 		dial(t, s)
-		if onWine {
-			return // no reset is seen
+		if onWine { // no reset is seen
+			s.Close()
+			return
 		}
 		for i, c := range clients {
 			c.SetLinger(0)
 			c.Close()
-			until(t, s, "it is given up", func() bool { st := s.Pool.Stats(); return st.Busy == 3-i && st.Dropped == int64(i+1) })
+			echotest.Until(t, "it is given up", func() bool { st := s.Pool.Stats(); return st.Busy == 3-i && st.Dropped == int64(i+1) })
 		}
 	})
-}
-
-func until(t *testing.T, s *Server, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain: %s; %+v", what, s.Pool.Stats())
-		}
-	}
 }
 
 // With Priority, NOOP and QUIT are served ahead of what waits longer.
@@ -263,25 +201,25 @@ func TestPriority(t *testing.T) {
 		s := start(t, backend, Options{Work: 400 * time.Millisecond, Workers: 1, Priority: true})
 		first, usual, urgent := dial(t, s), dial(t, s), dial(t, s)
 		for n := 1; ; n++ {
-			first.send("STAT\r\n")
-			until(t, s, "the worker is busy", func() bool { return s.Pool.Stats().Busy == 1 })
-			usual.send("LIST\r\n")
-			until(t, s, "one waits", func() bool { st := s.Pool.Stats(); return st.Waiting == 1 || st.Busy == 0 })
-			urgent.send("NOOP\r\n")
-			until(t, s, "two wait", func() bool { st := s.Pool.Stats(); return st.Waiting == 2 || st.Busy == 0 })
+			first.Say("STAT\r\n")
+			echotest.Until(t, "the worker is busy", func() bool { return s.Pool.Stats().Busy == 1 })
+			usual.Say("LIST\r\n")
+			echotest.Until(t, "one waits", func() bool { st := s.Pool.Stats(); return st.Waiting == 1 || st.Busy == 0 })
+			urgent.Say("NOOP\r\n")
+			echotest.Until(t, "two wait", func() bool { st := s.Pool.Stats(); return st.Waiting == 2 || st.Busy == 0 })
 			again := int64(n-1)*3 != s.Pool.Stats().Served // the first was over too early
 			order := make(chan *client, 2)
 			for _, c := range []*client{usual, urgent} {
 				go func() {
-					c.in.Peek(1)
+					c.In.Peek(1)
 					order <- c
 				}()
 			}
 			c := <-order
-			first.expect(first.known(n))
+			first.Hear(first.known(n))
 			<-order
-			usual.expect(usual.known(n))
-			urgent.expect(urgent.known(n))
+			usual.Hear(usual.known(n))
+			urgent.Hear(urgent.known(n))
 			switch {
 			case again && n < 20:
 				continue
@@ -310,18 +248,18 @@ func TestBadClients(t *testing.T) {
 		check := func() {
 			t.Helper()
 			n++
-			good.send("NOOP\r\n")
-			good.expect(good.known(n))
+			good.Say("NOOP\r\n")
+			good.Hear(good.known(n))
 		}
 		for end := 0; end <= len(talk); end += step {
 			c := dial(t, s)
-			c.send(talk[:end])
+			c.Say(talk[:end])
 			c.CloseWrite()
-			if got, err := io.ReadAll(c.in); err != nil || string(got) != c.answers(talk[:end]) {
+			if got, err := io.ReadAll(c.In); err != nil || string(got) != c.answers(talk[:end]) {
 				t.Fatalf("after %d bytes: %q, %v", end, got, err)
 			}
 			c = dial(t, s)
-			c.send(talk[:end])
+			c.Say(talk[:end])
 			c.SetLinger(0)
 			c.Close()
 			check()
@@ -333,18 +271,15 @@ func TestBadClients(t *testing.T) {
 				b[i] = "\r\n\x00\xffNOOP quit"[rnd.IntN(13)]
 			}
 			c := dial(t, s)
-			go func() {
-				c.Write(b)
-				c.CloseWrite()
-			}()
-			if got, err := io.ReadAll(c.in); err != nil || string(got) != c.answers(string(b)) {
+			go echotest.SendInPieces(c.TCPConn, b, len(b))
+			if got, err := io.ReadAll(c.In); err != nil || string(got) != c.answers(string(b)) {
 				t.Fatalf("for %q: %q, %v, want %q", b, got, err, c.answers(string(b)))
 			}
 			check()
 		}
 		good.CloseWrite()
-		good.expectEnd()
-		until(t, s, "all have gone", func() bool { return s.Conns() == 0 })
+		good.HearEnd()
+		echotest.Until(t, "all have gone", func() bool { return s.Conns() == 0 })
 	})
 }
 
@@ -353,16 +288,15 @@ func TestShutdown(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Work: 50 * time.Millisecond, Workers: 1})
 		c := dial(t, s)
-		c.send("STAT\r\nLIST\r\nNOOP\r\n")
-		until(t, s, "one runs, two wait", func() bool { st := s.Pool.Stats(); return st.Busy+st.Waiting+int(st.Served) == 3 })
-		ended := make(chan error, 1)
-		go func() { ended <- s.Shutdown(context.Background()) }()
+		c.Say("STAT\r\nLIST\r\nNOOP\r\n")
+		echotest.Until(t, "one runs, two wait", func() bool { st := s.Pool.Stats(); return st.Busy+st.Waiting+int(st.Served) == 3 })
+		ended := echotest.Shutdown(s, echotest.Patience)
 		for n := range 3 {
-			c.expect(c.known(n + 1))
+			c.Hear(c.known(n + 1))
 		}
-		c.expectEnd()
+		c.HearEnd()
 		c.Close()
-		if err := wait(t, ended); err != nil {
+		if err := echotest.Ended(t, ended); err != nil {
 			t.Error(err)
 		}
 	})
@@ -373,31 +307,34 @@ func TestShutdownDeadline(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Work: time.Hour, Workers: 1})
 		c, other := dial(t, s), dial(t, s)
-		c.send("STAT\r\nLIST\r\n")
-		other.send("STAT\r\n")
-		until(t, s, "one runs, two wait", func() bool { st := s.Pool.Stats(); return st.Busy == 1 && st.Waiting == 2 })
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		defer cancel()
-		ended := make(chan error, 1)
-		go func() { ended <- s.Shutdown(ctx) }()
-		if err := wait(t, ended); !errors.Is(err, context.DeadlineExceeded) {
+		c.Say("STAT\r\nLIST\r\n")
+		other.Say("STAT\r\n")
+		echotest.Until(t, "one runs, two wait", func() bool { st := s.Pool.Stats(); return st.Busy == 1 && st.Waiting == 2 })
+		if err := echotest.Ended(t, echotest.Shutdown(s, 50*time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Shutdown: %v", err)
 		}
 		for _, c := range []*client{c, other} {
-			if got, err := io.ReadAll(c.in); len(got) > 0 || err == nil && !onWine {
+			if got, err := io.ReadAll(c.In); len(got) > 0 || err == nil && !onWine {
 				t.Errorf("got %q, %v, want a reset", got, err)
 			}
 		}
 	})
 }
 
-func wait(t *testing.T, ended <-chan error) error {
-	t.Helper()
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(patience):
-		t.Fatal("did not end")
-		return nil
-	}
+// Close waits for no request.
+func TestClose(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		s := start(t, backend, Options{Work: time.Hour, Workers: 1})
+		c := dial(t, s)
+		c.Say("STAT\r\nLIST\r\n")
+		echotest.Until(t, "one runs, one waits", func() bool { st := s.Pool.Stats(); return st.Busy == 1 && st.Waiting == 1 })
+		ended := make(chan error, 1)
+		go func() { ended <- s.Close() }()
+		if err := echotest.Ended(t, ended); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if got, err := io.ReadAll(c.In); len(got) > 0 || err == nil && !onWine {
+			t.Errorf("got %q, %v, want a reset", got, err)
+		}
+	})
 }

@@ -6,29 +6,16 @@ import (
 	"net"
 	"os"
 	"testing"
-	"time"
 
-	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
 func TestEcho(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
-		echotest.Run(t, func(t *testing.T) string {
-			e, err := proactor.NewEngine(proactor.Config{Backend: backend})
-			if err != nil {
-				t.Fatal(err)
-			}
+		echotest.Check(t, func(t *testing.T) string {
 			srv := New("127.0.0.1:0")
-			srv.Engine = e
-			if err := srv.Listen(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				srv.Close()
-				e.Close()
-			})
-			return srv.ListenAddr().String()
+			srv.Engine = echotest.Engine(t, backend)
+			return echotest.Listen(t, srv)
 		})
 	})
 }
@@ -44,14 +31,13 @@ func TestRun(t *testing.T) {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, addr) }()
-	for range 100 {
+	echotest.Until(t, "it listens", func() bool {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			c.Close()
-			break
 		}
-		time.Sleep(20 * time.Millisecond)
-	}
+		return err == nil
+	})
 	echotest.Drains(t, addr, stop, ended)
 }
 

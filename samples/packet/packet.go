@@ -9,6 +9,7 @@
 package packet
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -40,9 +41,8 @@ type Options struct {
 	Banner bool
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
-	// Log gets, at the level Debug, a line for each connection that has ended, and
-	// what an operator should know.
-	// nil: slog.Default().
+	// Log gets what an operator should know and, at the level Debug, a line for
+	// each connection that has ended. nil: slog.Default().
 	Log *slog.Logger
 }
 
@@ -51,18 +51,10 @@ const MostPacket = 256 << 20
 
 // New makes the server. An error says which of the options makes no sense.
 func New(o Options) (*proactor.Server, error) {
-	if o.Header == 0 {
-		o.Header = 1
-	}
-	if o.Order == nil {
-		o.Order = binary.LittleEndian
-	}
-	if o.MaxPacket == 0 {
-		o.MaxPacket = 1 << 20
-	}
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
+	o.Header = cmp.Or(o.Header, 1)
+	o.Order = cmp.Or[binary.ByteOrder](o.Order, binary.LittleEndian)
+	o.MaxPacket = cmp.Or(o.MaxPacket, 1<<20)
+	o.Log = cmp.Or(o.Log, slog.Default())
 	switch o.Header {
 	case 1, 2, 4, 8:
 	default:

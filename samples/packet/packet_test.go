@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/samples/echotest"
@@ -211,14 +210,9 @@ func TestLargeBehindOthers(t *testing.T) {
 		srv, addr := start(t, backend, f.options())
 		c := echotest.Dial(t, addr)
 		var sent []byte
-		deadline := time.Now().Add(20 * time.Second)
 		received := func(n int) {
-			for srv.Engine.Stats().BytesIn < int64(n) {
-				if time.Now().After(deadline) {
-					t.Fatalf("the server has received %d bytes of %d", srv.Engine.Stats().BytesIn, n)
-				}
-				time.Sleep(time.Millisecond)
-			}
+			t.Helper()
+			echotest.Until(t, "it was received", func() bool { return srv.Engine.Stats().BytesIn >= int64(n) })
 		}
 		for srv.Engine.Stats().Pending <= small { // more than one: the system takes no more
 			if len(sent) > 64<<20 {

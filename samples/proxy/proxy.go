@@ -9,6 +9,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -57,15 +58,9 @@ type side struct {
 
 // New makes the proxy.
 func New(o Options) *proactor.Server {
-	p := &proxy{to: o.To, timeout: o.Timeout, log: o.Log}
-	if p.timeout == 0 {
-		p.timeout = 10 * time.Second
-	}
-	if p.log == nil {
-		p.log = slog.Default()
-	}
+	p := &proxy{to: o.To, timeout: cmp.Or(o.Timeout, 10*time.Second), log: cmp.Or(o.Log, slog.Default())}
 	of := func(c *proactor.Conn) *pair { return c.Value().(*pair) }
-	return &proactor.Server{Addr: o.Addr, Engine: o.Engine, Log: o.Log, Limits: limits, Handler: proactor.Handler{
+	return &proactor.Server{Addr: o.Addr, Engine: o.Engine, Log: p.log, Limits: limits, Handler: proactor.Handler{
 		Opened:  p.open,
 		Data:    func(c *proactor.Conn, b []byte) int { return of(c).relay(c, b) },
 		Drained: func(c *proactor.Conn) { of(c).drained(c) },

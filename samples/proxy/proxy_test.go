@@ -2,10 +2,8 @@ package proxy
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"runtime"
 	"testing"
@@ -17,44 +15,20 @@ import (
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
-var quiet = slog.New(slog.DiscardHandler)
-
-func engine(t *testing.T, backend string) *proactor.Engine {
-	t.Helper()
-	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 2, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		e.Close()
-		if s := e.Stats(); s.Pending != 0 || s.Leased != 0 || s.Conns() != 0 || s.Panics != 0 {
-			t.Errorf("at the end: %+v", s)
-		}
-	})
-	return e
-}
-
 func start(t *testing.T, e *proactor.Engine, to string) *proactor.Server {
 	t.Helper()
-	s := New(Options{Addr: "127.0.0.1:0", To: to, Engine: e, Log: quiet})
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := New(Options{Addr: "127.0.0.1:0", To: to, Engine: e, Log: echotest.Quiet()})
+	echotest.Listen(t, s)
 	return s
 }
 
 // Through the proxy an echo server passes all that it passes alone.
 func TestEchoThroughProxy(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
-		echotest.Run(t, func(t *testing.T) string {
-			e := engine(t, backend)
-			srv := echo.New(echo.Options{Addr: "127.0.0.1:0", Engine: e, Log: quiet})
-			if err := srv.Listen(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { srv.Close() })
-			return start(t, e, srv.ListenAddr().String()).ListenAddr().String()
+		echotest.Check(t, func(t *testing.T) string {
+			e := echotest.Engine(t, backend)
+			srv := echo.New(echo.Options{Addr: "127.0.0.1:0", Engine: e, Log: echotest.Quiet()})
+			return start(t, e, echotest.Listen(t, srv)).ListenAddr().String()
 		})
 	})
 }
@@ -67,16 +41,16 @@ func through(t *testing.T, backend string) (e *proactor.Engine, srv *proactor.Se
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	e = engine(t, backend)
+	e = echotest.Engine(t, backend)
 	srv = start(t, e, l.Addr().String())
 	client = echotest.Dial(t, srv.ListenAddr().String())
-	l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second))
+	l.(*net.TCPListener).SetDeadline(time.Now().Add(echotest.Patience))
 	c, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(echotest.Patience))
 	return e, srv, client, c.(*net.TCPConn)
 }
 
@@ -119,11 +93,7 @@ func TestHalfClose(t *testing.T) {
 // gone waits until the proxy has no connection left.
 func gone(t *testing.T, e *proactor.Engine) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); e.Stats().Conns() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("left: %+v", e.Stats())
-		}
-	}
+	echotest.Until(t, "no connection is left", func() bool { return e.Stats().Conns() == 0 })
 }
 
 // A reset is passed on as one.
@@ -198,13 +168,13 @@ func TestNoServer(t *testing.T) {
 		}
 		to := l.Addr().String()
 		l.Close()
-		e := engine(t, backend)
+		e := echotest.Engine(t, backend)
 		if err := Probe(t.Context(), e, to); !errors.Is(err, port.ErrRefused) {
 			t.Errorf("Probe: %v", err)
 		}
 		s := start(t, e, to)
 		for range 3 {
-			c, err := net.DialTimeout("tcp", s.ListenAddr().String(), 20*time.Second)
+			c, err := net.DialTimeout("tcp", s.ListenAddr().String(), echotest.Patience)
 			if err != nil {
 				continue // the reset came while it looked
 			}
@@ -233,12 +203,7 @@ func TestShutdown(t *testing.T) {
 		if _, err := io.ReadFull(server, make([]byte, 8)); err != nil {
 			t.Fatal(err)
 		}
-		ended := make(chan error, 1)
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-			defer cancel()
-			ended <- srv.Shutdown(ctx)
-		}()
+		ended := echotest.Shutdown(srv, echotest.Patience)
 		if n, err := server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 			t.Fatalf("the server reads %d bytes, %v", n, err)
 		}
@@ -248,7 +213,7 @@ func TestShutdown(t *testing.T) {
 			t.Fatalf("%q, %v", got, err)
 		}
 		client.Close()
-		if err := <-ended; err != nil {
+		if err := echotest.Ended(t, ended); err != nil {
 			t.Error(err)
 		}
 		gone(t, e)

@@ -12,6 +12,7 @@
 package raw
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -26,15 +27,16 @@ import (
 
 // Options say how to run the server.
 type Options struct {
-	// Listen is "host:port"; an empty host is every address.
-	Listen string
+	// Addr is "host:port"; an empty host is every address.
+	Addr string
 	// Backend forces a backend of package port. Empty: the best that works.
 	Backend string
 	// Workers is how many goroutines dequeue from the port. 0: one.
 	Workers int
 	// Trace, if set, gets a line for every port call and every completion.
 	Trace io.Writer
-	// Drain bounds how long connections have to end in an orderly way.
+	// Drain bounds how long connections have to end in an orderly way. 0: they are
+	// reset at once.
 	Drain time.Duration
 	// Ready, if set, is called once the server listens, with its address and
 	// the port's backend.
@@ -90,17 +92,14 @@ type server struct {
 // closes its sending sides, and waits, at most o.Drain, for the peers to close
 // theirs; connections that are left are reset.
 func Run(ctx context.Context, o Options) error {
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
 	p, err := port.Open(port.Config{Backend: o.Backend, Mode: port.Shared})
 	if err != nil {
 		return err
 	}
-	s := &server{port: p, trace: newTracer(o.Trace), log: o.Log, drain: o.Drain, conns: map[uint64]*conn{}, last: firstConn - 1}
+	s := &server{port: p, trace: newTracer(o.Trace), log: cmp.Or(o.Log, slog.Default()), drain: o.Drain, conns: map[uint64]*conn{}, last: firstConn - 1}
 	s.trace.call(0, "open", keyListener, p.Backend())
-	sock, err := p.Listen("tcp", o.Listen, port.SocketOptions{})
-	s.trace.call(0, "listen", keyListener, o.Listen)
+	sock, err := p.Listen("tcp", o.Addr, port.SocketOptions{})
+	s.trace.call(0, "listen", keyListener, o.Addr)
 	if err == nil {
 		s.listener, err = p.Associate(sock, keyListener)
 		s.trace.call(0, "associate", keyListener, s.listener)

@@ -15,35 +15,25 @@ import (
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
-func start(t *testing.T, o Options) (addr string, stop func(), ended chan error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan string, 1), make(chan error, 1)
-	done := make(chan struct{})
-	o.Listen = "127.0.0.1:0"
-	o.Ready = func(a net.Addr, backend string) {
-		if backend != o.Backend {
-			t.Errorf("backend %s, not %s", backend, o.Backend)
+func start(t *testing.T, o Options) (addr string, stop func(), ended <-chan error) {
+	t.Helper()
+	return echotest.Run(t, func(ctx context.Context, ready func(net.Addr)) error {
+		o.Addr = "127.0.0.1:0"
+		o.Ready = func(a net.Addr, backend string) {
+			if backend != o.Backend {
+				t.Errorf("backend %s, not %s", backend, o.Backend)
+			}
+			ready(a)
 		}
-		ready <- a.String()
-	}
-	go func() {
-		defer close(done)
-		ended <- Run(ctx, o)
-	}()
-	t.Cleanup(func() { cancel(); <-done })
-	select {
-	case addr = <-ready:
-	case err := <-ended:
-		t.Fatal(err)
-	}
-	return addr, cancel, ended
+		return Run(ctx, o)
+	})
 }
 
 func TestEcho(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		for _, workers := range []int{1, 2, 5} {
 			t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
-				echotest.Run(t, func(t *testing.T) string {
+				echotest.Check(t, func(t *testing.T) string {
 					addr, _, _ := start(t, Options{Backend: backend, Workers: workers})
 					return addr
 				})
@@ -69,7 +59,7 @@ func TestDrainDeadline(t *testing.T) {
 func TestBusyPort(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		addr, _, _ := start(t, Options{Backend: backend})
-		if err := Run(t.Context(), Options{Listen: addr, Backend: backend}); err == nil {
+		if err := Run(t.Context(), Options{Addr: addr, Backend: backend}); err == nil {
 			t.Error("two servers at one address")
 		}
 	})
@@ -87,14 +77,11 @@ func TestTrace(t *testing.T) {
 			t.Fatalf("%q, %v", got, err)
 		}
 		c.Close()
-		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(trace.String(), "completion  close       conn 1"); {
-			if time.Now().After(deadline) {
-				break
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
+		echotest.Until(t, "the connection is closed", func() bool {
+			return strings.Contains(trace.String(), "completion  close       conn 1")
+		})
 		stop()
-		if err := <-ended; err != nil {
+		if err := echotest.Ended(t, ended); err != nil {
 			t.Fatal(err)
 		}
 		wants := []string{

@@ -23,9 +23,10 @@ import (
 
 // Options say how to run the server.
 type Options struct {
-	// Listen is "host:port"; an empty host is every address.
-	Listen string
-	// Drain bounds how long connections have to end in an orderly way.
+	// Addr is "host:port"; an empty host is every address.
+	Addr string
+	// Drain bounds how long connections have to end in an orderly way. 0: they are
+	// reset at once.
 	Drain time.Duration
 	// Ready, if set, is called once the server listens, with its address.
 	Ready func(net.Addr)
@@ -65,7 +66,7 @@ type server struct {
 // closes its sending sides, and waits, at most o.Drain, for the peers to close
 // theirs; connections that are left are reset.
 func Run(ctx context.Context, o Options) error {
-	tcp, err := net.ResolveTCPAddr("tcp", o.Listen)
+	tcp, err := net.ResolveTCPAddr("tcp", o.Addr)
 	if err != nil {
 		return err
 	}

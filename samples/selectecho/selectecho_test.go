@@ -9,58 +9,39 @@ import (
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
-func start(t *testing.T, drain time.Duration) (addr string, stop func(), ended chan error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan string, 1), make(chan error, 1)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		ended <- Run(ctx, Options{Listen: "127.0.0.1:0", Drain: drain, Ready: func(a net.Addr) { ready <- a.String() }})
-	}()
-	t.Cleanup(func() { cancel(); <-done })
-	select {
-	case addr = <-ready:
-	case err := <-ended:
-		t.Fatal(err)
-	}
-	return addr, cancel, ended
+func start(t *testing.T, listen string, drain time.Duration) (addr string, stop func(), ended <-chan error) {
+	t.Helper()
+	return echotest.Run(t, func(ctx context.Context, ready func(net.Addr)) error {
+		return Run(ctx, Options{Addr: listen, Drain: drain, Ready: ready})
+	})
 }
 
 func TestEcho(t *testing.T) {
-	echotest.Run(t, func(t *testing.T) string {
-		addr, _, _ := start(t, 0)
+	echotest.Check(t, func(t *testing.T) string {
+		addr, _, _ := start(t, "127.0.0.1:0", 0)
 		return addr
 	})
 }
 
 func TestDrain(t *testing.T) {
-	addr, stop, ended := start(t, 20*time.Second)
+	addr, stop, ended := start(t, "127.0.0.1:0", echotest.Patience)
 	echotest.Drains(t, addr, stop, ended)
 }
 
 func TestDrainDeadline(t *testing.T) {
-	addr, stop, ended := start(t, 100*time.Millisecond)
+	addr, stop, ended := start(t, "127.0.0.1:0", 100*time.Millisecond)
 	echotest.Cuts(t, addr, stop, ended)
 }
 
 func TestBusyPort(t *testing.T) {
-	addr, _, _ := start(t, 0)
-	if err := Run(t.Context(), Options{Listen: addr}); err == nil {
+	addr, _, _ := start(t, "127.0.0.1:0", 0)
+	if err := Run(t.Context(), Options{Addr: addr}); err == nil {
 		t.Error("two servers at one address")
 	}
 }
 
 func TestWildcard(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ready := make(chan net.Addr, 1)
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, Options{Listen: ":0", Ready: func(a net.Addr) { ready <- a }}) }()
-	select {
-	case a := <-ready:
-		_, port, _ := net.SplitHostPort(a.String())
-		echotest.Dial(t, net.JoinHostPort("127.0.0.1", port))
-	case err := <-ended:
-		t.Fatal(err)
-	}
+	addr, _, _ := start(t, ":0", 0)
+	_, port, _ := net.SplitHostPort(addr)
+	echotest.Dial(t, net.JoinHostPort("127.0.0.1", port))
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -84,12 +83,9 @@ func AreYouOK(ctx context.Context, o AreYouOKOptions) (*AreYouOKReport, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	to, err := net.ResolveTCPAddr("tcp", o.To)
+	to, err := resolve(o.To)
 	if err != nil {
 		return nil, err
-	}
-	if to.IP == nil {
-		to.IP = net.IPv4(127, 0, 0, 1)
 	}
 	e, err := proactor.NewEngine(proactor.Config{Backend: o.Backend, Loops: o.Loops, Log: o.Log})
 	if err != nil {
@@ -101,7 +97,7 @@ func AreYouOK(ctx context.Context, o AreYouOKOptions) (*AreYouOKReport, error) {
 		left     sync.WaitGroup
 		want     = o.Rounds * len(Question)
 	)
-	d := &proactor.Dialer{Engine: e, Timeout: o.Timeout, Limits: proactor.Limits{IdleTimeout: o.Timeout, Overflow: proactor.RejectWrites}}
+	d := &proactor.Dialer{Engine: e, Timeout: o.Timeout, Limits: proactor.Limits{IdleTimeout: o.Timeout, LingerTimeout: o.Timeout, Overflow: proactor.RejectWrites}}
 	d.Handler = proactor.Handler{
 		Opened: func(c *proactor.Conn) {
 			c.SetValue(&asker{})
@@ -137,7 +133,7 @@ func AreYouOK(ctx context.Context, o AreYouOKOptions) (*AreYouOKReport, error) {
 	began := nanotime()
 	left.Add(o.Clients)
 	for range o.Clients {
-		d.DialAsync(ctx, "tcp", to.String(), func(_ *proactor.Conn, err error) {
+		d.DialAsync(ctx, "tcp", to, func(_ *proactor.Conn, err error) {
 			if err != nil {
 				failures.add(causeOf(err), err)
 				left.Done()
@@ -155,7 +151,7 @@ func AreYouOK(ctx context.Context, o AreYouOKOptions) (*AreYouOKReport, error) {
 		e.Close() // ends all of them
 		<-over
 	}
-	r := &AreYouOKReport{To: to.String(), Backend: e.Backend(), Clients: o.Clients, Rounds: o.Rounds, Seconds: time.Duration(nanotime() - began).Seconds()}
+	r := &AreYouOKReport{To: to, Backend: e.Backend(), Clients: o.Clients, Rounds: o.Rounds, Seconds: time.Duration(nanotime() - began).Seconds()}
 	var failed int64
 	if r.Errors, failed = failures.snapshot(); failures.first != nil {
 		r.Example = oneLine(failures.first.Error())

@@ -157,11 +157,7 @@ func (l *lane) start(now int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.started = true
-	for i := range l.clients {
-		if c := &l.clients[i]; c.state == clientOpen {
-			c.pump(now)
-		}
-	}
+	l.pump(now)
 }
 
 // stop lets no more messages go. Connections close when those in flight are
@@ -170,6 +166,11 @@ func (l *lane) stop(now int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopping = true
+	l.pump(now)
+}
+
+// pump has all open connections do what they may do now.
+func (l *lane) pump(now int64) {
 	for i := range l.clients {
 		if c := &l.clients[i]; c.state == clientOpen {
 			c.pump(now)

@@ -39,15 +39,11 @@ func Echo(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	r := &run{opt: o.withDefaults(), connected: make(chan struct{}), done: make(chan struct{})}
-	to, err := net.ResolveTCPAddr("tcp", o.To)
-	if err != nil {
+	var err error
+	if r.to, err = resolve(o.To); err != nil {
 		return nil, err
 	}
-	if to.IP == nil { // ":port" is this machine
-		to.IP = net.IPv4(127, 0, 0, 1)
-	}
 	o = r.opt
-	r.to = to.String()
 	r.pattern = newPattern(o.Size)
 	if o.Rate > 0 {
 		r.interval = 1e9 / o.Rate
@@ -70,6 +66,18 @@ func Echo(ctx context.Context, o Options) (*Report, error) {
 		r.lanes = append(r.lanes, l)
 	}
 	return r.run(ctx), nil
+}
+
+// resolve finds the address of a server once, for all connections.
+func resolve(to string) (string, error) {
+	a, err := net.ResolveTCPAddr("tcp", to)
+	if err != nil {
+		return "", err
+	}
+	if a.IP == nil { // ":port" is this machine
+		a.IP = net.IPv4(127, 0, 0, 1)
+	}
+	return a.String(), nil
 }
 
 func (r *run) run(ctx context.Context) *Report {

@@ -2,33 +2,20 @@ package load
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/samples/echotest"
 	"github.com/proactor-go/proactor/samples/minimal"
 )
 
 func echoServer(t *testing.T, backend string) string {
-	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 1, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
 	srv := minimal.New("127.0.0.1:0")
-	srv.Engine = e
-	if err := srv.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		srv.Close()
-		e.Close()
-	})
-	return srv.ListenAddr().String()
+	srv.Engine = echotest.Engine(t, backend)
+	return echotest.Listen(t, srv)
 }
 
 // TestNoGarbage: neither the client nor the server makes any for a message,
@@ -70,21 +57,32 @@ func TestNoGoroutines(t *testing.T) {
 		if backend == "std" {
 			t.Skip("a goroutine a connection is what this backend is made of")
 		}
-		o := Options{To: echoServer(t, backend), Backend: backend, Loops: 1, Conns: 200, Idle: true, Duration: 300 * time.Millisecond}
-		before := runtime.NumGoroutine()
-		most := make(chan int)
-		go func() {
-			time.Sleep(250 * time.Millisecond)
-			most <- runtime.NumGoroutine()
-		}()
-		r, err := Echo(t.Context(), o)
-		if err != nil || r.Err() != nil {
+		ctx, cancel := context.WithTimeout(t.Context(), echotest.Patience)
+		defer cancel()
+		o := Options{To: echoServer(t, backend), Backend: backend, Loops: 1, Conns: 200, Idle: true, Duration: time.Hour}
+		before, most := runtime.NumGoroutine(), 0
+		o.Progress = lines(func(line string) {
+			if strings.Contains(line, "200 open") {
+				most = runtime.NumGoroutine()
+				cancel()
+			}
+		})
+		r, err := Echo(ctx, o)
+		if err != nil || r.Connections.Clean != 200 || r.Connections.Failed != 0 {
 			t.Fatal(err, r)
 		}
-		if n := <-most - before; n > 20 {
+		if n := most - before; most == 0 || n > 20 {
 			t.Errorf("%d goroutines for %d connections", n, o.Conns)
 		}
 	})
+}
+
+// lines is told each line of a run's progress.
+type lines func(line string)
+
+func (f lines) Write(p []byte) (int, error) {
+	f(string(p))
+	return len(p), nil
 }
 
 // TestCancel: a run that is canceled ends, also where no answer comes; those
