@@ -89,6 +89,7 @@ type times struct {
 	idle, read, write time.Duration
 	lingerEnd         int64 // ns; 0: not lingering
 	lastIn, lastOut   int64 // ns: when something was last received, sent
+	taken             int64 // bytes of the send in flight that the system had taken when it was last looked
 }
 
 // deadlines gives the connection's, and makes them when there are none yet.
@@ -104,15 +105,19 @@ func (c *Conn) deadlines() *times {
 // linger bounds the time in which the peer of a closed connection must take
 // bytes or, when it has all, send its FIN.
 func (d *times) linger(c *Conn) {
-	limit := c.cfg.limits.LingerTimeout
-	if limit < 0 {
-		limit = defaultLinger
-	}
 	begun := d.lingerEnd != 0
-	d.lingerEnd = c.loop.now + int64(limit)
+	d.lingerEnd = c.loop.now + int64(c.lingerLimit())
 	if !begun {
 		c.watch()
 	}
+}
+
+// lingerLimit is for how long a closed connection's peer may do nothing.
+func (c *Conn) lingerLimit() time.Duration {
+	if limit := c.cfg.limits.LingerTimeout; limit >= 0 {
+		return limit
+	}
+	return defaultLinger
 }
 
 // SetIdleTimeout, SetReadTimeout and SetWriteTimeout change what Limits set;
@@ -134,31 +139,53 @@ func (c *Conn) setTimeout(set func(*times)) {
 	})
 }
 
-// nearest is the earliest time at which a timeout may have passed, and its
-// cause; 0 when none is set.
-func (c *Conn) nearest() (at int64, cause error) {
+// progress notes whether the system has taken more of the send in flight, and
+// tells whether one is. A peer that reads slowly is not one that has stopped.
+func (c *Conn) progress() (sending bool) {
 	d := c.times
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil || !c.out.sending {
+		return false
+	}
+	if taken := c.loop.port.Sent(&c.out.op); taken != d.taken {
+		d.taken, d.lastOut = taken, c.loop.now
+		if c.state == stateFlushing {
+			d.linger(c)
+		}
+	}
+	return true
+}
+
+// nearest is the earliest time at which a timeout may have passed, and its
+// cause; 0 when none is set. While a send is in flight it is also when to look
+// next whether that goes on: no timeout is late by more than a quarter.
+func (c *Conn) nearest() (at int64, cause error) {
+	d, now := c.times, c.loop.now
+	sending := c.progress()
 	try := func(since int64, limit time.Duration, err error) {
 		if limit > 0 && (at == 0 || since+int64(limit) < at) {
 			at, cause = since+int64(limit), err
 		}
+		if look := now + int64(limit/4); limit > 0 && sending && at > look {
+			at, cause = look, nil
+		}
 	}
 	if d.lingerEnd != 0 {
-		return d.lingerEnd, nil
+		limit := c.lingerLimit()
+		try(d.lingerEnd-int64(limit), limit, nil)
+		return at, cause
 	}
-	c.mu.Lock()
-	waits := c.out != nil && c.out.pending > 0
-	c.mu.Unlock()
 	try(max(d.lastIn, d.lastOut), d.idle, ErrIdle)
 	if c.flags&flagArmed != 0 && c.state == stateOpen {
 		try(d.lastIn, d.read, ErrReadTimeout)
 	} else if d.read > 0 {
-		try(c.loop.now, d.read, nil) // look again later
+		try(now, d.read, nil) // look again later
 	}
-	if waits {
+	if sending {
 		try(d.lastOut, d.write, ErrWriteTimeout)
 	} else {
-		try(c.loop.now, d.write, nil)
+		try(now, d.write, nil)
 	}
 	return at, cause
 }

@@ -12,8 +12,9 @@ import (
 const (
 	// sendPiece bounds the bytes given to one WSASend: the kernel takes them
 	// whole or not at all, and a very large send would end only when the peer
-	// had read almost all of it.
-	sendPiece = 256 << 10
+	// had read almost all of it. Until a piece has ended there is no progress
+	// to be seen.
+	sendPiece = 64 << 10
 	// sendTurn bounds the bytes that one send hands over before others have
 	// their turn.
 	sendTurn = 1 << 20

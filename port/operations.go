@@ -76,6 +76,16 @@ func (p *Port) Send(op *Op, h Handle, buf []byte) error {
 	return err
 }
 
+// Sent is how many bytes the system has taken of a send that is in flight, as
+// far as the port has been told: one of which it takes no more is stuck. The
+// same goroutines may call it as Send.
+func (p *Port) Sent(op *Op) int64 {
+	p.lock()
+	n := op.n
+	p.unlock()
+	return n
+}
+
 // Sendv is Send for several buffers, 65,536 at the most, sent as one run of
 // bytes. The port also
 // keeps the slice bufs until the final completion, and may change it.

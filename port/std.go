@@ -35,6 +35,7 @@ type stdEvent struct {
 	n     int // bytes
 	err   error
 	more  bool
+	part  bool // n more bytes of a send that goes on
 	buf   []byte
 	lease uint32
 	made  net.Conn // accepted or connected
@@ -175,10 +176,16 @@ func (b *std) poll(dst []Completion) int {
 	clear(b.events[rest:])
 	b.events = b.events[:rest]
 	b.mu.Unlock()
+	made := 0
 	for i := range b.taken {
 		e := &b.taken[i]
+		if e.part {
+			e.op.advance(e.n)
+			continue
+		}
 		s := b.p.socks.get(e.h)
-		dst[i] = b.completion(s, e)
+		dst[made] = b.completion(s, e)
+		made++
 		if e.buf != nil {
 			<-b.conns[s.index].ahead
 		}
@@ -190,7 +197,7 @@ func (b *std) poll(dst []Completion) int {
 	if rest > 0 {
 		b.wake()
 	}
-	return n
+	return made
 }
 
 // completion turns an event into what the caller gets.

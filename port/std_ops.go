@@ -179,21 +179,27 @@ func (b *std) send(s *sock, op *Op) {
 		b.tell(stdEvent{h: h, op: op, err: err})
 		return
 	}
-	first, rest := op.buf(), op.rest()
+	bufs := append([][]byte{op.buf()}, op.rest()...)
 	b.group.Go(func() {
 		c.writes.Add(1)
-		n, err := c.write(first)
-		for i := 0; i < len(rest) && err == nil; i++ {
-			if len(rest[i]) > 0 {
-				var k int
-				k, err = c.write(rest[i])
-				n += k
+		n, err := 0, error(nil)
+		for _, buf := range bufs {
+			for len(buf) > 0 && err == nil {
+				if n > 0 {
+					b.tell(stdEvent{h: h, op: op, n: n, part: true})
+				}
+				n, err = c.write(buf[:min(len(buf), stdPiece)])
+				buf = buf[n:]
 			}
 		}
 		c.writes.Add(1)
 		b.tell(stdEvent{h: h, op: op, n: n, err: err})
 	})
 }
+
+// stdPiece bounds the bytes of one write, so that the progress of a large send
+// is seen.
+const stdPiece = 64 << 10
 
 func (b *std) localAddr(s *sock) (Addr, error) {
 	switch c := b.conns[s.index]; {

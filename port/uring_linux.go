@@ -196,11 +196,12 @@ func (u *uring) prepRecv(fd int32, ud uint64) {
 	e.userData = ud
 }
 
-// send asks the kernel to go on by itself until all is sent (MSG_WAITALL); a
-// short send still happens, and sent starts the rest.
+// send asks for what is left. The kernel could go on by itself until all is
+// sent (MSG_WAITALL), but then nobody would see its progress, nor the error
+// that ends a send which was done in part; and it is no faster.
 func (u *uring) send(s *sock, op *Op) {
 	e := u.next()
-	e.fd, e.opFlags = int32(s.sys), unix.MSG_NOSIGNAL|unix.MSG_WAITALL
+	e.fd, e.opFlags = int32(s.sys), unix.MSG_NOSIGNAL
 	e.userData = userData(s, KindSend)
 	if op.more > 0 {
 		if op.index == 0 {

@@ -13,6 +13,7 @@ var sendTests = []test{
 	{name: "SendvPieces", run: sendvPieces},
 	{name: "SendvSlowReader", run: sendvSlowReader},
 	{name: "SendInOrder", run: sendInOrder},
+	{name: "SendProgress", run: sendProgress},
 	{name: "FullDuplex", run: fullDuplex},
 	{name: "SendAfterPeerClosed", run: sendAfterPeerClosed},
 }
@@ -144,6 +145,29 @@ func sendInOrder(e *env) {
 	}
 	r.ok(r.shutdown(c))
 	r.await(reader)
+}
+
+// How far a send is can be seen while the peer takes it.
+func sendProgress(e *env) {
+	const piece = 1 << 20
+	r := e.open(port.Config{})
+	n := jam + 4*piece
+	c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 16 << 10})
+	o := r.send(c, stream(1).bytes(0, n))
+	off := int64(0)
+	for range 2 {
+		before := r.p.Sent(&o.Op)
+		r.await(r.do(func() error { return readPattern(c.peer, 1, off, piece) }))
+		off += piece
+		for o.flying && r.p.Sent(&o.Op) <= before {
+			r.await(r.do(func() error { return nil }))
+		}
+		if got := r.p.Sent(&o.Op); !o.flying || got >= int64(n) {
+			r.Errorf("%d of %d bytes were sent, %d were read", got, n, off)
+		}
+	}
+	r.await(r.do(func() error { return readPattern(c.peer, 1, off, int64(n)-off) }))
+	r.ok(o)
 }
 
 // Send and recv on one connection do not hinder each other: both ends send
