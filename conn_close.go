@@ -89,7 +89,7 @@ type times struct {
 	idle, read, write time.Duration
 	lingerEnd         int64 // ns; 0: not lingering
 	lastIn, lastOut   int64 // ns: when something was last received, sent
-	taken             int64 // bytes of the send in flight that the system had taken when it was last looked
+	moved             int64 // the progress of the send in flight, when it was last looked
 }
 
 // deadlines gives the connection's, and makes them when there are none yet.
@@ -139,8 +139,8 @@ func (c *Conn) setTimeout(set func(*times)) {
 	})
 }
 
-// progress notes whether the system has taken more of the send in flight, and
-// tells whether one is. A peer that reads slowly is not one that has stopped.
+// progress notes whether the send in flight goes on, and tells whether there is
+// one. A peer that reads slowly is not one that has stopped.
 func (c *Conn) progress() (sending bool) {
 	d := c.times
 	c.mu.Lock()
@@ -148,8 +148,8 @@ func (c *Conn) progress() (sending bool) {
 	if c.out == nil || !c.out.sending {
 		return false
 	}
-	if taken := c.loop.port.Sent(&c.out.op); taken != d.taken {
-		d.taken, d.lastOut = taken, c.loop.now
+	if moved := c.loop.port.Progress(&c.out.op); moved != d.moved {
+		d.moved, d.lastOut = moved, c.loop.now
 		if c.state == stateFlushing {
 			d.linger(c)
 		}

@@ -172,7 +172,7 @@ func (c *Conn) push() int {
 	}
 	o.sending = true
 	if c.times != nil {
-		c.times.lastOut, c.times.taken = c.loop.now, 0 // a write timeout begins
+		c.times.lastOut = c.loop.now // a write timeout begins
 	}
 	return o.pending
 }

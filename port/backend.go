@@ -24,6 +24,8 @@ type backend interface {
 	attach(*sock, Socket) error
 	localAddr(*sock) (Addr, error)
 	remoteAddr(*sock) (Addr, error)
+	// acked is how many bytes the peer has acknowledged; 0 where nobody knows.
+	acked(*sock) int64
 
 	accept(*sock, *Op)
 	connect(*sock, *Op, Addr)

@@ -250,5 +250,6 @@ func (e *epoll) socket(local Addr, o SocketOptions) (Socket, error) {
 func (e *epoll) discard(s Socket)                 { discardSocket(s) }
 func (e *epoll) localAddr(s *sock) (Addr, error)  { return localAddr(int(s.sys)) }
 func (e *epoll) remoteAddr(s *sock) (Addr, error) { return remoteAddr(int(s.sys)) }
+func (e *epoll) acked(s *sock) int64              { return acked(int(s.sys)) }
 func (e *epoll) shutdown(s *sock) error           { return shutdownSocket(int(s.sys)) }
 func (e *epoll) close(s *sock, reset bool) error  { return closeSocket(int(s.sys), reset) }

@@ -328,4 +328,5 @@ func (b *iocp) listen(a Addr, o SocketOptions) (Socket, error)     { return list
 func (b *iocp) socket(local Addr, o SocketOptions) (Socket, error) { return connectSocket(local, o) }
 func (b *iocp) discard(s Socket)                                   { discardSocket(s) }
 func (b *iocp) localAddr(s *sock) (Addr, error)                    { return localAddr(windows.Handle(s.sys)) }
+func (b *iocp) acked(*sock) int64                                  { return 0 }
 func (b *iocp) remoteAddr(s *sock) (Addr, error)                   { return remoteAddr(windows.Handle(s.sys)) }

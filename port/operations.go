@@ -76,13 +76,17 @@ func (p *Port) Send(op *Op, h Handle, buf []byte) error {
 	return err
 }
 
-// Sent is how many bytes the system has taken of a send that is in flight, as
-// far as the port has been told: one of which it takes no more is stuck. The
-// same goroutines may call it as Send.
-func (p *Port) Sent(op *Op) int64 {
+// Progress is a number that grows for as long as a send that is in flight goes
+// on: the bytes that the system has taken of it and, where the system tells,
+// those that the peer has acknowledged since they met. When it stands still the
+// peer takes nothing. The same goroutines may call it as Send.
+func (p *Port) Progress(op *Op) int64 {
 	p.lock()
+	defer p.unlock()
 	n := op.n
-	p.unlock()
+	if s := p.socks.get(op.h); s != nil && s.out == op {
+		n += p.b.acked(s)
+	}
 	return n
 }
 

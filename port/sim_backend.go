@@ -292,6 +292,7 @@ func (b *sim) release(lease uint32) {
 	}
 }
 
-func (b *sim) flush()      {}
-func (b *sim) leased() int { return b.lender.out }
-func (b *sim) destroy()    {}
+func (b *sim) flush()            {}
+func (b *sim) acked(*sock) int64 { return 0 }
+func (b *sim) leased() int       { return b.lender.out }
+func (b *sim) destroy()          {}

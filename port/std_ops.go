@@ -219,6 +219,13 @@ func (b *std) remoteAddr(s *sock) (Addr, error) {
 	return Addr{}, &Error{Kind: KindConnect, Class: ErrReset}
 }
 
+func (b *std) acked(s *sock) (n int64) {
+	if c := b.conns[s.index]; c.raw != nil {
+		c.raw.Control(func(fd uintptr) { n = acked(int(fd)) })
+	}
+	return n
+}
+
 func fromNet(a net.Addr) Addr {
 	switch a := a.(type) {
 	case *net.TCPAddr:

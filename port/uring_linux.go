@@ -307,6 +307,7 @@ func (u *uring) socket(local Addr, o SocketOptions) (Socket, error) {
 func (u *uring) discard(s Socket)                 { discardSocket(s) }
 func (u *uring) localAddr(s *sock) (Addr, error)  { return localAddr(int(s.sys)) }
 func (u *uring) remoteAddr(s *sock) (Addr, error) { return remoteAddr(int(s.sys)) }
+func (u *uring) acked(s *sock) int64              { return acked(int(s.sys)) }
 func (u *uring) shutdown(s *sock) error           { return shutdownSocket(int(s.sys)) }
 
 // close first ends a listener with a shutdown, which frees its address: the
