@@ -9,8 +9,8 @@ import (
 
 // ConnInfo describes a connection to an operator.
 type ConnInfo struct {
-	ID            uint64
-	Local, Remote net.Addr
+	ID            uint64   // see [Conn.ID]
+	Local, Remote net.Addr // this end's, and the peer's
 	// State is "connecting", "open", "half-closed" (the peer has closed its
 	// sending side), "flushing" (we close, and something waits to be sent),
 	// "lingering" (our FIN is out, the peer's is awaited) or "closing".

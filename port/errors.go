@@ -45,7 +45,7 @@ var (
 // Error is the error of an operation that failed: which kind it was, the class
 // that it falls into on every system, and what this system said.
 type Error struct {
-	Kind  Kind
+	Kind  Kind  // of the operation
 	Class error // one of the package's Err values
 	Sys   error // the system's own error; may be nil
 }

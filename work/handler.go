@@ -9,6 +9,8 @@ import (
 
 // Request is one message of a connection, for Serve.
 type Request struct {
+	// Conn is the connection that the message came on. Answers may be written to
+	// it by the worker, at any time.
 	Conn *proactor.Conn
 	// Msg is the message, in a transfer buffer. It may be changed, and is valid
 	// until Serve returns.

@@ -56,7 +56,7 @@ type Options struct {
 // Server is a server and its pool, which end together.
 type Server struct {
 	*proactor.Server
-	Pool *work.Pool
+	Pool *work.Pool // is shut down after the server
 }
 
 // perConn is how many messages of one connection may wait. When a client does

@@ -53,7 +53,7 @@ type Options struct {
 // Server is a server and its pool, which end together.
 type Server struct {
 	*proactor.Server
-	Pool *work.Pool
+	Pool *work.Pool // is shut down after the server
 }
 
 // New makes the server. An error tells which option makes no sense.
