@@ -90,6 +90,7 @@ func (ln *listener) give(s port.Socket) {
 	}
 	if n := ln.server.live.Add(1); n == most {
 		ln.full = true
+		ln.loop.engine.limited[limitConns].Add(1)
 		ln.disarm()
 	}
 	l := ln.loop.engine.pick()
@@ -197,6 +198,11 @@ func (l *loop) adopt(s port.Socket, srv *Server) {
 		return
 	}
 	l.count.accepted++
+	if srv.MaxConnsPerPeer > 0 && !srv.peers.enter(peerOf(c.remote), srv.MaxConnsPerPeer) {
+		l.engine.limited[limitPeer].Add(1)
+		c.closeSocket(true)
+		return
+	}
 	c.begin()
 }
 
@@ -217,7 +223,7 @@ func (c *Conn) begin() {
 	c.state = stateOpen
 	c.flags |= flagOpened
 	limits := &c.cfg.limits
-	if limits.IdleTimeout > 0 || limits.ReadTimeout > 0 || limits.WriteTimeout > 0 {
+	if limits.IdleTimeout > 0 || limits.ReadTimeout > 0 || limits.WriteTimeout > 0 || limits.FirstByteTimeout > 0 {
 		d := c.deadlines()
 		d.idle, d.read, d.write = limits.IdleTimeout, limits.ReadTimeout, limits.WriteTimeout
 	}

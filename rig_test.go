@@ -170,7 +170,7 @@ func (r *rig) end() {
 		return nil
 	})
 	s := r.engine.Stats()
-	if s.Leased != 0 || s.Pending != 0 || s.Conns() != 0 || s.Panics != r.panics {
+	if s.Leased != 0 || s.Pending != 0 || s.Kept != 0 || s.Conns() != 0 || s.Panics != r.panics {
 		r.Errorf("after the end, %d panics expected: %+v", r.panics, s)
 	}
 	r.mu.Lock()

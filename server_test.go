@@ -317,7 +317,7 @@ func TestPauseRead(t *testing.T) {
 
 // A bad Config is an error.
 func TestConfig(t *testing.T) {
-	for _, cfg := range []proactor.Config{{Loops: -1}, {Backend: "none"}, {MaxOutbound: -1}, {Spin: -1}, {BufferSize: -1}} {
+	for _, cfg := range []proactor.Config{{Loops: -1}, {Backend: "none"}, {MaxOutbound: -1}, {MaxInbound: -1}, {Spin: -1}, {BufferSize: -1}} {
 		if e, err := proactor.NewEngine(cfg); err == nil {
 			e.Close()
 			t.Errorf("%+v is taken", cfg)
