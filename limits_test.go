@@ -306,9 +306,12 @@ func TestLimitsAreCounted(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			eachBackend(t, func(t *testing.T, backend string) {
 				r := newRig(t, backend)
-				s := r.serve(proactor.Handler{Opened: tt.does, Data: func(_ *proactor.Conn, p []byte) int { return 0 }}, limits(tt.l))
+				s := r.serve(proactor.Handler{Data: func(_ *proactor.Conn, p []byte) int { return 0 }}, limits(tt.l))
 				c := client(t, s)
 				conn := r.accepted()
+				if tt.does != nil {
+					conn.Post(func() { tt.does(conn) })
+				}
 				if tt.sends != "" {
 					send(t, c, []byte(tt.sends))
 				}
