@@ -102,5 +102,9 @@ func TestPaceAtTheLimit(t *testing.T) {
 		if at, _ := c.nearest(); at != 0 {
 			t.Error("a timeout runs between two messages")
 		}
+		c.setPace(true, true)
+		if c.forget(); c.times.pace.since != 0 {
+			t.Error("the rest of a message is awaited after the end of the stream")
+		}
 	}
 }

@@ -127,8 +127,9 @@ func TestFirstByteTimeout(t *testing.T) {
 // is not read, there may be any silence.
 func TestMinRate(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
+		const window = 10 * short
 		r := newRig(t, backend)
-		l := limits(proactor.Limits{MinRate: 1000, RateWindow: 10 * short, LingerTimeout: -1})
+		l := limits(proactor.Limits{MinRate: 1000, RateWindow: window, LingerTimeout: -1})
 		s := r.serve(lines(), l)
 		between, busy := client(t, s), client(t, s)
 		for _, c := range []net.Conn{between, busy} {
@@ -137,10 +138,21 @@ func TestMinRate(t *testing.T) {
 			expect(t, c, []byte("0:half and half\n"))
 			r.accepted()
 		}
+		// One that is not read for some windows, in the middle of a message. Then it
+		// has a whole window again, and not the rest of the one before: both ends of
+		// that are on the loop's clock.
 		paused := client(t, s)
 		pc := r.accepted()
-		pc.PauseRead()
-		send(t, paused, []byte("in a pause"))
+		send(t, paused, []byte("before"))
+		eventually(t, "half a message", func() bool { return r.engine.Stats().Kept >= int64(len("before")) })
+		spared := make(chan struct{})
+		onLoop(t, pc, func() {
+			pc.PauseRead()
+			pc.After(5*window/2, func() {
+				pc.ResumeRead()
+				pc.After(6*window/10, func() { close(spared) })
+			})
+		})
 
 		// Far over the rate, for several windows, all of it one message.
 		stop, sent := make(chan struct{}), make(chan int, 1)
@@ -184,10 +196,8 @@ func TestMinRate(t *testing.T) {
 		expect(t, busy, []byte("1:"+strings.Repeat("x", n)+"\n"))
 		send(t, between, []byte("still here\n"))
 		expect(t, between, []byte("1:still here\n"))
-		pc.ResumeRead()
-		send(t, paused, []byte("\n"))
-		expect(t, paused, []byte("0:in a pause\n"))
 		limited(t, r, proactor.Limited{Slow: 6})
+		take(t, "the one that was not read has not ended", spared) // its timers end with it
 	})
 }
 
@@ -277,6 +287,37 @@ func TestPausedFlood(t *testing.T) {
 		c.Abort()
 		r.ends(proactor.ErrLocalClosed)
 		take(t, "the sender", done)
+	})
+}
+
+// What arrives in a pause finds no more room than anything else.
+func TestMaxInboundInPauses(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		const size, most = 4 << 10, 8 << 10
+		r := newRig(t, backend, func(c *proactor.Config) { c.BufferSize, c.MaxInbound, c.Loops = size, most, 1 })
+		look := func() {
+			if k := r.engine.Stats().Kept; k > most {
+				t.Errorf("%d bytes are kept", k)
+			}
+		}
+		s := r.serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+			look()
+			if again, _ := c.Value().(bool); again { // it has seen this before the pause
+				c.SetValue(false)
+				return 0
+			}
+			c.SetValue(true)
+			c.PauseRead()
+			c.After(0, func() { look(); c.ResumeRead() })
+			return 0
+		}}, limits(proactor.Limits{LingerTimeout: -1}))
+		for range 10 {
+			peer := client(t, s)
+			r.accepted()
+			peer.Write(make([]byte, 20*size)) // fails when it is closed before
+			r.ends(proactor.ErrInbound)
+		}
+		limited(t, r, proactor.Limited{Inbound: 10})
 	})
 }
 
