@@ -28,7 +28,13 @@ func from(t *testing.T, s *proactor.Server, ip string) net.Conn {
 // limited waits until the limits have done exactly that.
 func limited(t *testing.T, r *rig, want proactor.Limited) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%+v", want), func() bool { return r.engine.Stats().Limited == want })
+	var got proactor.Limited
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the limits have done %+v", got)
+		}
+	})
+	eventually(t, fmt.Sprintf("%+v", want), func() bool { got = r.engine.Stats().Limited; return got == want })
 }
 
 // A peer has so many connections and no more, and another has its own; when one

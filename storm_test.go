@@ -118,7 +118,7 @@ func TestChurn(t *testing.T) {
 		// Not the rig's serve, which remembers connections.
 		s := &proactor.Server{
 			Network: "tcp4", Addr: "127.0.0.1:0", Engine: r.engine, Handler: proactor.Handler{Data: echo},
-			MaxConnsPerPeer: 1000, // a map, too
+			MaxConnsPerPeer: 1 << 20, // a map, too; a backlog of those that are gone may be long
 		}
 		if err := s.Listen(); err != nil {
 			t.Fatal(err)
@@ -143,8 +143,8 @@ func TestChurn(t *testing.T) {
 		// The descriptors of clients that are being closed may still be there.
 		eventually(t, "descriptors given back", func() bool { return descriptors() <= before })
 		// What is pooled grows with the most that was under way at one time, by some
-		// hundred KiB here; 64 bytes lost of each connection are more.
-		if grown := heapAfter - heapBefore; grown > 2<<20 {
+		// hundred KiB here; a Conn lost of every second connection is more.
+		if grown := heapAfter - heapBefore; grown > 4<<20 {
 			t.Errorf("after %d connections the heap has grown by %d bytes", n, grown)
 		} else {
 			t.Logf("%d connections, the heap has grown by %d bytes", n, grown)
