@@ -5,7 +5,6 @@ import (
 	"net"
 	"runtime"
 	"testing"
-	"unsafe"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/port"
@@ -83,13 +82,5 @@ func BenchmarkEcho(b *testing.B) {
 			b.ResetTimer()
 			talk(b, c, msg, got, b.N)
 		})
-	}
-}
-
-// An idle connection is a Conn and a slot of the port's. Allocations come in
-// sizes: one byte more than this costs 16.
-func TestConnSize(t *testing.T) {
-	if unsafe.Sizeof(uintptr(0)) == 8 && proactor.ConnSize > 192 {
-		t.Errorf("%d bytes", proactor.ConnSize)
 	}
 }

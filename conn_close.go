@@ -14,7 +14,8 @@ func (c *Conn) close(cause error) {
 	if c.state != stateOpen {
 		return
 	}
-	c.state, c.kept = stateFlushing, nil
+	c.state = stateFlushing
+	c.forget()
 	c.mu.Lock()
 	c.shut = true
 	c.blame(cause)
@@ -42,7 +43,7 @@ func (c *Conn) abort(cause error) {
 // is told when that is done.
 func (c *Conn) closeSocket(reset bool) {
 	c.state = stateClosing
-	c.kept = nil
+	c.forget()
 	if c.times != nil {
 		for c.times.timers != nil {
 			c.loop.forget(c.times.timers)
@@ -74,6 +75,7 @@ func (c *Conn) gone() {
 	c.mu.Unlock()
 	l.conns.remove(c.slot)
 	l.count.closed++
+	l.engine.limitedBy(cause)
 	if c.flags&flagOpened != 0 && c.cfg.handler.Closed != nil {
 		c.call(func(c *Conn) { c.cfg.handler.Closed(c, cause) })
 	}
@@ -90,6 +92,7 @@ type times struct {
 	lingerEnd         int64 // ns; 0: not lingering
 	lastIn, lastOut   int64 // ns: when something was last received, sent
 	moved             int64 // the progress of the send in flight, when it was last looked
+	pace              pace
 }
 
 // deadlines gives the connection's, and makes them when there are none yet.
@@ -177,10 +180,20 @@ func (c *Conn) nearest() (at int64, cause error) {
 		return at, cause
 	}
 	try(max(d.lastIn, d.lastOut), d.idle, ErrIdle)
-	if c.flags&flagArmed != 0 && c.state == stateOpen {
-		try(d.lastIn, d.read, ErrReadTimeout)
-	} else if d.read > 0 {
-		try(now, d.read, nil) // look again later
+	tryRead := func(since int64, limit time.Duration, err error) {
+		if c.flags&flagArmed == 0 || c.state != stateOpen {
+			since, err = now, nil // look again later
+		}
+		try(since, limit, err)
+	}
+	tryRead(d.lastIn, d.read, ErrReadTimeout)
+	if c.flags&flagEOF == 0 {
+		if c.bytesIn.Load() == 0 {
+			tryRead(d.lastIn, c.cfg.limits.FirstByteTimeout, ErrFirstByte)
+		}
+		if d.pace.since != 0 {
+			tryRead(d.pace.since, c.cfg.limits.RateWindow, ErrTooSlow)
+		}
 	}
 	if sending {
 		try(d.lastOut, d.write, ErrWriteTimeout)
@@ -203,11 +216,13 @@ func (c *Conn) watch() {
 // overdue is called when the timer fires: something may have happened since
 // it was set.
 func (c *Conn) overdue() {
+	c.keptPace()
 	at, cause := c.nearest()
 	switch {
 	case at > c.loop.now || at == 0:
 		c.watch()
 	case c.times.lingerEnd != 0:
+		c.loop.engine.limited[limitLinger].Add(1)
 		c.closeSocket(c.state != stateLingering)
 	case cause == ErrWriteTimeout:
 		c.abort(cause)

@@ -8,40 +8,6 @@ import (
 	"github.com/proactor-go/proactor/port"
 )
 
-// kept is what a connection remembers of its stream: bytes that were received
-// and not consumed, and the framing's own memory.
-type kept struct {
-	mem   []byte
-	from  int             // so many of mem are consumed after all
-	shown int             // so many of the rest the handler saw, and declined
-	split bufio.SplitFunc // from NewSplit, once it was called
-}
-
-// add moves the rest to the front only when that is half of mem at most, so
-// that a long pause between short messages does not cost the square of what
-// piled up.
-func (k *kept) add(b []byte) {
-	if k.from > len(k.mem)/2 {
-		k.mem = k.mem[:copy(k.mem, k.mem[k.from:])]
-		k.from = 0
-	}
-	k.mem = append(k.mem, b...)
-}
-
-func (k *kept) rest() []byte { return k.mem[k.from:] }
-
-// keeps reports whether there are bytes that were not consumed.
-func (c *Conn) keeps() bool { return c.kept != nil && len(c.kept.rest()) > 0 }
-
-// consumed forgets the bytes.
-func (c *Conn) consumed() {
-	if c.kept != nil && c.kept.split != nil {
-		*c.kept = kept{split: c.kept.split}
-	} else {
-		c.kept = nil
-	}
-}
-
 // received is told of every completion of the connection's recv.
 func (c *Conn) received(cp *port.Completion) {
 	if cp.N > 0 {
@@ -55,6 +21,9 @@ func (c *Conn) received(cp *port.Completion) {
 		case c.state != stateOpen || c.paused&pausedForGood != 0: // nobody wants it any more
 		case c.paused != 0:
 			c.keep(cp.Buf)
+			if !c.recount() {
+				c.end(ErrInbound)
+			}
 		default:
 			c.feed(cp.Buf)
 		}
@@ -87,6 +56,7 @@ func (c *Conn) arm() {
 	c.flags |= flagArmed
 	if c.times != nil {
 		c.times.lastIn = c.loop.now // a read timeout begins
+		c.times.pace.restart(c)
 	}
 }
 
@@ -102,6 +72,9 @@ func (c *Conn) feed(b []byte) {
 	n, end := c.portions(b)
 	c.flags &^= flagFeeding
 	rest := len(b) - n
+	if c.cfg.limits.MinRate > 0 {
+		c.setPace(n > 0, rest > 0)
+	}
 	if c.state != stateOpen || rest == 0 || c.paused&pausedForGood != 0 {
 		c.consumed()
 		return
@@ -112,8 +85,11 @@ func (c *Conn) feed(b []byte) {
 		c.keep(b[n:])
 	}
 	c.kept.shown = end - n
+	fits := c.recount()
 	if rest > c.cfg.limits.MaxMessage && c.paused == 0 {
 		c.end(ErrTooLong)
+	} else if !fits {
+		c.end(ErrInbound)
 	}
 }
 
@@ -132,13 +108,6 @@ func (c *Conn) portions(b []byte) (n, end int) {
 			return n, end
 		}
 	}
-}
-
-func (c *Conn) keep(b []byte) {
-	if c.kept == nil {
-		c.kept = new(kept)
-	}
-	c.kept.add(b)
 }
 
 // consume calls Data once, or Message for each message that is complete. It
@@ -243,13 +212,14 @@ func (c *Conn) atEOF() {
 		}
 		if c.kept != nil {
 			c.kept.from += n
+			c.recount()
 		}
 		if c.paused != 0 {
 			c.flags &^= flagEOFTold // again when it is resumed
 			return
 		}
 	}
-	c.kept = nil
+	c.forget()
 	c.callEnded(ErrPeerClosed)
 	c.bothClosed()
 }
@@ -264,7 +234,7 @@ func (c *Conn) end(why error) {
 	c.blame(why)
 	c.mu.Unlock()
 	c.pause(pausedForGood)
-	c.kept = nil
+	c.forget()
 	c.callEnded(why)
 }
 

@@ -74,6 +74,9 @@ func (c *Conn) Writev(pieces ...[]byte) (int, error) {
 
 // refuse ends a Write that was not admitted. mu is held, and given up.
 func (c *Conn) refuse(err error) error {
+	if err == ErrBacklog {
+		c.loop.engine.limited[limitWrites].Add(1)
+	}
 	if err != ErrBacklog || c.cfg.limits.Overflow != CloseSlow {
 		c.mu.Unlock()
 		return err

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,33 +14,18 @@ import (
 	"github.com/proactor-go/proactor"
 )
 
-// childEnv makes the test binary a server with few descriptors, on the backend
-// that it names.
-const childEnv = "PROACTOR_TEST_FEW_DESCRIPTORS"
-
-func TestMain(m *testing.M) {
-	if backend := os.Getenv(childEnv); backend != "" {
-		if err := serveWithFew(backend); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
 const fewDescriptors = 64
 
-// serveWithFew echoes until its standard input ends. For each byte of that it
-// tells how it goes: connections accepted, accepts that failed, bursts of that, and
+// serveWithFew is a server with few descriptors, on the backend that args name.
+// It echoes until its standard input ends. For each line of that it tells how it goes: connections accepted, accepts that failed, bursts of that, and
 // lines of the log about them.
-func serveWithFew(backend string) error {
+func serveWithFew(args []string) error {
 	few := syscall.Rlimit{Cur: fewDescriptors, Max: fewDescriptors}
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
 		return err
 	}
 	log := new(syncBuffer)
-	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 2, Log: slog.New(slog.NewTextHandler(log, nil))})
+	e, err := proactor.NewEngine(proactor.Config{Backend: args[0], Loops: 2, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		return err
 	}
@@ -50,8 +34,7 @@ func serveWithFew(backend string) error {
 		return err
 	}
 	fmt.Println(s.ListenAddr())
-	for n := 1; n == 1; {
-		n, _ = os.Stdin.Read(make([]byte, 1))
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		st := e.Stats()
 		fmt.Println(st.Accepted, st.AcceptErrors, st.Starved, strings.Count(log.String(), "cannot accept"))
 	}
@@ -66,43 +49,11 @@ func serveWithFew(backend string) error {
 // others by itself as soon as some have left.
 func TestMetOutOfDescriptors(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
-		self, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), childEnv+"="+backend)
-		cmd.Stderr = os.Stderr
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		expired := time.AfterFunc(patience, func() { cmd.Process.Kill() })
-		t.Cleanup(func() {
-			in.Close()
-			cmd.Wait()
-			expired.Stop()
-		})
-		words := bufio.NewScanner(out)
-		words.Scan()
-		address := words.Text()
-		if _, err := net.ResolveTCPAddr("tcp", address); err != nil {
-			t.Fatalf("the server says %q", address)
-		}
+		server := spawn(t, nil, "few", backend)
+		address := server.says()
 		stats := func() (accepted, failed, starved, logged int) {
 			t.Helper()
-			in.Write([]byte("?"))
-			words.Scan()
-			if n, _ := fmt.Sscan(words.Text(), &accepted, &failed, &starved, &logged); n != 4 {
-				t.Fatalf("the server says %q", words.Text())
-			}
+			server.ask("?", &accepted, &failed, &starved, &logged)
 			return accepted, failed, starved, logged
 		}
 
@@ -155,6 +106,52 @@ func TestMetOutOfDescriptors(t *testing.T) {
 		accepted, _, starved, logged := stats()
 		if accepted != all || logged != starved {
 			t.Errorf("%d of %d accepted, %d bursts of starvation, %d times in the log", accepted, all, starved, logged)
+		}
+	})
+}
+
+// Descriptors run out and come back, over and over: each time the server goes on
+// by itself.
+func TestDescriptorsRunOutAgainAndAgain(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		server := spawn(t, nil, "few", backend)
+		address := server.says()
+		var accepted, failed, starved, logged int
+		for round := range 10 {
+			clients := make([]net.Conn, fewDescriptors+10)
+			for i := range clients {
+				c, err := net.DialTimeout("tcp4", address, patience)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(patience))
+				clients[i] = c
+				send(t, c, []byte("x"))
+			}
+			before := failed
+			eventually(t, "an accept fails", func() bool {
+				server.ask("?", &accepted, &failed, &starved, &logged)
+				return failed > before
+			})
+			expect(t, clients[0], []byte("x"))
+			ask(t, clients[0], "served in the drought")
+			for i, c := range clients {
+				if (i+round)%2 == 0 {
+					c.(*net.TCPConn).SetLinger(0)
+				}
+				c.Close()
+			}
+			last, err := net.DialTimeout("tcp4", address, patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last.SetDeadline(time.Now().Add(patience))
+			ask(t, last, "served after it")
+			last.Close()
+		}
+		if starved < 1 || starved != logged {
+			t.Errorf("%d bursts of starvation, %d times in the log", starved, logged)
 		}
 	})
 }

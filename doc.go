@@ -40,13 +40,37 @@
 // Bytes that came before a FIN are delivered before it. [Handler.Opened] is the
 // first callback, [Handler.Closed] the last, once for each connection, with the
 // cause: [ErrPeerClosed], [ErrLocalClosed], [ErrServerClosed], [ErrEngineClosed],
-// a timeout ([ErrIdle], [ErrReadTimeout], [ErrWriteTimeout]), a limit
-// ([ErrTooLong], [ErrBacklog]), a [*PanicError], an error of the handler's
-// framing, or one of the system, such as port.ErrReset.
+// a timeout ([ErrIdle], [ErrReadTimeout], [ErrWriteTimeout], [ErrFirstByte],
+// [ErrTooSlow]), a limit ([ErrTooLong], [ErrInbound], [ErrBacklog]), a
+// [*PanicError], an error of the handler's framing, or one of the system, such
+// as port.ErrReset.
 //
 // # Memory
 //
 // What waits to be sent is bounded for each connection (Limits.MaxPending) and
 // for all together (Config.MaxOutbound). A connection whose peer reads too
-// slowly is not read either, unless Limits.Overflow says something else.
+// slowly is not read either, unless Limits.Overflow says something else. What
+// was received and not consumed is bounded for each (Limits.MaxMessage) and for
+// all together (Config.MaxInbound).
+//
+// # Public addresses
+//
+// By default memory is bounded, peers that are dead are found
+// (Limits.KeepAlive), a closed connection does not linger for long, and out of
+// descriptors a server waits until there are some. Time and numbers are not
+// bounded, because no bound would suit all: devices that say something once a
+// day, clients that only listen, people who type, a thousand users behind one
+// address. Strangers who hold connections cost no goroutine and little memory
+// here, but descriptors. Whoever serves strangers knows what is legitimate and sets
+//
+//	srv.MaxConns = 50_000             // below the limit of descriptors
+//	srv.MaxConnsPerPeer = 500         // of an IPv4 address, or an IPv6 /64
+//	srv.Limits = proactor.Limits{
+//		FirstByteTimeout: 30 * time.Second, // where clients speak first
+//		MinRate:          100,              // bytes a second, within a message
+//		IdleTimeout:      10 * time.Minute, // where silence means that it is over
+//		WriteTimeout:     time.Minute,      // of a peer that takes nothing
+//	}
+//
+// What each limit has done is counted in [Limited], a part of [Stats].
 package proactor

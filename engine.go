@@ -31,6 +31,12 @@ type Config struct {
 	// MaxOutbound, in bytes, bounds what waits to be sent on all connections
 	// together: Writes over it fail with ErrBacklog. 0: 1 GiB.
 	MaxOutbound int64
+	// MaxInbound, in bytes, bounds what was received and is kept, because handlers
+	// did not consume it or reads were paused, on all connections together. The
+	// stream of a connection whose bytes find no room ends, with [ErrInbound] as
+	// the cause, see Handler.Ended. 0: 1 GiB. The memory that holds them may be
+	// up to four times as large.
+	MaxInbound int64
 	// Log gets what an operator should know. nil: slog.Default().
 	Log *slog.Logger
 }
@@ -46,7 +52,10 @@ type Engine struct {
 	ids   atomic.Uint64
 	// outbound is how many bytes wait to be sent, on all connections.
 	outbound atomic.Int64
+	inbound  atomic.Int64 // bytes in the kepts of all connections
 	parched  atomic.Int32 // listeners that wait for descriptors
+	paused   atomic.Int32 // listeners that Server.Pause has stopped
+	limited  [numLimits]atomic.Int64
 
 	mu     sync.Mutex
 	closed bool
@@ -55,7 +64,7 @@ type Engine struct {
 
 // NewEngine starts the loops. On error, of opening a port, none is left.
 func NewEngine(cfg Config) (*Engine, error) {
-	if cfg.Loops < 0 || cfg.Spin < 0 || cfg.MaxOutbound < 0 {
+	if cfg.Loops < 0 || cfg.Spin < 0 || cfg.MaxOutbound < 0 || cfg.MaxInbound < 0 {
 		return nil, errors.New("proactor: a negative number in Config")
 	}
 	if cfg.Loops == 0 {
@@ -63,6 +72,9 @@ func NewEngine(cfg Config) (*Engine, error) {
 	}
 	if cfg.MaxOutbound == 0 {
 		cfg.MaxOutbound = 1 << 30
+	}
+	if cfg.MaxInbound == 0 {
+		cfg.MaxInbound = 1 << 30
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()

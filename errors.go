@@ -18,6 +18,11 @@ var (
 	ErrIdle         = errors.New("idle for too long")
 	ErrReadTimeout  = errors.New("nothing received for too long")
 	ErrWriteTimeout = errors.New("nothing could be sent for too long")
+	// ErrFirstByte and ErrTooSlow: Limits.FirstByteTimeout and Limits.MinRate.
+	ErrFirstByte = errors.New("nothing received at all for too long")
+	ErrTooSlow   = errors.New("a message came too slowly")
+	// ErrInbound: no room in Config.MaxInbound.
+	ErrInbound = errors.New("too much was received and not consumed")
 	// ErrTooLong: more than Limits.MaxMessage without the end of a message.
 	ErrTooLong = errors.New("message too long")
 	// ErrBacklog: no room in Limits.MaxPending or Config.MaxOutbound.

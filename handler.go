@@ -76,7 +76,9 @@ const (
 )
 
 // Limits bound what one connection may take, in memory and in time. A zero
-// field has the default that its comment tells.
+// field has the default that its comment tells. By default memory is bounded
+// and time is not, see the package's section on public addresses. What each
+// limit has done is counted in [Limited].
 type Limits struct {
 	// HighWater and LowWater, in bytes waiting to be sent, are where
 	// back-pressure sets in and where it ends. 256 KiB, and a quarter of
@@ -89,9 +91,30 @@ type Limits struct {
 	Overflow Overflow
 	// MaxMessage, in bytes, bounds what is kept because Data did not consume
 	// it or Split found no end. Over it the stream ends, with [ErrTooLong] as
-	// the cause, see Handler.Ended. 1 MiB.
+	// the cause, see Handler.Ended. 1 MiB. What the system had delivered when
+	// reads were paused is kept beside, once a pause: a buffer or two of
+	// Config.BufferSize as a rule, and never more than all of them. See
+	// Config.MaxInbound for all connections together.
 	MaxMessage int
 
+	// FirstByteTimeout closes a connection from which nothing at all was
+	// received for so long, while it was being read, with [ErrFirstByte] as the
+	// cause. 0: never, for there are clients that only listen. Where clients
+	// speak first, 10 s to a minute rids a public address of those that just
+	// hold connections.
+	FirstByteTimeout time.Duration
+	// MinRate, in bytes a second, closes a connection that sends a message more
+	// slowly, with [ErrTooSlow] as the cause. It counts only while the handler
+	// waits for the rest of a message, that is while bytes are kept which Data did
+	// not consume or in which Split found no end: a connection may be silent
+	// for as long as it likes between two messages, and no message that is complete
+	// within RateWindow is too slow. Time in which the connection is not
+	// read does not count. 0: no bound, for a person at a terminal may stop in
+	// the middle of a line. Between machines, 100 ends those that drip.
+	MinRate int
+	// RateWindow is over what time MinRate is measured, again and again until the
+	// message is complete. 10 s.
+	RateWindow time.Duration
 	// IdleTimeout closes a connection on which nothing was sent or received
 	// for so long. 0: never.
 	IdleTimeout time.Duration
@@ -114,7 +137,10 @@ type Limits struct {
 	Delay bool
 }
 
-const defaultLinger = 5 * time.Second
+const (
+	defaultLinger = 5 * time.Second
+	defaultWindow = 10 * time.Second
+)
 
 func (l Limits) withDefaults() Limits {
 	set := func(v *int, d int) {
@@ -128,6 +154,9 @@ func (l Limits) withDefaults() Limits {
 	set(&l.MaxPending, 4*l.HighWater)
 	l.MaxPending = max(l.MaxPending, l.HighWater)
 	set(&l.MaxMessage, 1<<20)
+	if l.RateWindow <= 0 {
+		l.RateWindow = defaultWindow
+	}
 	if l.LingerTimeout == 0 {
 		l.LingerTimeout = defaultLinger
 	}

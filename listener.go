@@ -54,6 +54,17 @@ func (ln *listener) disarm() {
 	}
 }
 
+// setPaused notes that Server.Pause was called, or Resume.
+func (ln *listener) setPaused(paused bool) {
+	switch {
+	case paused && !ln.paused && !ln.closing:
+		ln.loop.engine.paused.Add(1)
+	case !paused && ln.paused:
+		ln.loop.engine.paused.Add(-1)
+	}
+	ln.paused = paused && !ln.closing
+}
+
 func (ln *listener) accepted(cp *port.Completion) {
 	if !cp.More {
 		ln.armed = false
@@ -90,6 +101,7 @@ func (ln *listener) give(s port.Socket) {
 	}
 	if n := ln.server.live.Add(1); n == most {
 		ln.full = true
+		ln.loop.engine.limited[limitConns].Add(1)
 		ln.disarm()
 	}
 	l := ln.loop.engine.pick()
@@ -162,6 +174,7 @@ func (ln *listener) close() {
 		return
 	}
 	ln.closing = true
+	ln.setPaused(false)
 	for _, s := range ln.waiting {
 		ln.loop.port.Discard(s)
 	}
@@ -197,6 +210,11 @@ func (l *loop) adopt(s port.Socket, srv *Server) {
 		return
 	}
 	l.count.accepted++
+	if srv.MaxConnsPerPeer > 0 && !srv.peers.enter(peerOf(c.peer().AddrPort), srv.MaxConnsPerPeer) {
+		l.engine.limited[limitPeer].Add(1)
+		c.closeSocket(true)
+		return
+	}
 	c.begin()
 }
 
@@ -218,7 +236,7 @@ func (c *Conn) begin() {
 	c.state = stateOpen
 	c.flags |= flagOpened
 	limits := &c.cfg.limits
-	if limits.IdleTimeout > 0 || limits.ReadTimeout > 0 || limits.WriteTimeout > 0 {
+	if limits.IdleTimeout > 0 || limits.ReadTimeout > 0 || limits.WriteTimeout > 0 || limits.FirstByteTimeout > 0 {
 		d := c.deadlines()
 		d.idle, d.read, d.write = limits.IdleTimeout, limits.ReadTimeout, limits.WriteTimeout
 	}

@@ -29,6 +29,7 @@ type loop struct {
 	stopping  bool
 	goroutine uint64
 	portion   int // bytes that a handler is shown at once
+	overtook  int // completions that went before timers that are due
 
 	// Requests of other goroutines, and of callbacks for other connections.
 	mu      sync.Mutex
@@ -84,11 +85,25 @@ func (l *loop) run(opened chan<- error) {
 			l.dispatch(&l.batch[i])
 		}
 		l.runTasks()
-		l.wheel.advance(l.now/int64(tick), l.fire)
+		l.fireDue(n)
 		l.count.publish()
 	}
 	l.end()
 	p.Close()
+}
+
+// fireDue fires the timers that are due. After a busy moment, in which a callback
+// took long, the port may hold more than one batch: what has arrived goes before
+// the timers, or a timeout would close a connection that spoke in time. When
+// everybody may have been heard, timers wait no longer. n is how many completions
+// the batch had.
+func (l *loop) fireDue(n int) {
+	if n > 0 && l.overtook < l.conns.live && l.wheel.isDue(l.now/int64(tick)) {
+		l.overtook += n
+		return // patience is none now, so this is for a moment only
+	}
+	l.overtook = 0
+	l.wheel.advance(l.now/int64(tick), l.fire)
 }
 
 // patience is how long to wait for completions: not at all while there are

@@ -64,3 +64,12 @@ func descriptorOf(t *testing.T, c *proactor.Conn) int {
 	t.Fatal("the connection has no descriptor")
 	return -1
 }
+
+// descriptorLimit is how many descriptors this process may have.
+func descriptorLimit() int {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return 1024
+	}
+	return int(min(l.Cur, 1<<20))
+}

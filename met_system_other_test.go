@@ -14,3 +14,6 @@ const hasDescriptors = false
 func giveUpAfter(*testing.T, *proactor.Conn, time.Duration) {}
 
 func keepAlive(*testing.T, *proactor.Conn) time.Duration { return 0 }
+
+// descriptorLimit is what most systems allow without being asked.
+func descriptorLimit() int { return 10_000 }

@@ -57,6 +57,9 @@ func eachBackend(t *testing.T, f func(t *testing.T, backend string)) {
 				t.Skip(err)
 			}
 			p.Close()
+			if l, err := net.Listen("tcp4", "127.0.0.1:0"); err == nil {
+				l.Close() // package net keeps descriptors of its own from its first use on
+			}
 			before, known := descriptors(), goleak.IgnoreCurrent()
 			t.Cleanup(func() {
 				goleak.VerifyNone(t, known)
@@ -170,7 +173,7 @@ func (r *rig) end() {
 		return nil
 	})
 	s := r.engine.Stats()
-	if s.Leased != 0 || s.Pending != 0 || s.Conns() != 0 || s.Panics != r.panics {
+	if s.Leased != 0 || s.Pending != 0 || s.Kept != 0 || s.Conns() != 0 || s.Panics != r.panics {
 		r.Errorf("after the end, %d panics expected: %+v", r.panics, s)
 	}
 	r.mu.Lock()

@@ -29,6 +29,15 @@ type Server struct {
 	// of the system or accepted, until one is closed. 0: no bound but that of
 	// the system.
 	MaxConns int
+	// MaxConnsPerPeer bounds the connections that one peer has at one time:
+	// those over it are reset as soon as they are accepted, and the handler
+	// never hears of them, see Limited.PerPeer. A peer is an IPv4 address, or
+	// the /64 of an IPv6 address, which is the least that a customer is given
+	// and so what one machine may choose its addresses from. Connections of Unix
+	// sockets have no peer and are not counted. 0: no bound, since many
+	// clients may share the address of a NAT, a proxy or a load generator; on
+	// a public address a few hundred bother none of these but the largest.
+	MaxConnsPerPeer int
 	// Engine carries the connections. nil: the server makes one with the zero
 	// Config and closes it when it ends.
 	Engine *Engine
@@ -40,6 +49,7 @@ type Server struct {
 	listener *listener
 	address  net.Addr
 	live     atomic.Int64 // connections, those being adopted included
+	peers    peers
 	state    atomic.Int32
 	mu       sync.Mutex
 	quit     chan struct{} // closed when Shutdown or Close begins
@@ -247,7 +257,7 @@ func (s *Server) await(ctx context.Context) error {
 }
 
 // Pause stops accepting: connections wait in the backlog of the system. Those
-// that are open go on.
+// that are open go on. Stats.Paused of the engine shows it.
 func (s *Server) Pause() error { return s.setPaused(true) }
 
 // Resume accepts again, after Pause.
@@ -261,7 +271,7 @@ func (s *Server) setPaused(paused bool) error {
 	}
 	ln := s.listener
 	ln.loop.do(func() {
-		if ln.paused = paused; paused {
+		if ln.setPaused(paused); paused {
 			ln.disarm()
 		} else {
 			ln.arm()
@@ -299,7 +309,12 @@ func (s *Server) log() *slog.Logger {
 }
 
 func (s *Server) opened(*Conn) {}
-func (s *Server) closed(*Conn) { s.left() }
+func (s *Server) closed(c *Conn) {
+	if s.MaxConnsPerPeer > 0 && c.flags&flagOpened != 0 {
+		s.peers.leave(peerOf(c.peer().AddrPort))
+	}
+	s.left()
+}
 
 // left notes that a connection is gone. There is room again below MaxConns.
 func (s *Server) left() {

@@ -164,8 +164,7 @@ func TestListenFails(t *testing.T) {
 // They met: no way to pause accepting and to resume it. Required: an operation of
 // the server, visible in its metrics.
 //
-// Pause leaves connections in the backlog, Resume takes them; the count of those
-// that were accepted shows both.
+// Pause leaves connections in the backlog, Resume takes them; Stats shows both.
 func TestMetPauseAccepting(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		r := newRig(t, backend, func(c *proactor.Config) { c.Loops = 1 })
@@ -183,6 +182,9 @@ func TestMetPauseAccepting(t *testing.T) {
 				}
 			}
 			around()
+			if st := r.engine.Stats(); st.Paused != 1 {
+				t.Errorf("%d servers are paused", st.Paused)
+			}
 			var waiting []net.Conn
 			at := r.engine.Stats().Accepted
 			// The system may have accepted one before it was told; not the next.
@@ -207,6 +209,13 @@ func TestMetPauseAccepting(t *testing.T) {
 				expect(t, w, []byte("after"))
 			}
 			eventually(t, "the count goes on", func() bool { return r.engine.Stats().Accepted > at })
+			if st := r.engine.Stats(); st.Paused != 0 {
+				t.Errorf("%d servers are paused", st.Paused)
+			}
+		}
+		within(t, "Pause, then Close", func() error { return errors.Join(s.Pause(), s.Close()) })
+		if st := r.engine.Stats(); st.Paused != 0 {
+			t.Errorf("a server that has ended is paused")
 		}
 	})
 }
@@ -317,7 +326,7 @@ func TestPauseRead(t *testing.T) {
 
 // A bad Config is an error.
 func TestConfig(t *testing.T) {
-	for _, cfg := range []proactor.Config{{Loops: -1}, {Backend: "none"}, {MaxOutbound: -1}, {Spin: -1}, {BufferSize: -1}} {
+	for _, cfg := range []proactor.Config{{Loops: -1}, {Backend: "none"}, {MaxOutbound: -1}, {MaxInbound: -1}, {Spin: -1}, {BufferSize: -1}} {
 		if e, err := proactor.NewEngine(cfg); err == nil {
 			e.Close()
 			t.Errorf("%+v is taken", cfg)

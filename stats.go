@@ -48,7 +48,10 @@ type Stats struct {
 	AcceptErrors             int64 // accepts and accepted sockets that failed
 	Starved                  int64 // bursts in which descriptors or memory ran out
 	Pending                  int64 // bytes that wait to be sent, now
+	Kept                     int64 // bytes received and kept, see Config.MaxInbound, now
 	Leased                   int64 // outbound buffers in use, now
+	Paused                   int64 // servers that do not accept, because of Pause, now
+	Limited                  Limited
 }
 
 // Conns is the number of connections that are open now.
@@ -57,7 +60,7 @@ func (s Stats) Conns() int64 { return s.Accepted + s.Dialed - s.Closed }
 // Stats takes a snapshot. It is cheap, and any goroutine may call it.
 func (e *Engine) Stats() Stats {
 	var sum [numCounters]int64
-	s := Stats{Pending: e.outbound.Load()}
+	s := Stats{Pending: e.outbound.Load(), Kept: e.inbound.Load(), Paused: int64(e.paused.Load()), Limited: e.limits()}
 	for _, l := range e.loops {
 		for i := range sum {
 			sum[i] += l.count.shown[i].Load()

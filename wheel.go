@@ -119,6 +119,12 @@ func (w *wheel) nearest() (level, slot int, at int64, ok bool) {
 	return 0, 0, 0, false
 }
 
+// isDue reports whether advance to now would do something.
+func (w *wheel) isDue(now int64) bool {
+	_, _, at, ok := w.nearest()
+	return ok && at <= now
+}
+
 // advance moves the time to now and fires what is due by then. A function that
 // fires may set and stop timers.
 func (w *wheel) advance(now int64, fire func(*Timer)) {

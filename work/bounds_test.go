@@ -74,6 +74,47 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// Each bound stops a connection when it is reached, not before, and is counted;
+// what was stopped goes on.
+func TestStopsAreCounted(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		cfg    Config
+		lines  [2]string // of the connection that is stopped: below the bound, and to it
+		counts func(Stats) int64
+	}{
+		{"PerConn", Config{Max: 1, PerConn: 2}, [2]string{"a", "b"}, func(s Stats) int64 { return s.StoppedByPerConn }},
+		{"Queue", Config{Max: 1, Queue: 2}, [2]string{"a", "b"}, func(s Stats) int64 { return s.StoppedByQueue }},
+		{"QueueBytes", Config{Max: 1, QueueBytes: 10}, [2]string{"123456789", "x"}, func(s Stats) int64 { return s.StoppedByQueueBytes }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			eachBackend(t, func(t *testing.T, backend string) {
+				r := newRig(t, backend, tt.cfg)
+				g := newGate()
+				s := r.serve(Handler{Serve: g.serve})
+				blocker, c := r.dial(s), r.dial(s)
+				blocker.send("stop")
+				take(t, "the worker blocked", g.entered)
+				c.send(tt.lines[0])
+				r.waiting(1)
+				if st := r.pool.Stats(); st.Paused != 0 {
+					t.Errorf("stopped below the bound: %+v", st)
+				}
+				c.send(tt.lines[1])
+				r.waiting(2)
+				st := r.pool.Stats()
+				if all := st.StoppedByPerConn + st.StoppedByQueue + st.StoppedByQueueBytes; st.Paused != 1 || tt.counts(st) != 1 || all != 1 {
+					t.Errorf("at the bound: %+v", st)
+				}
+				c.send("over")
+				close(g.open)
+				c.expect(tt.lines[0], tt.lines[1], "over")
+				blocker.expect("stop")
+			})
+		})
+	}
+}
+
 // Many more connections are stopped than there is room for, and most have
 // nothing more to say when they may go on: they keep nobody else's room.
 func TestAllGoOn(t *testing.T) {

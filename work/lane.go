@@ -125,6 +125,14 @@ func (l *lane) pauseIfFull() {
 	if l.paused || !own && p.stats.Waiting < p.cfg.Queue && p.stats.WaitingBytes < p.cfg.QueueBytes {
 		return
 	}
+	switch {
+	case own:
+		p.stats.StoppedByPerConn++
+	case p.stats.Waiting >= p.cfg.Queue:
+		p.stats.StoppedByQueue++
+	default:
+		p.stats.StoppedByQueueBytes++
+	}
 	l.paused = true
 	p.stats.Paused++
 	p.stats.note()

@@ -15,6 +15,10 @@ type Stats struct {
 	Panics  int64 // of those: by a panic
 	Dropped int64 // messages that were not served
 
+	// How often a connection was stopped, that is not read for want of room, and
+	// by which bound: the first of these that was reached.
+	StoppedByPerConn, StoppedByQueue, StoppedByQueueBytes int64
+
 	PeakWorkers, PeakWaiting, PeakWaitingBytes, PeakPaused int // the highest of each so far
 }
 
