@@ -74,8 +74,8 @@ func TestPaceAtTheLimit(t *testing.T) {
 	}{{0, ErrTooSlow}, {999, ErrTooSlow}, {1000, nil}, {1001, nil}} {
 		l := &loop{now: int64(time.Hour)}
 		l.wheel.now = ticksFrom(l.now, 0)
-		at := &place{loop: l, cfg: &settings{limits: Limits{MinRate: 100, RateWindow: window}}}
-		c := &Conn{place: at, state: stateOpen, flags: flagArmed}
+		home := &place{loop: l, cfg: &settings{limits: Limits{MinRate: 100, RateWindow: window}}}
+		c := &Conn{place: home, state: stateOpen, flags: flagArmed}
 		c.bytesIn.Store(5)
 		c.setPace(false, true)
 		begun := l.now
