@@ -30,8 +30,8 @@ type Conn struct {
 	loop   *loop
 	cfg    *settings
 	id     uint64
-	opened int64 // ns since epoch
-	active int64 // ns since epoch: when bytes last came or went; the loop's
+	opened int64 // ns since the engine began
+	active int64 // ns since the engine began: when bytes last came or went; the loop's
 	ends   *ends
 	remote netip.AddrPort // of TCP; it is each connection's own
 
@@ -157,7 +157,7 @@ type ConnStats struct {
 func (c *Conn) Stats() ConnStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := ConnStats{BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut, Age: time.Duration(nanotime() - c.opened)}
+	s := ConnStats{BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut, Age: time.Duration(c.loop.engine.nanotime() - c.opened)}
 	if c.out != nil {
 		s.Pending = c.out.pending
 	}
@@ -310,7 +310,7 @@ func (c *Conn) Post(f func()) error {
 // After has the loop of the connection call f when d has passed, unless the
 // connection has closed or the timer was stopped before.
 func (c *Conn) After(d time.Duration, f func()) *Timer {
-	t := &Timer{loop: c.loop, conn: c, f: f, when: ticksFrom(nanotime(), d), place: placeNone}
+	t := &Timer{loop: c.loop, conn: c, f: f, when: ticksFrom(c.loop.engine.nanotime(), d), place: placeNone}
 	c.loop.do(func() {
 		if c.state >= stateClosing || t.stopped.Load() {
 			return

@@ -84,7 +84,9 @@ func (s *Server) Listen() error {
 	if !l.do(func() { result <- l.listen(s, network) }) {
 		result <- ErrEngineClosed
 	}
-	if err := <-result; err != nil {
+	err := <-result
+	s.engine.rest()
+	if err != nil {
 		if own {
 			s.engine.Close()
 		}
@@ -171,6 +173,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return ErrServerClosed
 	}
 	<-s.deaf
+	s.engine.rest()
 	s.everyConn(func(c *Conn) { c.end(ErrServerClosed) })
 	err := s.await(ctx)
 	if err != nil {
@@ -188,6 +191,7 @@ func (s *Server) Close() error {
 		return ErrServerClosed
 	}
 	<-s.deaf
+	s.engine.rest()
 	s.everyConn(func(c *Conn) { c.abort(ErrServerClosed) })
 	s.await(context.Background())
 	s.finish()
@@ -232,6 +236,7 @@ func (s *Server) everyConn(f func(*Conn)) {
 		}
 	}
 	done.Wait()
+	s.engine.rest()
 }
 
 // await waits until no connection is left.
@@ -242,6 +247,7 @@ func (s *Server) await(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		s.engine.rest()
 	}
 	return nil
 }

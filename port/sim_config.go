@@ -92,7 +92,9 @@ func (n *Sim) Calm() {
 func (n *Sim) Go(f func()) { n.after(0, func() { go f() }) }
 
 // Sleep waits until d has passed. Nothing else on the network happens at the
-// instant at which it returns.
+// instant at which it returns: so with 0 it waits for the others to wait again,
+// as whoever was woken by another goroutine has to before it asks an engine or a
+// port for something, or the run may depend on which of the two is faster.
 func (n *Sim) Sleep(d time.Duration) {
 	done := make(chan struct{})
 	n.after(d, func() { close(done) })
