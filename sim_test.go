@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,13 +38,16 @@ func simulated(t *testing.T, seed uint64, loops int) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		closed := map[string]int{} // any loop's; they run one at a time
+		var mu sync.Mutex
+		closed := map[string]int{}
 		s := &proactor.Server{Addr: "127.0.0.1:7", Engine: e, Limits: proactor.Limits{
 			HighWater: 4096, IdleTimeout: 20 * time.Second, WriteTimeout: time.Minute,
 		}, Handler: proactor.Handler{
 			Data: echo,
 			Closed: func(c *proactor.Conn, cause error) {
+				mu.Lock()
 				closed[fmt.Sprint(cause)]++
+				mu.Unlock()
 			},
 		}}
 		if err := s.Listen(); err != nil {
