@@ -98,8 +98,8 @@ type Limits struct {
 	// ReadTimeout closes a connection from which nothing was received for so
 	// long, while it was being read. 0: never.
 	ReadTimeout time.Duration
-	// WriteTimeout closes a connection whose peer takes nothing of what waits
-	// to be sent for so long. 0: never.
+	// WriteTimeout closes a connection whose peer does not take what is being
+	// sent, at most 256 KiB of what waits, for so long. 0: never.
 	WriteTimeout time.Duration
 	// LingerTimeout is how long a closed connection waits: for its peer to take
 	// any of what waits to be sent and, after our FIN, for the peer's, so that
