@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -128,6 +129,14 @@ func (e *Engine) rest() {
 	if n := e.cfg.Sim; n != nil {
 		n.Sleep(0)
 	}
+}
+
+// upTo is a duration by chance, on a simulated network by that of its seed.
+func (e *Engine) upTo(d time.Duration) time.Duration {
+	if n := e.cfg.Sim; n != nil {
+		return n.UpTo(d)
+	}
+	return rand.N(d + 1)
 }
 
 // pick chooses the loop for a new connection: each in turn.

@@ -2,6 +2,8 @@ package proactor_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +58,31 @@ func properties(e *proactortest.Env, fair bool) {
 	for i, st := range proactor.PortStats(e.Engine) {
 		if st != (port.Stats{}) {
 			e.Errorf("port %d: %+v", i, st)
+		}
+	}
+}
+
+// The same seeds give the same runs, whatever handlers and clients do, byte for
+// byte of what happened on the network.
+func TestPropertiesReplay(t *testing.T) {
+	for _, loops := range []int{1, 3} {
+		for name, network := range map[string]port.SimConfig{"fair": proactortest.Fair(), "rough": proactortest.Rough()} {
+			t.Run(fmt.Sprintf("%d loops/%s", loops, name), func(t *testing.T) {
+				run := func() string {
+					var trace strings.Builder
+					network.Trace = &trace
+					cfg := proactortest.Config{Seeds: scaled(20), Network: network, Engine: proactor.Config{Loops: loops, BufferSize: 500, BufferCount: 2}}
+					cfg.Run(t, func(e *proactortest.Env) { properties(e, name == "fair") })
+					return trace.String()
+				}
+				first, again := run(), run()
+				if first != again {
+					t.Error(firstDifference(first, again))
+				}
+				if lines := strings.Count(first, "\n"); lines < 300 {
+					t.Errorf("%d things happened", lines)
+				}
+			})
 		}
 	}
 }

@@ -23,14 +23,16 @@ type Sim struct {
 	clock   *simClock // nil: there is none
 	seed    uint64
 	cfg     SimConfig
-	numbers uint64             // dealt out, to ports and to ends of connections
+	draws   simChance          // for the programs
+	numbers uint64             // dealt out, to ports, ends of connections and goroutines
+	started map[uint64]uint64  // the numbers of the goroutines that Go has started
 	severed map[uint64]*simEnd // an end of each connection that is cut
 }
 
 // NewSim makes a network on which nobody is.
 func NewSim() *Sim {
 	return &Sim{sockets: make(map[Socket]*simSocket), listeners: make(map[Addr]*simListener),
-		ephemeral: 1<<15 - 1, severed: make(map[uint64]*simEnd)}
+		ephemeral: 1<<15 - 1, severed: make(map[uint64]*simEnd), started: make(map[uint64]uint64)}
 }
 
 // number deals out two numbers, an even one and the next.

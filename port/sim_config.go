@@ -73,6 +73,7 @@ func NewSimSeed(seed uint64, cfg SimConfig) *Sim {
 	n := NewSim()
 	n.seed, n.cfg = seed, cfg
 	n.clock = newSimClock(n.tick)
+	n.draws = n.chance(0)
 	return n
 }
 
@@ -88,38 +89,15 @@ func (n *Sim) Calm() {
 	}
 }
 
-// Go runs f on a goroutine of its own, at a time of its own, soon.
-func (n *Sim) Go(f func()) { n.after(0, func() { go f() }) }
-
-// Sleep waits until d has passed. Nothing else on the network happens at the
-// instant at which it returns: so with 0 it waits for the others to wait again,
-// as whoever was woken by another goroutine has to before it asks an engine or a
-// port for something, or the run may depend on which of the two is faster.
-func (n *Sim) Sleep(d time.Duration) {
-	done := make(chan struct{})
-	n.after(d, func() { close(done) })
-	<-done
-}
-
-// after has f happen when d has passed, unless stop was called by then. f must
-// not wait.
-func (n *Sim) after(d time.Duration, f func()) (stop func()) {
+// UpTo draws a duration between 0 and d, for programs that wait by chance. On a
+// network without a clock it is not drawn from a seed.
+func (n *Sim) UpTo(d time.Duration) time.Duration {
 	if n.clock == nil {
-		t := time.AfterFunc(d, f)
-		return func() { t.Stop() }
+		return rand.N(d + 1)
 	}
-	e := &simEvent{do: f}
-	n.clock.set(e, 0, d, 0)
-	return func() { n.clock.cancel(e) }
-}
-
-// tick carries out what is due.
-func (n *Sim) tick() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for e := n.clock.due(); e != nil; e = n.clock.due() {
-		e.do()
-	}
+	return n.draws.upTo(d)
 }
 
 // simChance is what one port or one end of a connection draws from. Each draws

@@ -31,6 +31,7 @@ type SimListener struct {
 type simWait struct {
 	changed  chan struct{} // closed when something has changed; nil: nobody waits
 	deadline time.Time
+	number   uint64
 }
 
 // until gives the lock up until something has changed; false when the deadline
@@ -46,7 +47,7 @@ func (w *simWait) until(n *Sim) bool {
 		if d <= 0 {
 			return false
 		}
-		defer n.after(d, func() { close(late) })()
+		defer n.after(w.number, d, func() { close(late) })()
 	}
 	n.mu.Unlock()
 	defer n.mu.Lock()
@@ -67,6 +68,7 @@ func (w *simWait) tell() {
 
 func (n *Sim) conn(e *simEnd) *SimConn {
 	c := &SimConn{end: e, net: n, linger: -1}
+	c.read.number, c.write.number = e.number, e.number
 	e.readable, e.writable = c.read.tell, c.write.tell
 	return c
 }

@@ -76,7 +76,9 @@ func (cfg Config) Run(t *testing.T, f func(*Env)) {
 		if err != nil {
 			t.Fatalf("-proactor.seed: %v", err)
 		}
-		cfg.Network.Trace = t.Output()
+		if cfg.Network.Trace == nil {
+			cfg.Network.Trace = t.Output()
+		}
 		if cfg.Engine.Log == nil {
 			cfg.Engine.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 		}
