@@ -34,7 +34,7 @@ func TestProperties(t *testing.T) {
 
 func properties(e *proactortest.Env, fair bool) {
 	m := newModel(e, fair)
-	s := e.Serve(&proactor.Server{Handler: m.handler(), Limits: m.limits})
+	s := e.Serve(&proactor.Server{Handler: m.handler(), Limits: m.limits, MaxConns: e.Rand.IntN(4)})
 	done := make(chan struct{}, len(m.plans))
 	for i := range m.plans {
 		e.Go(func() {

@@ -256,25 +256,32 @@ func (b *sim) push(s *sock, op *Op) {
 	b.p.finish(s, op)
 }
 
+// take accepts one connection a turn or, with a clock, some.
 func (b *sim) take(s *sock, op *Op, dst []Completion) int {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
 	l := b.sockets[s.index].listener
-	if len(l.backlog) > 0 && b.dry() {
-		dst[0] = Completion{Op: op, Key: s.key, Kind: KindAccept, Err: simError(KindAccept, ErrNoDescriptors)}
-		b.p.finish(s, op)
-		return 1
+	most := 1
+	if b.net.clock != nil && len(l.backlog) > 0 {
+		most += b.chance.IntN(len(dst))
 	}
-	e := b.net.accept(l)
-	if e == nil {
-		return 0
+	for n := range most {
+		if len(l.backlog) > 0 && b.dry() {
+			dst[n] = Completion{Op: op, Key: s.key, Kind: KindAccept, Err: simError(KindAccept, ErrNoDescriptors)}
+			b.p.finish(s, op)
+			return n + 1
+		}
+		e := b.net.accept(l)
+		if e == nil {
+			return n
+		}
+		sk := b.net.add(&simSocket{end: e, local: e.local, options: l.options})
+		dst[n] = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: sk, More: true}
 	}
-	sk := b.net.add(&simSocket{end: e, local: e.local, options: l.options})
-	dst[0] = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: sk, More: true}
 	if len(l.backlog) > 0 {
 		b.again(s)
 	}
-	return 1
+	return most
 }
 
 // fetch receives into the caller's buffer, or one that is lent.
