@@ -80,8 +80,9 @@ func (l *lives) handler() proactor.Handler {
 	}
 }
 
-// wayToEnd is a way in which a server ends; orderly if clients lose nothing.
-func wayToEnd(e *proactortest.Env, s *proactor.Server) (orderly bool, cause error, end func() error) {
+// wayToEnd draws how the server ends, which is orderly if clients lose nothing,
+// and the cause that this is.
+func wayToEnd(e *proactortest.Env, s *proactor.Server) (orderly bool, end func() error, cause error) {
 	within := func(d time.Duration) func() error {
 		return func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -99,21 +100,21 @@ func wayToEnd(e *proactortest.Env, s *proactor.Server) (orderly bool, cause erro
 	}
 	switch e.Rand.IntN(5) {
 	case 0:
-		return false, proactor.ErrServerClosed, s.Close
+		return false, s.Close, proactor.ErrServerClosed
 	case 1:
-		return false, proactor.ErrEngineClosed, e.Engine.Close
+		return false, e.Engine.Close, proactor.ErrEngineClosed
 	case 2:
-		return false, proactor.ErrServerClosed, within(time.Duration(e.Rand.IntN(2000)) * time.Millisecond)
+		return false, within(time.Duration(e.Rand.IntN(2000)) * time.Millisecond), proactor.ErrServerClosed
 	case 3:
-		return true, proactor.ErrServerClosed, func() error {
+		return true, func() error {
 			s.Pause()
 			e.Sleep(time.Duration(e.Rand.IntN(2000)) * time.Millisecond)
 			s.Resume()
 			e.Sleep(time.Duration(e.Rand.IntN(2000)) * time.Millisecond)
 			return s.Shutdown(context.Background())
-		}
+		}, proactor.ErrServerClosed
 	default:
-		return true, proactor.ErrServerClosed, func() error { return s.Shutdown(context.Background()) }
+		return true, func() error { return s.Shutdown(context.Background()) }, proactor.ErrServerClosed
 	}
 }
 
@@ -122,7 +123,7 @@ func lifecycle(e *proactortest.Env, fair bool) {
 	s := e.Serve(&proactor.Server{Handler: l.handler(), MaxConns: l.most, Limits: proactor.Limits{
 		HighWater: 4 << 10, IdleTimeout: 2 * time.Hour, LingerTimeout: time.Hour,
 	}})
-	orderly, cause, end := wayToEnd(e, s)
+	orderly, end, cause := wayToEnd(e, s)
 	served := make(chan error, 1)
 	e.Go(func() { served <- s.Serve() })
 	const clients = 6
