@@ -81,7 +81,9 @@ func (c *simClock) put(e *simEvent, number uint64, t int64) int64 {
 	e.at = t
 	c.taken[t] = struct{}{}
 	heap.Push(&c.next, e)
-	c.arm()
+	if e.index == 1 {
+		c.arm()
+	}
 	return t
 }
 
@@ -105,7 +107,7 @@ func (c *simClock) drop(e *simEvent) {
 }
 
 // due takes out what is to happen now, nil if nothing is yet: then the clock
-// runs again when something is.
+// runs again when something is. It may have run for what was canceled.
 func (c *simClock) due() *simEvent {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 )
 
 // SimConfig says what the network of [NewSimSeed] does to those who are on it.
-// The zero value is a network that does nothing to them but take a few
-// microseconds.
+// The zero value is a network that does nothing to them but take its time, some
+// microseconds for each thing.
 //
 // The chances lie between 0, never, and 1, always.
 type SimConfig struct {
