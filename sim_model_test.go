@@ -71,7 +71,9 @@ func newModel(e *proactortest.Env, fair bool) *model {
 			// Long enough for the smallest windows: a send counts when it has ended.
 			WriteTimeout: 30 * time.Minute, LingerTimeout: time.Hour}}
 	m.limits.LowWater = 1 + e.Rand.IntN(m.limits.HighWater)
-	m.limits.MaxPending = 4 * m.limits.HighWater
+	// Above the high mark there is room for the longest answer: what is shown at
+	// once, and what was kept before.
+	m.limits.MaxPending = m.limits.HighWater + port.DefaultBufferSize + 300
 	for i := range 2 + e.Rand.IntN(5) {
 		p := &plan{how: finish(e.Rand.IntN(int(finishes))), chunk: 1 + e.Rand.IntN(300), rng: rand.New(rand.NewPCG(e.Seed, uint64(i)))}
 		size := 1 + e.Rand.IntN(1<<e.Rand.IntN(16))
@@ -185,7 +187,8 @@ func (m *model) answer(c *proactor.Conn, s *modelled, b []byte) {
 		_, err = c.WriteShared(bytes.Clone(b))
 	}
 	if err != nil && (m.fair && s.plan.how != clientReset || !errors.Is(err, proactor.ErrClosed)) {
-		m.Errorf("%d: an answer was not taken: %v", s.number, err)
+		m.Errorf("%d: an answer of %d bytes was not taken, with %d waiting, %d allowed: %v",
+			s.number, len(b), c.Stats().Pending, m.limits.MaxPending, err)
 	}
 	if n := c.Stats().Pending; n > m.limits.MaxPending {
 		m.Errorf("%d: %d bytes wait, %d are allowed", s.number, n, m.limits.MaxPending)
