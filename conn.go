@@ -20,7 +20,7 @@ type Conn struct {
 	// many have in common is in their place, and the fields leave no gaps.
 	*place
 	id     uint64
-	opened int64 // ns since epoch
+	opened int64 // ns since the engine began
 
 	// Of the loop's goroutine alone.
 	recv    port.Op
@@ -28,7 +28,7 @@ type Conn struct {
 	kept    *kept  // nil when there is nothing to remember
 	times   *times // nil when no timeout or timer is set
 	bytesIn atomic.Int64
-	active  int64 // ns since epoch: when bytes last came or went
+	active  int64 // ns since the engine began: when bytes last came or went
 	slot    uint32
 	state   connState
 	paused  pauseReason
@@ -186,7 +186,7 @@ type ConnStats struct {
 func (c *Conn) Stats() ConnStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := ConnStats{BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut, Age: time.Duration(nanotime() - c.opened)}
+	s := ConnStats{BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut, Age: time.Duration(c.loop.engine.nanotime() - c.opened)}
 	if c.out != nil {
 		s.Pending = c.out.pending
 	}
@@ -347,7 +347,7 @@ func (c *Conn) Post(f func()) error {
 // After has the loop of the connection call f when d has passed, unless the
 // connection has closed or the timer was stopped before.
 func (c *Conn) After(d time.Duration, f func()) *Timer {
-	t := &Timer{loop: c.loop, conn: c, f: f, when: ticksFrom(nanotime(), d), place: placeNone}
+	t := &Timer{loop: c.loop, conn: c, f: f, when: ticksFrom(c.loop.engine.nanotime(), d), place: placeNone}
 	c.loop.do(func() {
 		if c.state >= stateClosing || t.stopped.Load() {
 			return

@@ -113,6 +113,7 @@ func (c *Conn) WriteContext(ctx context.Context, p []byte) (int, error) {
 		if err := w.wait(ctx); err != nil {
 			return 0, err
 		}
+		c.loop.engine.rest()
 	}
 }
 

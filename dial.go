@@ -50,6 +50,7 @@ func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, erro
 	done := make(chan result, 1)
 	d.DialAsync(ctx, network, address, func(c *Conn, err error) { done <- result{c, err} })
 	r := <-done
+	d.engine().rest()
 	return r.c, r.err
 }
 

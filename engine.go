@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -17,9 +18,9 @@ type Config struct {
 	// Loops is how many goroutines carry the connections, each with a
 	// completion port of its own. 0: GOMAXPROCS.
 	Loops int
-	// Backend forces a backend of package port: "iocp", "uring", "epoll" or
-	// "std". Empty: the environment variable PROACTOR_BACKEND, else the best
-	// one that works here.
+	// Backend forces a backend of package port: "iocp", "uring", "epoll",
+	// "std", or "sim" with Sim. Empty: the environment variable
+	// PROACTOR_BACKEND, else the best one that works here.
 	Backend string
 	// BufferSize, in bytes, and BufferCount shape each loop's pool of receive
 	// buffers; Data never gets more than BufferSize at once, unless it left
@@ -28,6 +29,10 @@ type Config struct {
 	// Spin is how long a loop that has nothing to do looks for more before it
 	// sleeps. It shortens latencies and costs a core a loop. 0: none.
 	Spin time.Duration
+	// Sim has the ports on a network in memory, for tests: package proactortest
+	// does all that is needed. Then Backend must be empty or "sim", and Spin
+	// does nothing.
+	Sim *port.Sim
 	// MaxOutbound, in bytes, bounds what waits to be sent on all connections
 	// together: Writes over it fail with ErrBacklog. 0: 1 GiB.
 	MaxOutbound int64
@@ -47,6 +52,7 @@ type Config struct {
 // goroutine of the caller's.
 type Engine struct {
 	cfg   Config
+	epoch time.Time
 	loops []*loop
 	next  atomic.Uint32 // loop that gets the next connection
 	ids   atomic.Uint64
@@ -79,7 +85,10 @@ func NewEngine(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	e := &Engine{cfg: cfg}
+	if cfg.Sim != nil && cfg.Backend == "" {
+		cfg.Backend = "sim"
+	}
+	e := &Engine{cfg: cfg, epoch: time.Now().Add(-headStart)}
 	opened := make(chan error)
 	for i := range cfg.Loops {
 		l := newLoop(e, i)
@@ -91,6 +100,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 			return nil, fmt.Errorf("proactor: loop %d: %w", i, err)
 		}
 		e.loops = append(e.loops, l)
+		e.rest()
 	}
 	cfg.Log.Debug("engine started", "backend", e.Backend(), "loops", cfg.Loops, "detail", e.loops[0].port.Detail())
 	return e, nil
@@ -120,7 +130,25 @@ func (e *Engine) Close() error {
 		l.do(l.stop)
 	}
 	e.done.Wait()
+	e.rest()
 	return nil
+}
+
+// rest lets the loops of a simulation finish what they are at. Whoever was woken
+// by a loop calls it before it goes on, so that no run depends on which of the
+// two is faster.
+func (e *Engine) rest() {
+	if n := e.cfg.Sim; n != nil {
+		n.Sleep(0)
+	}
+}
+
+// upTo is a duration by chance, on a simulated network by that of its seed.
+func (e *Engine) upTo(d time.Duration) time.Duration {
+	if n := e.cfg.Sim; n != nil {
+		return n.UpTo(d)
+	}
+	return rand.N(d + 1)
 }
 
 // pick chooses the loop for a new connection: each in turn.

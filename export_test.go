@@ -7,3 +7,15 @@ func Give(s *Server, sk port.Socket) {
 	ln := s.listener
 	ln.loop.do(func() { ln.give(sk) })
 }
+
+// PortStats is what is left on the ports of the loops.
+func PortStats(e *Engine) []port.Stats {
+	all := make([]port.Stats, len(e.loops))
+	for i, l := range e.loops {
+		done := make(chan struct{})
+		l.do(func() { all[i] = l.port.Stats(); close(done) })
+		<-done
+		e.rest()
+	}
+	return all
+}

@@ -122,7 +122,8 @@ type Limits struct {
 	// long, while it was being read. 0: never.
 	ReadTimeout time.Duration
 	// WriteTimeout closes a connection whose peer takes nothing of what waits
-	// to be sent for so long. 0: never.
+	// to be sent for so long, up to a quarter more. Windows does not tell how
+	// far a send is: there it is who takes less than 64 KiB. 0: never.
 	WriteTimeout time.Duration
 	// LingerTimeout is how long a closed connection waits: for its peer to take
 	// any of what waits to be sent and, after our FIN, for the peer's, so that

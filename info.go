@@ -40,13 +40,14 @@ func (e *Engine) Conns() ([]ConnInfo, error) {
 	for _, list := range lists {
 		all = append(all, <-list...)
 	}
+	e.rest()
 	slices.SortFunc(all, func(a, b ConnInfo) int { return cmp.Compare(a.ID, b.ID) })
 	return all, nil
 }
 
 func (l *loop) describe() []ConnInfo {
 	list := make([]ConnInfo, 0, l.conns.live)
-	now := nanotime()
+	now := l.engine.nanotime()
 	for c := range l.conns.all {
 		list = append(list, ConnInfo{
 			ID: c.id, Local: c.LocalAddr(), Remote: c.RemoteAddr(), State: c.condition(),

@@ -3,7 +3,6 @@ package proactor
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -138,9 +137,9 @@ func (k *Keeper) again(why error, lasted time.Duration) {
 	if lasted > k.wait {
 		k.wait = k.MinWait
 	}
-	wait := k.wait - rand.N(k.wait/2+1)
-	k.wait = min(2*k.wait, k.MaxWait)
 	l := k.dialer.loop()
+	wait := k.wait - l.engine.upTo(k.wait/2)
+	k.wait = min(2*k.wait, k.MaxWait)
 	l.engine.cfg.Log.Info("dialing again", "address", k.Address, "in", wait, "why", why)
 	k.retry = l.timer(wait, func() {
 		k.mu.Lock()

@@ -20,7 +20,7 @@ type loop struct {
 	conns     slots[Conn]
 	listeners slots[listener]
 	wheel     wheel
-	now       int64 // ns since epoch, when the present batch was dequeued
+	now       int64 // ns since the engine began, when the present batch was dequeued
 	batch     [batchLen]port.Completion
 	ops       []*port.Op // for shutdowns and closes
 	pool      pool       // any goroutine
@@ -50,12 +50,17 @@ const batchLen = 1024
 // Keys of completions: a slot of conns, or of listeners.
 const listenerKey = 1 << 32
 
-var epoch = time.Now()
+// headStart is how long the clock of an engine has run when it begins: a test
+// has it near the numbers that wrap.
+var headStart time.Duration
 
-func nanotime() int64 { return int64(time.Since(epoch)) }
+// nanotime is the time in ns since the engine began. The clock is the engine's
+// own and not the program's, so that it begins at 0 in a bubble of
+// testing/synctest too, and timers do not depend on when the program began.
+func (e *Engine) nanotime() int64 { return int64(time.Since(e.epoch)) }
 
 func newLoop(e *Engine, number int) *loop {
-	l := &loop{engine: e, number: number, now: nanotime(), portion: e.cfg.BufferSize}
+	l := &loop{engine: e, number: number, now: e.nanotime(), portion: e.cfg.BufferSize}
 	if l.portion == 0 {
 		l.portion = port.DefaultBufferSize
 	}
@@ -67,7 +72,7 @@ func newLoop(e *Engine, number int) *loop {
 // run is the loop's goroutine. It reports on opened whether its port works.
 func (l *loop) run(opened chan<- error) {
 	cfg := l.engine.cfg
-	p, err := port.Open(port.Config{Backend: cfg.Backend, BufferSize: cfg.BufferSize, BufferCount: cfg.BufferCount, Spin: cfg.Spin})
+	p, err := port.Open(port.Config{Backend: cfg.Backend, BufferSize: cfg.BufferSize, BufferCount: cfg.BufferCount, Spin: cfg.Spin, Sim: cfg.Sim})
 	l.port, l.goroutine = p, goroutine()
 	opened <- err
 	if err != nil {
@@ -80,7 +85,7 @@ func (l *loop) run(opened chan<- error) {
 			panic(err)
 		}
 		l.running.Store(true)
-		l.now = nanotime()
+		l.now = l.engine.nanotime()
 		for i := range l.batch[:n] {
 			l.dispatch(&l.batch[i])
 		}
@@ -117,7 +122,7 @@ func (l *loop) patience() time.Duration {
 		return 0
 	}
 	if _, _, at, ok := l.wheel.nearest(); ok {
-		return max(0, time.Duration(at*int64(tick)-nanotime()))
+		return max(0, time.Duration(at*int64(tick)-l.engine.nanotime()))
 	}
 	return -1
 }
@@ -244,14 +249,14 @@ func (l *loop) forget(t *Timer) {
 
 // after sets a timer without a connection to run f on the loop after d.
 func (l *loop) after(d time.Duration, f func()) *Timer {
-	t := &Timer{loop: l, f: f, when: ticksFrom(nanotime(), d), place: placeNone}
+	t := &Timer{loop: l, f: f, when: ticksFrom(l.engine.nanotime(), d), place: placeNone}
 	l.wheel.set(t)
 	return t
 }
 
 // timer is after for any goroutine.
 func (l *loop) timer(d time.Duration, f func()) *Timer {
-	t := &Timer{loop: l, f: f, when: ticksFrom(nanotime(), d), place: placeNone}
+	t := &Timer{loop: l, f: f, when: ticksFrom(l.engine.nanotime(), d), place: placeNone}
 	l.do(func() {
 		if !t.stopped.Load() {
 			l.wheel.set(t)

@@ -94,7 +94,9 @@ func (s *Server) Listen() error {
 	if !l.do(func() { result <- l.listen(s, network) }) {
 		result <- ErrEngineClosed
 	}
-	if err := <-result; err != nil {
+	err := <-result
+	s.engine.rest()
+	if err != nil {
 		if own {
 			s.engine.Close()
 		}
@@ -181,6 +183,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return ErrServerClosed
 	}
 	<-s.deaf
+	s.engine.rest()
 	s.everyConn(func(c *Conn) { c.end(ErrServerClosed) })
 	err := s.await(ctx)
 	if err != nil {
@@ -198,6 +201,7 @@ func (s *Server) Close() error {
 		return ErrServerClosed
 	}
 	<-s.deaf
+	s.engine.rest()
 	s.everyConn(func(c *Conn) { c.abort(ErrServerClosed) })
 	s.await(context.Background())
 	s.finish()
@@ -242,6 +246,7 @@ func (s *Server) everyConn(f func(*Conn)) {
 		}
 	}
 	done.Wait()
+	s.engine.rest()
 }
 
 // await waits until no connection is left.
@@ -252,6 +257,7 @@ func (s *Server) await(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		s.engine.rest()
 	}
 	return nil
 }

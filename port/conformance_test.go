@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -35,22 +37,43 @@ func TestConformance(t *testing.T) {
 				Required: name == forced,
 			}
 			if name == "sim" {
-				onNetwork(&b, port.NewSim())
+				n := port.NewSim()
+				onNetwork(&b, &n)
 			}
 			porttest.Run(t, b)
 		})
 	}
 }
 
-// onNetwork makes ports and peers meet on a network in memory.
-func onNetwork(b *porttest.Backend, n *port.Sim) {
+// onNetwork makes ports and peers meet on the network in memory that n is.
+func onNetwork(b *porttest.Backend, n **port.Sim) {
 	b.Memory = true
 	b.Open = func(cfg port.Config) (*port.Port, error) {
-		cfg.Backend, cfg.Sim = "sim", n
+		cfg.Backend, cfg.Sim = "sim", *n
 		return port.Open(cfg)
 	}
 	b.Dial = func(network, address string) (porttest.Peer, error) {
-		return n.Dial(context.Background(), network, address)
+		return (*n).Dial(context.Background(), network, address)
 	}
-	b.Listen = func(network, address string) (net.Listener, error) { return n.Listen(network, address) }
+	b.Listen = func(network, address string) (net.Listener, error) { return (*n).Listen(network, address) }
+}
+
+// TestConformanceOverTime runs it on simulated networks on which everything
+// takes time and comes in pieces, and ports stall, and wake for nothing.
+func TestConformanceOverTime(t *testing.T) {
+	if forced := os.Getenv(port.EnvBackend); forced != "" && forced != "auto" && forced != "sim" {
+		t.Skip("another backend is forced")
+	}
+	n := port.NewSim()
+	b := porttest.Backend{Name: "sim", Required: true}
+	onNetwork(&b, &n)
+	b.Around = func(t *testing.T, f func(*testing.T)) {
+		synctest.Test(t, func(t *testing.T) {
+			n = port.NewSimSeed(1, port.SimConfig{
+				MaxDelay: time.Millisecond, Split: .3, Stall: .02, StallFor: 10 * time.Millisecond, Spurious: .1,
+			})
+			f(t)
+		})
+	}
+	porttest.Run(t, b)
 }

@@ -3,6 +3,8 @@ package port
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // sim carries operations out on a network in memory. A socket on which
@@ -15,6 +17,14 @@ type sim struct {
 	hungry  []Handle // streamed recvs that wait for a buffer
 	bell
 
+	// With a clock. The bell is rung by it alone, at times of this port's own.
+	number  uint64
+	chance  simChance    // the driver's
+	ring    simEvent     // rings the bell, because of a wake
+	late    simEvent     // because of a time limit
+	stalled atomic.Int64 // until then nothing does
+	dryTill int64        // the port is out of descriptors
+
 	mu   sync.Mutex // guards line; held within the network's
 	line []Handle
 	turn []Handle // the part of it that poll is at
@@ -24,7 +34,20 @@ func openSim(p *Port) (backend, error) {
 	if p.cfg.Sim == nil {
 		return nil, fmt.Errorf("%w: Config.Sim must name the network", ErrInvalid)
 	}
-	return &sim{p: p, net: p.cfg.Sim, bell: newBell(), lender: newLender(p.cfg.BufferSize, p.cfg.BufferCount)}, nil
+	b := &sim{p: p, net: p.cfg.Sim, bell: newBell(), lender: newLender(p.cfg.BufferSize, p.cfg.BufferCount)}
+	if n := b.net; n.clock != nil {
+		p.cfg.Spin = 0 // a clock that stands still while one looks would never end it
+		n.mu.Lock()
+		b.number = n.number()
+		n.mu.Unlock()
+		b.chance = n.chance(b.number)
+		b.ring.do = func() {
+			n.trace("port %d: wakes", b.number/2)
+			b.bell.wake()
+		}
+		b.late.do = b.ring.do
+	}
+	return b, nil
 }
 
 func (b *sim) listen(a Addr, o SocketOptions) (Socket, error) {
@@ -43,6 +66,9 @@ func (b *sim) socket(local Addr, o SocketOptions) (Socket, error) {
 	}
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
+	if b.dry() {
+		return NoSocket, simError(KindConnect, ErrNoDescriptors)
+	}
 	return b.net.add(&simSocket{local: local, options: o}), nil
 }
 
@@ -68,7 +94,7 @@ func (b *sim) attach(s *sock, sk Socket) error {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
 	if c.end != nil {
-		c.end.changed = c.changed
+		c.end.readable, c.end.writable = c.changed, c.changed
 	}
 	if c.listener != nil {
 		c.listener.changed = c.changed
@@ -117,7 +143,7 @@ func (b *sim) connect(s *sock, _ *Op, to Addr) {
 func (b *sim) cancel(s *sock, op *Op) {
 	if op.kind == KindConnect {
 		b.net.mu.Lock()
-		b.sockets[s.index].giveUp()
+		b.net.giveUp(b.sockets[s.index])
 		b.net.mu.Unlock()
 	}
 	b.p.fail(s, op, canceled(op.kind))
@@ -130,7 +156,7 @@ func (b *sim) shutdown(s *sock) error {
 	}
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
-	return e.shutdown()
+	return b.net.shutdown(e)
 }
 
 func (b *sim) close(s *sock, reset bool) error {
@@ -215,7 +241,7 @@ func (b *sim) push(s *sock, op *Op) {
 	}
 	for op.remaining() > 0 {
 		b.net.mu.Lock()
-		n, err := e.send(op.buf())
+		n, err := b.net.send(e, op.buf())
 		b.net.mu.Unlock()
 		op.advance(n)
 		if err != nil {
@@ -230,20 +256,32 @@ func (b *sim) push(s *sock, op *Op) {
 	b.p.finish(s, op)
 }
 
+// take accepts one connection a turn or, with a clock, some.
 func (b *sim) take(s *sock, op *Op, dst []Completion) int {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
 	l := b.sockets[s.index].listener
-	e := b.net.accept(l)
-	if e == nil {
-		return 0
+	most := 1
+	if b.net.clock != nil && len(l.backlog) > 0 {
+		most += b.chance.IntN(len(dst))
 	}
-	sk := b.net.add(&simSocket{end: e, local: e.local, options: l.options})
-	dst[0] = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: sk, More: true}
+	for n := range most {
+		if len(l.backlog) > 0 && b.dry() {
+			dst[n] = Completion{Op: op, Key: s.key, Kind: KindAccept, Err: simError(KindAccept, ErrNoDescriptors)}
+			b.p.finish(s, op)
+			return n + 1
+		}
+		e := b.net.accept(l)
+		if e == nil {
+			return n
+		}
+		sk := b.net.add(&simSocket{end: e, local: e.local, options: l.options})
+		dst[n] = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: sk, More: true}
+	}
 	if len(l.backlog) > 0 {
 		b.again(s)
 	}
-	return 1
+	return most
 }
 
 // fetch receives into the caller's buffer, or one that is lent.
@@ -262,8 +300,8 @@ func (b *sim) fetch(s *sock, op *Op, dst []Completion) int {
 		}
 	}
 	b.net.mu.Lock()
-	n, err, ok := e.receive(buf)
-	more := len(e.in) > 0 || e.fin || e.reset
+	n, err, ok := b.net.receive(e, buf)
+	more := len(e.in) > 0 || e.fin || e.broken != nil
 	b.net.mu.Unlock()
 	if !ok {
 		return 0
@@ -292,7 +330,59 @@ func (b *sim) release(lease uint32) {
 	}
 }
 
-func (b *sim) flush()            {}
-func (b *sim) acked(*sock) int64 { return 0 }
-func (b *sim) leased() int       { return b.lender.out }
-func (b *sim) destroy()          {}
+// dry reports whether the port is out of descriptors now. The network's mu is
+// held.
+func (b *sim) dry() bool {
+	n := b.net
+	if n.clock == nil || n.cfg.Scarce == 0 {
+		return false
+	}
+	now := n.clock.in(0)
+	if now >= b.dryTill && b.chance.strikes(n.cfg.Scarce) {
+		b.dryTill = now + int64(b.chance.upTo(n.cfg.ScarceFor)) + 1
+	}
+	return now < b.dryTill
+}
+
+func (b *sim) wake() {
+	if b.net.clock == nil {
+		b.bell.wake()
+		return
+	}
+	b.net.clock.hasten(&b.ring, b.number, 0, b.stalled.Load())
+}
+
+func (b *sim) block(d time.Duration) {
+	n := b.net
+	if n.clock == nil {
+		b.bell.block(d)
+		return
+	}
+	n.mu.Lock()
+	if b.chance.strikes(n.cfg.Stall) {
+		b.stalled.Store(n.clock.in(b.chance.upTo(n.cfg.StallFor)))
+	}
+	if b.chance.strikes(n.cfg.Spurious) {
+		n.clock.hasten(&b.ring, b.number, b.chance.upTo(time.Millisecond), b.stalled.Load())
+	}
+	n.mu.Unlock()
+	if d >= 0 {
+		n.clock.set(&b.late, b.number, d, b.stalled.Load())
+	}
+	b.bell.block(-1)
+	n.clock.cancel(&b.late)
+}
+
+func (b *sim) acked(s *sock) int64 {
+	e := b.sockets[s.index].end
+	if e == nil {
+		return 0
+	}
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	return e.acked
+}
+
+func (b *sim) flush()      {}
+func (b *sim) leased() int { return b.lender.out }
+func (b *sim) destroy()    {}

@@ -31,6 +31,7 @@ type SimListener struct {
 type simWait struct {
 	changed  chan struct{} // closed when something has changed; nil: nobody waits
 	deadline time.Time
+	number   uint64
 }
 
 // until gives the lock up until something has changed; false when the deadline
@@ -40,15 +41,13 @@ func (w *simWait) until(n *Sim) bool {
 		w.changed = make(chan struct{})
 	}
 	changed := w.changed
-	var late <-chan time.Time
+	late := make(chan struct{})
 	if !w.deadline.IsZero() {
 		d := time.Until(w.deadline)
 		if d <= 0 {
 			return false
 		}
-		t := time.NewTimer(d)
-		defer t.Stop()
-		late = t.C
+		defer n.after(w.number, d, func() { close(late) })()
 	}
 	n.mu.Unlock()
 	defer n.mu.Lock()
@@ -69,7 +68,8 @@ func (w *simWait) tell() {
 
 func (n *Sim) conn(e *simEnd) *SimConn {
 	c := &SimConn{end: e, net: n, linger: -1}
-	e.changed = func() { c.read.tell(); c.write.tell() }
+	c.read.number, c.write.number = e.number, e.number
+	e.readable, e.writable = c.read.tell, c.write.tell
 	return c
 }
 
@@ -91,7 +91,7 @@ func (n *Sim) Dial(ctx context.Context, network, address string) (*SimConn, erro
 	defer stop()
 	for s.end == nil && s.refused == nil {
 		if ctx.Err() != nil {
-			s.giveUp()
+			n.giveUp(s)
 			return nil, ctx.Err()
 		}
 		w.until(n)
@@ -166,7 +166,7 @@ func (c *SimConn) Read(p []byte) (int, error) {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
 	for !c.end.closed {
-		n, err, ok := c.end.receive(p)
+		n, err, ok := c.net.receive(c.end, p)
 		switch {
 		case ok && err == io.EOF:
 			return 0, io.EOF
@@ -184,7 +184,7 @@ func (c *SimConn) Write(p []byte) (n int, err error) {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
 	for !c.end.closed && !c.end.shut {
-		k, err := c.end.send(p[n:])
+		k, err := c.net.send(c.end, p[n:])
 		if n += k; err != nil || n == len(p) {
 			return n, err
 		}
@@ -195,6 +195,34 @@ func (c *SimConn) Write(p []byte) (n int, err error) {
 	return n, net.ErrClosed
 }
 
+// Break has the network reset the connection: both ends will learn of it.
+func (c *SimConn) Break() {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	if !c.end.gone() {
+		c.net.give(c.end, simMessage{what: simRST})
+		c.net.breakOff(c.end, ErrReset)
+	}
+}
+
+// Cut has nothing arrive at either end until Heal is called, on a network of
+// [NewSimSeed]. What is sent meanwhile arrives then, unless SimTimeout ended the
+// connection before.
+func (c *SimConn) Cut() {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	if c.net.clock != nil {
+		c.net.sever(c.end)
+	}
+}
+
+// Heal ends Cut.
+func (c *SimConn) Heal() {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	c.net.heal(c.end)
+}
+
 // Close closes; with a reset if SetLinger(0) was called or bytes had arrived
 // that were not read.
 func (c *SimConn) Close() error {
@@ -203,7 +231,7 @@ func (c *SimConn) Close() error {
 	if c.end.closed {
 		return net.ErrClosed
 	}
-	c.end.close(c.linger == 0)
+	c.net.closeEnd(c.end, c.linger == 0)
 	c.read.tell()
 	c.write.tell()
 	return nil
@@ -216,7 +244,7 @@ func (c *SimConn) CloseWrite() error {
 	if c.end.closed {
 		return net.ErrClosed
 	}
-	return c.end.shutdown()
+	return c.net.shutdown(c.end)
 }
 
 // SetLinger with 0 makes Close send a reset.

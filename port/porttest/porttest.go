@@ -41,6 +41,9 @@ type Backend struct {
 	// Memory says that the sockets are not those of the operating system, so
 	// that its limits cannot be felt.
 	Memory bool
+	// Around, if it is set, runs each test: in a bubble of testing/synctest, for
+	// a network with a clock.
+	Around func(*testing.T, func(*testing.T))
 }
 
 // Run runs the suite on both kinds of port: "exclusive", driven by the test's
@@ -74,7 +77,13 @@ func Run(t *testing.T, b Backend) {
 				if tt.shared && m.mode != port.Shared {
 					continue
 				}
-				t.Run(tt.name, func(t *testing.T) { runOne(t, b, m.mode, tt) })
+				t.Run(tt.name, func(t *testing.T) {
+					if b.Around == nil {
+						runOne(t, b, m.mode, tt)
+						return
+					}
+					b.Around(t, func(t *testing.T) { runOne(t, b, m.mode, tt) })
+				})
 			}
 		})
 	}

@@ -1,0 +1,83 @@
+package proactortest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/port"
+)
+
+// Client is a client of a server under test. It is a net.Conn, for clients of
+// any protocol; one goroutine may write while another reads. Of its own methods
+// those that expect something fail the test when it does not come.
+type Client struct {
+	*port.SimConn
+	env *Env
+}
+
+// Dial connects to a server of this run. Where the network refuses connections
+// use Net.Dial, which tells.
+func (e *Env) Dial(s *proactor.Server) *Client {
+	e.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	conn, err := e.Net.Dial(ctx, s.ListenAddr().Network(), s.ListenAddr().String())
+	if err != nil {
+		e.Fatalf("dial: %v", err)
+	}
+	c := &Client{conn, e}
+	e.mu.Lock()
+	e.clients = append(e.clients, c)
+	e.mu.Unlock()
+	return c
+}
+
+// Send writes p. It waits while the server's side has no room for it.
+func (c *Client) Send(p string) {
+	c.env.Helper()
+	c.SetWriteDeadline(time.Now().Add(Patience))
+	if n, err := c.Write([]byte(p)); err != nil {
+		c.env.Fatalf("send: %d of %d bytes, then %v", n, len(p), err)
+	}
+}
+
+// Expect reads as many bytes as want has, which must be the same.
+func (c *Client) Expect(want string) {
+	c.env.Helper()
+	c.SetReadDeadline(time.Now().Add(Patience))
+	got := make([]byte, len(want))
+	n, err := io.ReadFull(c, got)
+	if !bytes.Equal(got[:n], []byte(want[:n])) || err != nil {
+		c.env.Fatalf("received %.200q, %v; want %.200q", got[:n], err, want)
+	}
+}
+
+// ExpectEnd reads the end of the stream: the server has closed its side in good
+// order, and nothing came before.
+func (c *Client) ExpectEnd() { c.env.Helper(); c.expectErr(io.EOF) }
+
+// ExpectReset reads until the connection is reset.
+func (c *Client) ExpectReset() { c.env.Helper(); c.expectErr(port.ErrReset) }
+
+func (c *Client) expectErr(want error) {
+	c.env.Helper()
+	c.SetReadDeadline(time.Now().Add(Patience))
+	p := make([]byte, 200)
+	n, err := c.Read(p)
+	for want != io.EOF && err == nil {
+		n, err = c.Read(p)
+	}
+	if !errors.Is(err, want) {
+		c.env.Fatalf("received %q, %v; want %v", p[:n], err, want)
+	}
+}
+
+// Reset closes the client's end with a reset.
+func (c *Client) Reset() {
+	c.SetLinger(0)
+	c.Close()
+}
