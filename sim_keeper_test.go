@@ -54,6 +54,9 @@ func outbound(e *proactortest.Env) {
 				c.Write([]byte("ping"))
 			},
 			Data: func(c *proactor.Conn, p []byte) int {
+				if len(p) < len("ping") {
+					return 0
+				}
 				answers.Add(1)
 				c.After(10*time.Second, func() { c.Write([]byte("ping")) })
 				return len(p)

@@ -68,8 +68,7 @@ type modelled struct {
 func newModel(e *proactortest.Env, fair bool) *model {
 	m := &model{Env: e, fair: fair, states: map[*proactor.Conn]*modelled{},
 		limits: proactor.Limits{HighWater: 4<<10 + e.Rand.IntN(8<<10), IdleTimeout: 40 * time.Minute,
-			// Long enough for the smallest windows: a send counts when it has ended.
-			WriteTimeout: 30 * time.Minute, LingerTimeout: time.Hour}}
+			WriteTimeout: 5 * time.Minute, LingerTimeout: 10 * time.Minute}}
 	m.limits.LowWater = 1 + e.Rand.IntN(m.limits.HighWater)
 	// Above the high mark there is room for the longest answer: what is shown at
 	// once, and what was kept before.
