@@ -25,12 +25,19 @@ type provided struct {
 	slabs   []providedSlab
 	out     int // pieces lent
 	with    int // buffers that the kernel has
+	// The kernel uses buffers in the order in which it got them, all that it
+	// has: so it has few, which stay warm, and more once those ran out.
+	depth int      // how many it is to have
+	spare []uint16 // the others, the warmest last
 }
 
 type providedSlab struct {
 	off  int // up to where the kernel filled it
 	refs int // pieces lent
 }
+
+// firstDepth, in bytes, is what the kernel has to receive into at first.
+const firstDepth = 256 << 10
 
 // Without piecewise filling, smaller buffers and more of them.
 const wholeSize = 16 << 10
@@ -68,9 +75,12 @@ func (b *provided) open(ringFd, size, count int) error {
 	}
 	b.size, b.count = size, count
 	b.slabs = make([]providedSlab, count)
-	for i := range count {
-		b.put(i)
+	b.spare = make([]uint16, count)
+	for i := range b.spare {
+		b.spare[i] = uint16(count - 1 - i)
 	}
+	b.depth = min(count, max(1, firstDepth/size))
+	b.fill()
 	b.publish()
 	return nil
 }
@@ -85,6 +95,23 @@ func (b *provided) close() {
 	if b.ringMem != nil {
 		unix.Munmap(b.ringMem)
 		unix.Munmap(b.mem)
+	}
+}
+
+// fill gives the kernel buffers until it has as many as it is to have.
+func (b *provided) fill() {
+	for n := len(b.spare); n > 0 && b.with < b.depth; n-- {
+		b.put(int(b.spare[n-1]))
+		b.spare = b.spare[:n-1]
+	}
+}
+
+// deepen is called when the kernel says that it had no buffer. When it says so
+// of many recvs at a time, the first one counts.
+func (b *provided) deepen() {
+	if b.with == 0 && len(b.spare) > 0 {
+		b.depth = min(2*b.depth, b.count)
+		b.fill()
 	}
 }
 
@@ -127,12 +154,13 @@ func (b *provided) lend(i, n int) []byte {
 	}
 	if s.off == b.size {
 		b.with--
+		b.fill()
 	}
 	return b.mem[start : start+n : start+n]
 }
 
-// release takes a piece of buffer i back; the last one of a full buffer gives
-// it to the kernel again.
+// release takes a piece of buffer i back. With the last one of a full buffer
+// it can be filled anew.
 func (b *provided) release(i int) {
 	s := &b.slabs[i]
 	if s.refs == 0 {
@@ -142,7 +170,8 @@ func (b *provided) release(i int) {
 	b.out--
 	if s.refs == 0 && s.off == b.size {
 		s.off = 0
-		b.put(i)
+		b.spare = append(b.spare, uint16(i))
+		b.fill()
 	}
 }
 

@@ -262,9 +262,7 @@ func (u *uring) missed(e *cqe) {
 }
 
 func (u *uring) flush() {
-	if len(u.starved) > 0 && u.bufs.with > 0 {
-		u.feed()
-	}
+	u.feed()
 	if u.pending() || len(u.overflow) > 0 {
 		u.bufs.publish()
 		u.submit()

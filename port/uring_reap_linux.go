@@ -9,6 +9,7 @@ import (
 func (u *uring) poll(dst []Completion) int {
 	head, tail := u.completions()
 	if head == tail {
+		u.feed()
 		u.bufs.publish()
 		u.submit()
 		head, tail = u.completions()
@@ -79,6 +80,7 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 	case errno == unix.ENOBUFS && op.flags&opCanceled == 0:
 		op.flags |= opStarved
 		u.starved = append(u.starved, s.handle())
+		u.bufs.deepen()
 		return false
 	case transient(errno) && op.flags&opCanceled == 0:
 		u.rearm(s, op)
@@ -103,8 +105,11 @@ func (u *uring) rearm(s *sock, op *Op) {
 	}
 }
 
-// feed arms the recvs that starved, now that there are buffers.
+// feed arms the recvs that starved, once there are buffers.
 func (u *uring) feed() {
+	if len(u.starved) == 0 || u.bufs.with == 0 {
+		return
+	}
 	for _, h := range u.starved {
 		if s := u.p.socks.get(h); s != nil && s.in != nil && s.in.flags&opStarved != 0 {
 			s.in.flags &^= opStarved
