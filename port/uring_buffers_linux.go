@@ -28,6 +28,7 @@ type provided struct {
 	// The kernel uses buffers in the order in which it got them, all that it
 	// has: so it has few, which stay warm, and more once those ran out.
 	depth int      // how many it is to have
+	dry   bool     // it had none, of those that it knows of
 	spare []uint16 // the others, the warmest last
 }
 
@@ -106,10 +107,11 @@ func (b *provided) fill() {
 	}
 }
 
-// deepen is called when the kernel says that it had no buffer. When it says so
-// of many recvs at a time, the first one counts.
+// deepen is called when the kernel says that it had no buffer. It says so of
+// many recvs at a time: the first one counts.
 func (b *provided) deepen() {
-	if b.with == 0 && len(b.spare) > 0 {
+	if !b.dry {
+		b.dry = true
 		b.depth = min(2*b.depth, b.count)
 		b.fill()
 	}
@@ -138,7 +140,7 @@ func (b *provided) publish() {
 		word = uint32(first.bid)<<16 | uint32(b.tail)
 	}
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&first.bid)), word)
-	b.fresh = b.tail
+	b.fresh, b.dry = b.tail, false
 }
 
 // lend notes that the kernel put n bytes into buffer i, and lends them.
