@@ -347,7 +347,8 @@ func (c *Conn) Post(f func()) error {
 // After has the loop of the connection call f when d has passed, unless the
 // connection has closed or the timer was stopped before.
 func (c *Conn) After(d time.Duration, f func()) *Timer {
-	t := &Timer{loop: c.loop, conn: c, f: f, when: ticksFrom(c.loop.engine.nanotime(), d), place: placeNone}
+	t := c.loop.newTimer(d, f)
+	t.conn = c
 	c.loop.do(func() {
 		if c.state >= stateClosing || t.stopped.Load() {
 			return

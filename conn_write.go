@@ -3,10 +3,8 @@ package proactor
 import (
 	"context"
 	"errors"
-	"runtime"
-	"strconv"
-	"strings"
 
+	"github.com/proactor-go/proactor/internal/goid"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -269,13 +267,4 @@ func (c *Conn) sendFIN() {
 
 // here reports whether the caller is the loop's goroutine. It is slow: only
 // for calls that are about to wait.
-func (l *loop) here() bool { return goroutine() == l.goroutine }
-
-// goroutine is the number of the calling goroutine, as a stack trace tells it.
-func goroutine() uint64 {
-	var b [64]byte
-	s := strings.TrimPrefix(string(b[:runtime.Stack(b[:], false)]), "goroutine ")
-	digits, _, _ := strings.Cut(s, " ")
-	n, _ := strconv.ParseUint(digits, 10, 64)
-	return n
-}
+func (l *loop) here() bool { return goid.Current() == l.goroutine }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/goid"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -73,7 +74,7 @@ func newLoop(e *Engine, number int) *loop {
 func (l *loop) run(opened chan<- error) {
 	cfg := l.engine.cfg
 	p, err := port.Open(port.Config{Backend: cfg.Backend, BufferSize: cfg.BufferSize, BufferCount: cfg.BufferCount, Spin: cfg.Spin, Sim: cfg.Sim})
-	l.port, l.goroutine = p, goroutine()
+	l.port, l.goroutine = p, goid.Current()
 	opened <- err
 	if err != nil {
 		return
@@ -249,20 +250,25 @@ func (l *loop) forget(t *Timer) {
 
 // after sets a timer without a connection to run f on the loop after d.
 func (l *loop) after(d time.Duration, f func()) *Timer {
-	t := &Timer{loop: l, f: f, when: ticksFrom(l.engine.nanotime(), d), place: placeNone}
+	t := l.newTimer(d, f)
 	l.wheel.set(t)
 	return t
 }
 
 // timer is after for any goroutine.
 func (l *loop) timer(d time.Duration, f func()) *Timer {
-	t := &Timer{loop: l, f: f, when: ticksFrom(l.engine.nanotime(), d), place: placeNone}
+	t := l.newTimer(d, f)
 	l.do(func() {
 		if !t.stopped.Load() {
 			l.wheel.set(t)
 		}
 	})
 	return t
+}
+
+// newTimer makes a timer that is not set yet.
+func (l *loop) newTimer(d time.Duration, f func()) *Timer {
+	return &Timer{loop: l, f: f, when: ticksFrom(l.engine.nanotime(), d), place: placeNone}
 }
 
 // ticksFrom is the tick at which d has passed for sure.

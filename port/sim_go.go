@@ -1,10 +1,9 @@
 package port
 
 import (
-	"runtime"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/proactor-go/proactor/internal/goid"
 )
 
 // Go runs f on a goroutine of its own, at a time of its own, soon.
@@ -18,7 +17,7 @@ func (n *Sim) Go(f func()) {
 	n.mu.Unlock()
 	n.after(number, 0, func() {
 		go func() {
-			id := goroutine()
+			id := goid.Current()
 			n.mu.Lock()
 			n.started[id] = number
 			n.mu.Unlock()
@@ -41,7 +40,7 @@ func (n *Sim) Sleep(d time.Duration) {
 		time.Sleep(d)
 		return
 	}
-	id := goroutine()
+	id := goid.Current() // goroutines of Go may be woken at the same instant
 	n.mu.Lock()
 	number := n.started[id]
 	n.mu.Unlock()
@@ -69,15 +68,4 @@ func (n *Sim) tick() {
 	for e := n.clock.due(); e != nil; e = n.clock.due() {
 		e.do()
 	}
-}
-
-// goroutine is the number of the calling goroutine, as a stack trace tells it:
-// two that Go has started may be woken at the same instant, and then only this
-// tells them apart.
-func goroutine() uint64 {
-	var b [64]byte
-	s := strings.TrimPrefix(string(b[:runtime.Stack(b[:], false)]), "goroutine ")
-	digits, _, _ := strings.Cut(s, " ")
-	id, _ := strconv.ParseUint(digits, 10, 64)
-	return id
 }
