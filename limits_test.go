@@ -156,7 +156,10 @@ func TestMinRate(t *testing.T) {
 			pc.PauseRead()
 			pc.After(5*window/2, func() {
 				pc.ResumeRead()
-				pc.After(6*window/10, func() { close(spared) })
+				pc.After(6*window/10, func() {
+					close(spared)
+					pc.PauseRead() // and is spared to the end
+				})
 			})
 		})
 
