@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"reflect"
@@ -15,43 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/proactor-go/proactor/frame"
+	"github.com/proactor-go/proactor/samples/echotest"
 )
 
-// cut feeds a stream to split in pieces, as a connection does: what is not
-// taken is shown again with more. pieces gives the size of the next one.
+// cut feeds a stream to split in pieces.
 func cut(split bufio.SplitFunc, stream []byte, pieces func() int) (msgs [][]byte, err error) {
-	var kept []byte
-	for eof := false; ; {
-		n := min(max(pieces(), 1), len(stream))
-		kept = append(kept, stream[:n]...)
-		stream = stream[n:]
-		eof = len(stream) == 0
-		for {
-			advance, msg, err := split(kept, eof)
-			if err != nil {
-				return msgs, err
-			}
-			if msg != nil {
-				if cap(msg) != len(msg) {
-					return msgs, fmt.Errorf("a message of %d bytes with room for %d: append would write over the next", len(msg), cap(msg))
-				}
-				msgs = append(msgs, bytes.Clone(msg))
-			}
-			if advance < 0 || advance > len(kept) {
-				return msgs, fmt.Errorf("advance %d of %d", advance, len(kept))
-			}
-			kept = kept[advance:]
-			if advance == 0 || len(kept) == 0 && !eof {
-				break
-			}
-		}
-		if eof {
-			if len(kept) > 0 {
-				return msgs, fmt.Errorf("%d bytes left at the end, and no error", len(kept))
-			}
-			return msgs, nil
-		}
-	}
+	return echotest.Cut(split, stream, math.MaxInt, pieces)
 }
 
 func whole() int   { return math.MaxInt }

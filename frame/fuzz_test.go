@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/proactor-go/proactor/frame"
+	"github.com/proactor-go/proactor/samples/echotest"
 )
 
 // The fuzz targets compare each framing with a naive one, which sees the whole
@@ -48,16 +49,12 @@ func outcomeOf(msgs [][]byte, err error) (o outcome) {
 	return o
 }
 
-// compare feeds the stream in pieces whose sizes are those of a seed's digits.
-func compare(t *testing.T, split func() bufio.SplitFunc, stream []byte, seed uint64, want outcome) {
+// compare feeds the stream in pieces whose sizes are those of a seed. Of a
+// message that is not whole, so many bytes may have to be kept.
+func compare(t *testing.T, split func() bufio.SplitFunc, stream []byte, kept int, seed uint64, want outcome) {
 	t.Helper()
-	step := seed
-	for name, pieces := range map[string]func() int{
-		"whole": whole,
-		"bytes": oneByte,
-		"seed":  func() int { step = step*6364136223846793005 + 1442695040888963407; return int(step >> 60) },
-	} {
-		got := outcomeOf(cut(split(), stream, pieces))
+	for name, pieces := range echotest.Pieces(seed) {
+		got := outcomeOf(echotest.Cut(split(), stream, kept, pieces))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: (-naive +frame)\n%s", name, diff)
 		}
@@ -89,8 +86,9 @@ func FuzzDelimiter(f *testing.F) {
 		if want.End == "" && msg != "" {
 			want.End = fmt.Sprintf("cut: %d", len(msg))
 		}
-		compare(t, func() bufio.SplitFunc { return d.Split }, stream, seed, want)
-		compare(t, d.Splitter, stream, seed, want)
+		kept := d.Max + len(delim) - 1
+		compare(t, func() bufio.SplitFunc { return d.Split }, stream, kept, seed, want)
+		compare(t, d.Splitter, stream, kept, seed, want)
 		writeAgain(t, d, d.Split, want.Msgs)
 	})
 }
@@ -112,7 +110,7 @@ func FuzzLength(f *testing.F) {
 			l.Order = binary.LittleEndian
 		}
 		want := naiveLengths(stream, n, little, inclusive, int64(most))
-		compare(t, func() bufio.SplitFunc { return l.Split }, stream, seed, want)
+		compare(t, func() bufio.SplitFunc { return l.Split }, stream, n+l.Max-1, seed, want)
 		writeAgain(t, l, l.Split, want.Msgs)
 	})
 }
@@ -164,7 +162,7 @@ func FuzzVarint(f *testing.F) {
 		}
 		v := frame.Varint{Max: int(most)}
 		want := naiveVarints(stream, int64(most))
-		compare(t, func() bufio.SplitFunc { return v.Split }, stream, seed, want)
+		compare(t, func() bufio.SplitFunc { return v.Split }, stream, binary.MaxVarintLen64+v.Max-1, seed, want)
 		writeAgain(t, v, v.Split, want.Msgs)
 	})
 }
@@ -222,7 +220,7 @@ func FuzzFixed(f *testing.F) {
 		if len(rest) > 0 {
 			want.End = fmt.Sprintf("cut: %d", len(rest))
 		}
-		compare(t, func() bufio.SplitFunc { return x.Split }, stream, seed, want)
+		compare(t, func() bufio.SplitFunc { return x.Split }, stream, x.Size-1, seed, want)
 		writeAgain(t, x, x.Split, want.Msgs)
 	})
 }

@@ -104,26 +104,25 @@ func newRig(t *testing.T, backend string, cfg Config) *rig {
 	t.Cleanup(func() {
 		r.engine.Close()
 		r.within("the pool's end", func() error { return r.pool.Shutdown(context.Background()) })
-		r.nothingLeft()
+		nothingLeft(t, r.pool)
+		if log := r.log.String(); log != "" && r.pool.Stats().Panics == 0 {
+			t.Errorf("logged:\n%s", log)
+		}
 	})
 	return r
 }
 
 // nothingLeft checks the books of a pool whose connections have all closed.
-func (r *rig) nothingLeft() {
-	r.Helper()
-	s := r.pool.Stats()
-	if log := r.log.String(); log != "" && s.Panics == 0 {
-		r.Errorf("logged:\n%s", log)
-	}
+func nothingLeft(t *testing.T, p *Pool) {
+	t.Helper()
+	s := p.Stats()
 	if s.Workers != 0 || s.Busy != 0 || s.Waiting != 0 || s.WaitingBytes != 0 || s.Paused != 0 || s.Buffers != 0 {
-		r.Errorf("at the end: %+v", s)
+		t.Errorf("at the end: %+v", s)
 	}
-	p := r.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.lanes) > 0 || p.queue.len() > 0 || p.parked.Len() > 0 || p.grants != (grants{}) {
-		r.Errorf("at the end: %d lanes, %d in the queue, %d parked, %+v", len(p.lanes), p.queue.len(), p.parked.Len(), p.grants)
+		t.Errorf("at the end: %d lanes, %d in the queue, %d parked, %+v", len(p.lanes), p.queue.len(), p.parked.Len(), p.grants)
 	}
 }
 

@@ -98,28 +98,41 @@ func (k *client) follow(ctx context.Context, c *proactor.Conn, transcript io.Wri
 	}
 }
 
-// data compares what comes with the script. The server's words may arrive in
-// any pieces: what is not a whole answer yet is left, and shown again with more.
+// data answers what has come of the script.
 func (k *client) data(c *proactor.Conn, p []byte) int {
-	used := 0
+	n, answer, ok := k.hear(p)
+	if len(answer) > 0 {
+		c.Write([]byte(answer))
+	}
+	switch {
+	case !ok:
+		k.give(c, ErrScript)
+	case k.step == len(script):
+		c.Close()
+		return len(p) // after Goodbye nobody listens
+	}
+	return n
+}
+
+// hear compares what comes with the script, as far as that goes; n bytes of it
+// are done with. The server's words may arrive in any pieces: what is not a
+// whole answer yet is left, and shown again with more. Unless ok the server did
+// not keep to the script.
+func (k *client) hear(p []byte) (n int, answer string, ok bool) {
 	for k.step < len(script) {
 		now := script[k.step]
-		k.part = string(p[used:min(len(p), used+len(now.hear))])
+		k.part = string(p[n:min(len(p), n+len(now.hear))])
 		if k.part != now.hear {
-			if !strings.HasPrefix(now.hear, k.part) {
-				k.give(c, ErrScript)
-			}
-			return used
+			return n, answer, strings.HasPrefix(now.hear, k.part)
 		}
-		used += len(now.hear)
+		n += len(now.hear)
 		k.part = ""
 		k.step++
-		c.Write([]byte(now.say))
+		answer += now.say
 		k.said <- "< " + now.hear
 		k.said <- "> " + now.say
 	}
-	c.Close()
-	return len(p) // after Goodbye nobody listens
+	return n, answer, true
 }
 
 // left is called when the server has closed before the end.

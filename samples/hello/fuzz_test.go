@@ -21,7 +21,8 @@ import (
 // or unknown methods, and all that is over a limit. Three things are taken here
 // and refused there on purpose, see deliberate.
 //
-// The pieces in which the bytes arrive must make no difference either.
+// The pieces in which the bytes arrive must make no difference either, and no
+// more than a head is kept.
 func FuzzRequest(f *testing.F) {
 	for _, x := range exchanges {
 		f.Add([]byte(x.send), uint16(len(x.send)/2))
@@ -37,6 +38,9 @@ func FuzzRequest(f *testing.F) {
 		strip := func(b []byte) string { return strings.ReplaceAll(string(b), continueLine, "") }
 		if strip(one.out) != strip(two.out) || one.closed != two.closed || one.r.stage != two.r.stage || !bytes.Equal(one.kept, two.kept) {
 			t.Fatalf("cut at %d:\n%q\n%+v\n%q\n%+v", at, one.out, one, two.out, two)
+		}
+		if len(one.kept) > maxHead || len(two.kept) > maxHead {
+			t.Fatalf("%d and %d bytes are kept", len(one.kept), len(two.kept))
 		}
 		for len(p) > 0 {
 			n := compareOne(t, p)

@@ -122,13 +122,21 @@ func echo(_ context.Context, r work.Request) error {
 // ended is called when there are no more messages and all are echoed. One that
 // the end of the stream has cut is none.
 func ended(c *proactor.Conn, why error) {
+	if text := complaint(why); text != "" {
+		c.Write([]byte(text))
+	}
+	c.Close()
+}
+
+// complaint is the line for a length that was refused. Empty: nothing was.
+func complaint(why error) string {
 	var short *frame.ShortLengthError
 	var tooLong *frame.TooLongError
 	switch {
 	case errors.As(why, &short):
-		c.Write([]byte(InvalidSize))
+		return InvalidSize
 	case errors.As(why, &tooLong):
-		c.Write([]byte(TooMuch))
+		return TooMuch
 	}
-	c.Close()
+	return ""
 }

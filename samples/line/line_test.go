@@ -32,7 +32,7 @@ func owed(sent []byte, _ bool) []byte {
 		}
 		known := false
 		for name := range strings.FieldsSeq("APOP DELE LIST NOOP PASS QUIT RETR RSET STAT TOP UIDL USER") {
-			known = known || strings.HasPrefix(strings.ToUpper(text), name)
+			known = known || strings.HasPrefix(strings.Map(upper, text), name)
 		}
 		if !known {
 			return append(out, "-ERR sorry, we dont know what you mean, bye...\r\n"...)
@@ -40,6 +40,14 @@ func owed(sent []byte, _ bool) []byte {
 		out = append(out, "-ERR sorry, we understand \""+text+"\", but, we're just a fake POP3 server...\r\n"...)
 		rest = behind
 	}
+}
+
+// upper is that of ASCII alone: ſ is no S.
+func upper(c rune) rune {
+	if 'a' <= c && c <= 'z' {
+		c -= 'a' - 'A'
+	}
+	return c
 }
 
 func TestKnown(t *testing.T) {

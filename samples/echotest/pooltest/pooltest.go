@@ -13,10 +13,16 @@ import (
 // left at the end of the test either.
 func Listen(t *testing.T, srv echotest.Server, pool *work.Pool) {
 	t.Helper()
+	Left(t, pool)
+	echotest.Listen(t, srv)
+}
+
+// Left looks at the end of the test whether anything is left of a pool.
+func Left(t *testing.T, pool *work.Pool) {
+	t.Helper()
 	t.Cleanup(func() {
-		if s := pool.Stats(); s.Workers != 0 || s.Waiting != 0 || s.Paused != 0 || s.Buffers != 0 || s.Panics != 0 {
+		if s := pool.Stats(); s.Workers != 0 || s.Busy != 0 || s.Waiting != 0 || s.Paused != 0 || s.Buffers != 0 || s.Panics != 0 {
 			t.Errorf("at the end: %+v", s)
 		}
 	})
-	echotest.Listen(t, srv)
 }

@@ -1,0 +1,22 @@
+package echo
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/proactor-go/proactor/proactortest"
+	"github.com/proactor-go/proactor/samples/echotest"
+)
+
+func TestSimulated(t *testing.T) {
+	echotest.Simulated{
+		Start: func(e *proactortest.Env) echotest.Server {
+			return New(Options{Addr: "127.0.0.1:0", Banner: true, Engine: e.Engine, Log: echotest.Quiet()})
+		},
+		Talk: func(r *rand.Rand, _ netip.AddrPort) (sent, owed []byte) {
+			sent = echotest.Bytes(r, 1+r.IntN(1<<r.IntN(19)))
+			return sent, append([]byte(Banner), sent...)
+		},
+	}.Check(t)
+}
