@@ -204,7 +204,7 @@ func (k *call) ended(cause error) {
 func (r *run) keep(number uint64) *proactor.Keeper {
 	k := &proactor.Keeper{
 		Dialer: &proactor.Dialer{Engine: r.engine, Limits: limits, Timeout: r.opt.patience, Handler: r.calls(number, func(n uint64) *way {
-			if n%2 == 0 {
+			if (number+n)%2 == 0 {
 				return wayKeptReset
 			}
 			return wayKept

@@ -48,6 +48,7 @@ type Options struct {
 
 	patience time.Duration // how long anybody may wait for what is owed; 0: 20 s
 	life     time.Duration // of a server, on the average; 0: as many as there is time for
+	tell     func(invariant string)
 	wrap     func(proactor.Handler) proactor.Handler
 	write    func(*proactor.Conn, []byte) (int, error) // for the server's answers
 }
@@ -96,7 +97,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.patience == 0 {
 		o.patience = 20 * time.Second
 	}
-	r := &run{opt: o, verdict: new(verdict), ending: make(chan struct{}), began: time.Now()}
+	r := &run{opt: o, verdict: &verdict{tell: o.tell}, ending: make(chan struct{}), began: time.Now()}
 	r.change.L = &r.mu
 	r.ledger = newLedger(r.verdict)
 	before := measure()

@@ -16,10 +16,12 @@ import (
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
-func soak(t *testing.T, o Options) *Report {
+func soak(ctx context.Context, t *testing.T, o Options) *Report {
 	t.Helper()
-	o.Log = slog.New(slog.DiscardHandler)
-	r, err := Run(t.Context(), o)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	r, err := Run(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,23 +36,21 @@ func soak(t *testing.T, o Options) *Report {
 func TestSoak(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		var log bytes.Buffer
-		r, err := Run(t.Context(), Options{
-			For: 3 * time.Second, Seed: 1, Backend: backend, Loops: 2, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		r := soak(t.Context(), t, Options{
+			For: 3 * time.Second, Seed: 1, Backend: backend, Loops: 2, Log: slog.New(slog.NewTextHandler(&log, nil)), life: time.Second,
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var table strings.Builder
-		r.Print(&table)
-		t.Logf("\n%s", &table)
 		if err := r.Err(); err != nil || !r.Passed {
 			t.Error(err)
 		}
 		if log.Len() > 0 {
 			t.Errorf("the log: %s", &log)
 		}
-		if r.Backend != backend || r.Loops != 2 || r.Restarts == 0 || r.Panics == 0 || r.ReadPauses == 0 || r.Workers == 0 {
+		if r.Backend != backend || r.Loops != 2 || r.Restarts == 0 {
 			t.Error("something was not done")
+		}
+		// In its second under Wine a server comes to little.
+		if runtime.GOOS != "windows" && (r.Panics == 0 || r.ReadPauses == 0 || r.Workers == 0) {
+			t.Error("the handlers have not done all")
 		}
 		for _, w := range r.Ways {
 			if w.Connections == 0 {
@@ -68,7 +68,7 @@ var plants = []struct {
 	{"DropsAByte", invBytes, func(t *testing.T, o *Options) {
 		var n atomic.Int64
 		o.write = func(c *proactor.Conn, p []byte) (int, error) {
-			if n.Add(1) == 20 {
+			if n.Add(1)%20 == 0 {
 				p = p[:len(p)-1]
 			}
 			return c.Write(p)
@@ -77,7 +77,7 @@ var plants = []struct {
 	{"ChangesAByte", invBytes, func(t *testing.T, o *Options) {
 		var n atomic.Int64
 		o.write = func(c *proactor.Conn, p []byte) (int, error) {
-			if n.Add(1) == 20 {
+			if n.Add(1)%20 == 0 {
 				p[len(p)-1] ^= 1
 			}
 			return c.Write(p)
@@ -86,7 +86,7 @@ var plants = []struct {
 	{"AnswersTwice", invBytes, func(t *testing.T, o *Options) {
 		var n atomic.Int64
 		o.write = func(c *proactor.Conn, p []byte) (int, error) {
-			if n.Add(1) == 20 {
+			if n.Add(1)%20 == 0 {
 				c.Write(p)
 			}
 			return c.Write(p)
@@ -105,14 +105,14 @@ var plants = []struct {
 	{"ShowsBytesTwice", invBytes, handler(func(h *proactor.Handler) {
 		data, n := h.Data, new(atomic.Int64)
 		h.Data = func(c *proactor.Conn, p []byte) int {
-			if k := data(c, p); k == 0 || n.Add(1) != 20 {
+			if k := data(c, p); k == 0 || n.Add(1)%20 != 0 {
 				return k
 			}
 			return 0
 		}
 	})},
 	{"ForgetsToClose", invStuck, func(t *testing.T, o *Options) {
-		o.For, o.life = 2*time.Second, time.Hour
+		o.life = time.Hour
 		handler(func(h *proactor.Handler) {
 			h.Ended = func(c *proactor.Conn, why error) {
 				if why != proactor.ErrPeerClosed {
@@ -158,7 +158,7 @@ var plants = []struct {
 	{"IsNotToldClosed", invClosed, handler(func(h *proactor.Handler) {
 		closed, n := h.Closed, new(atomic.Int64)
 		h.Closed = func(c *proactor.Conn, cause error) {
-			if n.Add(1) != 20 {
+			if n.Add(1)%20 != 0 {
 				closed(c, cause)
 			}
 		}
@@ -167,7 +167,7 @@ var plants = []struct {
 		closed, n := h.Closed, new(atomic.Int64)
 		h.Closed = func(c *proactor.Conn, cause error) {
 			closed(c, cause)
-			if n.Add(1) == 20 {
+			if n.Add(1)%20 == 0 {
 				closed(c, cause)
 			}
 		}
@@ -175,7 +175,7 @@ var plants = []struct {
 	{"PanicsOnItsOwn", invPanics, handler(func(h *proactor.Handler) {
 		data, n := h.Data, new(atomic.Int64)
 		h.Data = func(c *proactor.Conn, p []byte) int {
-			if n.Add(1) == 20 {
+			if n.Add(1)%20 == 0 {
 				panic("not provoked")
 			}
 			return data(c, p)
@@ -188,7 +188,6 @@ var plants = []struct {
 		}
 	}},
 	{"LeaksGoroutines", invGoroutines, func(t *testing.T, o *Options) {
-		o.For = 2 * time.Second
 		handler(func(h *proactor.Handler) {
 			opened := h.Opened
 			h.Opened = func(c *proactor.Conn) {
@@ -198,7 +197,6 @@ var plants = []struct {
 		})(t, o)
 	}},
 	{"LeaksMemory", invMemory, func(t *testing.T, o *Options) {
-		o.For = 2 * time.Second
 		var mu sync.Mutex
 		var lost [][]byte
 		t.Cleanup(func() { runtime.KeepAlive(lost) })
@@ -216,7 +214,6 @@ var plants = []struct {
 		if measure().Descriptors == 0 {
 			t.Skip("this system does not tell how many are open")
 		}
-		o.For = 2 * time.Second
 		handler(func(h *proactor.Handler) {
 			opened := h.Opened
 			h.Opened = func(c *proactor.Conn) {
@@ -243,18 +240,22 @@ func handler(change func(h *proactor.Handler)) func(*testing.T, *Options) {
 func TestPlantedFaults(t *testing.T) {
 	for _, p := range plants {
 		t.Run(p.name, func(t *testing.T) {
-			o := Options{For: time.Second, Seed: 1, Loops: 2, patience: time.Second}
-			p.plant(t, &o)
-			r := soak(t, o)
-			if r.Passed || r.Err() == nil {
-				t.Fatal("it was not found")
-			}
-			for _, v := range r.Violations {
-				if v.Invariant == p.invariant {
-					return
+			ctx, found := context.WithCancel(t.Context())
+			defer found()
+			o := Options{For: time.Minute, Seed: 1, Loops: 2, patience: time.Second, life: 300 * ms}
+			o.tell = func(invariant string) {
+				if invariant == p.invariant {
+					found()
 				}
 			}
-			t.Errorf("not found: %s", p.invariant)
+			p.plant(t, &o)
+			r := soak(ctx, t, o)
+			if ctx.Err() == nil {
+				t.Errorf("not found: %s", p.invariant)
+			}
+			if r.Passed || r.Err() == nil {
+				t.Error("it has passed")
+			}
 		})
 	}
 }
@@ -263,7 +264,7 @@ func TestPlantedFaults(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var n atomic.Int64
-	o := Options{For: time.Hour, Seed: 1, Loops: 2, Log: slog.New(slog.DiscardHandler)}
+	o := Options{For: time.Hour, Seed: 1, Loops: 2}
 	handler(func(h *proactor.Handler) {
 		opened := h.Opened
 		h.Opened = func(c *proactor.Conn) {
@@ -273,8 +274,8 @@ func TestInterrupted(t *testing.T) {
 			}
 		}
 	})(t, &o)
-	r, err := Run(ctx, o)
-	if err != nil || r.Err() != nil || !r.Interrupted || r.Connections < 20 {
-		t.Errorf("%v, %+v", err, r)
+	r := soak(ctx, t, o)
+	if r.Err() != nil || !r.Interrupted || r.Connections < 20 {
+		t.Errorf("%v, %+v", r.Err(), r)
 	}
 }

@@ -27,7 +27,7 @@ func TestStream(t *testing.T) {
 		for id := range uint64(5) {
 			want := all(newStream(1, id, w), 1<<20)
 			for _, piece := range []int{1, 1000, 65536} {
-				if piece == 1 && len(want) > 100_000 {
+				if piece == 1 && len(want) > 50_000 {
 					continue
 				}
 				s := newStream(1, id, w)

@@ -46,6 +46,7 @@ func (v Violation) String() string {
 
 // verdict collects violations.
 type verdict struct {
+	tell  func(invariant string) // nil, or to be told of each that is violated the first time
 	mu    sync.Mutex
 	found []Violation
 }
@@ -59,6 +60,9 @@ func (v *verdict) violated(invariant, format string, args ...any) {
 			v.found[i].Count++
 			return
 		}
+	}
+	if v.tell != nil {
+		v.tell(invariant)
 	}
 	v.found = append(v.found, Violation{invariant, 1, fmt.Sprintf(format, args...)})
 }
