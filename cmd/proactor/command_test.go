@@ -173,6 +173,10 @@ func TestBadFlags(t *testing.T) {
 		"load areyouok --clients 0",
 		"load areyouok --rounds 0",
 		"load areyouok --loops=-1",
+		"soak --for 0s",
+		"soak --for 10",
+		"soak --seed x",
+		"soak --loops=-1",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

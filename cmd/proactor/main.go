@@ -1,9 +1,11 @@
 // Command proactor runs the sample servers of this module and their clients,
-// and puts load on them or on any other echo server.
+// puts load on them or on any other echo server, and soaks the framework in load
+// and faults.
 //
 //	proactor serve echo --admin 127.0.0.1:6060
 //	proactor load echo --conns 1000 --duration 10s
 //	proactor conns
+//	proactor soak --for 10m
 //
 // Bad flags end it with status 2, anything that fails with status 1, each with
 // one line on standard error.
@@ -30,6 +32,7 @@ type command struct {
 	Serve  serveCommand  `cmd:"" help:"Run a sample server until it is interrupted."`
 	Client clientCommand `cmd:"" help:"Talk to a server."`
 	Load   loadCommand   `cmd:"" help:"Put load on a server and check what it answers."`
+	Soak   soakCommand   `cmd:"" help:"Mix load and faults against a server, with a ledger of every byte, and judge."`
 	Addrs  addrsCommand  `cmd:"" help:"Print this machine's host name and addresses."`
 	Conns  connsCommand  `cmd:"" help:"List a server's connections, as netstat -a does. The server needs --admin."`
 }

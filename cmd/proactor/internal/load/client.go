@@ -59,7 +59,7 @@ func (c *client) open(conn *proactor.Conn) {
 	r := c.lane.run
 	c.conn, c.state = conn, clientOpen
 	c.sent, c.got, c.partial = 0, 0, 0
-	c.write = r.pattern.place(c.index + c.cycles*r.opt.Conns)
+	c.write = r.pattern.Place(c.index + c.cycles*r.opt.Conns)
 	c.read = c.write
 }
 
@@ -76,7 +76,7 @@ func (c *client) pump(now int64) {
 		total = 1
 	}
 	for !l.stopping && !o.Idle && c.sent-c.got < int64(o.Pipeline) && (total == 0 || c.sent < total) && (o.Rate == 0 || c.sent < c.released) {
-		if _, err := c.conn.Write(l.run.pattern.message(c.write, o.Size)); err != nil {
+		if _, err := c.conn.Write(l.run.pattern.Message(c.write, o.Size)); err != nil {
 			if err != proactor.ErrClosed { // else closed is about to tell the cause
 				c.fail(causeOf(err), err)
 			}
@@ -89,7 +89,7 @@ func (c *client) pump(now int64) {
 			c.times[c.sent%int64(len(c.times))] = now
 		}
 		c.sent++
-		c.write = l.run.pattern.after(c.write, o.Size)
+		c.write = l.run.pattern.After(c.write, o.Size)
 	}
 	if c.sent == c.got && (l.stopping || total > 0 && c.sent == total) {
 		c.state, c.since = clientClosing, now
@@ -108,7 +108,7 @@ func (c *client) intended(k int64) int64 {
 func (c *client) received(p []byte, now int64) {
 	l, size := c.lane, c.lane.run.opt.Size
 	expected := p[:min(len(p), c.unanswered())]
-	if right := l.run.pattern.check(c.read, expected); right < len(expected) {
+	if right := l.run.pattern.Check(c.read, expected); right < len(expected) {
 		c.fail(causeMismatch, fmt.Errorf("%s: byte %d came back wrong", c, c.got*int64(size)+int64(c.partial+right)))
 		return
 	}
@@ -116,7 +116,7 @@ func (c *client) received(p []byte, now int64) {
 		c.fail(causeExtra, fmt.Errorf("%s: %d bytes more came back than were sent", c, len(p)-len(expected)))
 		return
 	}
-	c.read = l.run.pattern.after(c.read, len(p))
+	c.read = l.run.pattern.After(c.read, len(p))
 	c.since = now
 	for c.partial += len(p); c.partial >= size; c.partial -= size {
 		begun := c.began // Churn: the connect is part of it

@@ -7,13 +7,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/proactor-go/proactor/cmd/proactor/internal/pattern"
 )
 
 // run is one run of Echo.
 type run struct {
 	opt      Options
 	to       string // resolved
-	pattern  pattern
+	pattern  pattern.Pattern
 	interval float64 // ns from one message of the schedule to the next
 	lanes    []*lane
 	failures tally
@@ -44,7 +46,7 @@ func Echo(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	o = r.opt
-	r.pattern = newPattern(o.Size)
+	r.pattern = pattern.New(o.Size)
 	if o.Rate > 0 {
 		r.interval = 1e9 / o.Rate
 	}

@@ -1,0 +1,281 @@
+package soak
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/samples/echotest"
+)
+
+func soak(ctx context.Context, t *testing.T, o Options) *Report {
+	t.Helper()
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	r, err := Run(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	r.Print(&table)
+	t.Logf("\n%s", &table)
+	return r
+}
+
+// TestSoak: three seconds of it on each backend. All must hold, and all must have
+// been done.
+func TestSoak(t *testing.T) {
+	echotest.Backends(t, func(t *testing.T, backend string) {
+		var log bytes.Buffer
+		r := soak(t.Context(), t, Options{
+			For: 3 * time.Second, Seed: 1, Backend: backend, Loops: 2, Log: slog.New(slog.NewTextHandler(&log, nil)), life: time.Second,
+		})
+		if err := r.Err(); err != nil || !r.Passed {
+			t.Error(err)
+		}
+		if log.Len() > 0 {
+			t.Errorf("the log: %s", &log)
+		}
+		if r.Backend != backend || r.Loops != 2 || r.Restarts == 0 {
+			t.Error("something was not done")
+		}
+		// In its second under Wine a server comes to little.
+		if runtime.GOOS != "windows" && (r.Panics == 0 || r.ReadPauses == 0 || r.Workers == 0) {
+			t.Error("the handlers have not done all")
+		}
+		for _, w := range r.Ways {
+			if w.Connections == 0 {
+				t.Errorf("no connection was %s", w.Way)
+			}
+		}
+	})
+}
+
+// plants are faults of a server, and the invariant that each of them violates.
+var plants = []struct {
+	name, invariant string
+	plant           func(t *testing.T, o *Options)
+}{
+	{"DropsAByte", invBytes, func(t *testing.T, o *Options) {
+		var n atomic.Int64
+		o.write = func(c *proactor.Conn, p []byte) (int, error) {
+			if n.Add(1)%20 == 0 {
+				p = p[:len(p)-1]
+			}
+			return c.Write(p)
+		}
+	}},
+	{"ChangesAByte", invBytes, func(t *testing.T, o *Options) {
+		var n atomic.Int64
+		o.write = func(c *proactor.Conn, p []byte) (int, error) {
+			if n.Add(1)%20 == 0 {
+				p[len(p)-1] ^= 1
+			}
+			return c.Write(p)
+		}
+	}},
+	{"AnswersTwice", invBytes, func(t *testing.T, o *Options) {
+		var n atomic.Int64
+		o.write = func(c *proactor.Conn, p []byte) (int, error) {
+			if n.Add(1)%20 == 0 {
+				c.Write(p)
+			}
+			return c.Write(p)
+		}
+	}},
+	{"DoesNotAnswer", invStuck, func(t *testing.T, o *Options) {
+		o.life = time.Hour
+		var n atomic.Int64
+		o.write = func(c *proactor.Conn, p []byte) (int, error) {
+			if n.Add(1) > 100 {
+				return len(p), nil
+			}
+			return c.Write(p)
+		}
+	}},
+	{"ShowsBytesTwice", invBytes, handler(func(h *proactor.Handler) {
+		data, n := h.Data, new(atomic.Int64)
+		h.Data = func(c *proactor.Conn, p []byte) int {
+			if k := data(c, p); k == 0 || n.Add(1)%20 != 0 {
+				return k
+			}
+			return 0
+		}
+	})},
+	{"ForgetsToClose", invStuck, func(t *testing.T, o *Options) {
+		o.life = time.Hour
+		handler(func(h *proactor.Handler) {
+			h.Ended = func(c *proactor.Conn, why error) {
+				if why != proactor.ErrPeerClosed {
+					c.Close()
+				}
+			}
+		})(t, o)
+	}},
+	{"DoesNotShutDown", invRestart, handler(func(h *proactor.Handler) {
+		h.Ended = func(c *proactor.Conn, why error) {
+			if why == proactor.ErrPeerClosed {
+				c.Close()
+			}
+		}
+	})},
+	{"Blocks", invStuck, func(t *testing.T, o *Options) {
+		var n atomic.Int64
+		o.write = func(c *proactor.Conn, p []byte) (int, error) {
+			if n.Add(1) >= 20 {
+				<-t.Context().Done()
+			}
+			return c.Write(p)
+		}
+	}},
+	{"ResetsAtShutdown", invReset, handler(func(h *proactor.Handler) {
+		h.Ended = func(c *proactor.Conn, why error) {
+			if why == proactor.ErrServerClosed {
+				c.Abort()
+			} else {
+				c.Close()
+			}
+		}
+	})},
+	{"ClosesEarly", invOrder, handler(func(h *proactor.Handler) {
+		opened, n := h.Opened, new(atomic.Int64)
+		h.Opened = func(c *proactor.Conn) {
+			opened(c)
+			if n.Add(1)%10 == 0 {
+				c.After(20*ms, c.Close)
+			}
+		}
+	})},
+	{"IsNotToldClosed", invClosed, handler(func(h *proactor.Handler) {
+		closed, n := h.Closed, new(atomic.Int64)
+		h.Closed = func(c *proactor.Conn, cause error) {
+			if n.Add(1)%20 != 0 {
+				closed(c, cause)
+			}
+		}
+	})},
+	{"IsToldClosedTwice", invClosed, handler(func(h *proactor.Handler) {
+		closed, n := h.Closed, new(atomic.Int64)
+		h.Closed = func(c *proactor.Conn, cause error) {
+			closed(c, cause)
+			if n.Add(1)%20 == 0 {
+				closed(c, cause)
+			}
+		}
+	})},
+	{"PanicsOnItsOwn", invPanics, handler(func(h *proactor.Handler) {
+		data, n := h.Data, new(atomic.Int64)
+		h.Data = func(c *proactor.Conn, p []byte) int {
+			if n.Add(1)%20 == 0 {
+				panic("not provoked")
+			}
+			return data(c, p)
+		}
+	})},
+	{"WritesTooMuch", invLimits, func(t *testing.T, o *Options) {
+		o.write = func(c *proactor.Conn, p []byte) (int, error) {
+			c.Write(make([]byte, limits.MaxPending))
+			return c.Write(p)
+		}
+	}},
+	{"LeaksGoroutines", invGoroutines, func(t *testing.T, o *Options) {
+		handler(func(h *proactor.Handler) {
+			opened := h.Opened
+			h.Opened = func(c *proactor.Conn) {
+				opened(c)
+				go func() { <-t.Context().Done() }()
+			}
+		})(t, o)
+	}},
+	{"LeaksMemory", invMemory, func(t *testing.T, o *Options) {
+		var mu sync.Mutex
+		var lost [][]byte
+		t.Cleanup(func() { runtime.KeepAlive(lost) })
+		handler(func(h *proactor.Handler) {
+			opened := h.Opened
+			h.Opened = func(c *proactor.Conn) {
+				opened(c)
+				mu.Lock()
+				lost = append(lost, make([]byte, 512<<10))
+				mu.Unlock()
+			}
+		})(t, o)
+	}},
+	{"LeaksDescriptors", invFiles, func(t *testing.T, o *Options) {
+		if measure().Descriptors == 0 {
+			t.Skip("this system does not tell how many are open")
+		}
+		handler(func(h *proactor.Handler) {
+			opened := h.Opened
+			h.Opened = func(c *proactor.Conn) {
+				opened(c)
+				if f, err := os.Open(os.DevNull); err == nil {
+					t.Cleanup(func() { f.Close() })
+				}
+			}
+		})(t, o)
+	}},
+}
+
+// handler plants a fault in the server's callbacks.
+func handler(change func(h *proactor.Handler)) func(*testing.T, *Options) {
+	return func(t *testing.T, o *Options) {
+		o.wrap = func(h proactor.Handler) proactor.Handler {
+			change(&h)
+			return h
+		}
+	}
+}
+
+// TestPlantedFaults: a server with a fault fails, and the verdict names it.
+func TestPlantedFaults(t *testing.T) {
+	for _, p := range plants {
+		t.Run(p.name, func(t *testing.T) {
+			ctx, found := context.WithCancel(t.Context())
+			defer found()
+			o := Options{For: time.Minute, Seed: 1, Loops: 2, patience: time.Second, life: 300 * ms}
+			o.tell = func(invariant string) {
+				if invariant == p.invariant {
+					found()
+				}
+			}
+			p.plant(t, &o)
+			r := soak(ctx, t, o)
+			if ctx.Err() == nil {
+				t.Errorf("not found: %s", p.invariant)
+			}
+			if r.Passed || r.Err() == nil {
+				t.Error("it has passed")
+			}
+		})
+	}
+}
+
+// TestInterrupted: a run that is ended early has a verdict on what was done.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var n atomic.Int64
+	o := Options{For: time.Hour, Seed: 1, Loops: 2}
+	handler(func(h *proactor.Handler) {
+		opened := h.Opened
+		h.Opened = func(c *proactor.Conn) {
+			opened(c)
+			if n.Add(1) == 20 {
+				cancel()
+			}
+		}
+	})(t, &o)
+	r := soak(ctx, t, o)
+	if r.Err() != nil || !r.Interrupted || r.Connections < 20 {
+		t.Errorf("%v, %+v", r.Err(), r)
+	}
+}
