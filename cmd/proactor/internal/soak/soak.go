@@ -305,8 +305,8 @@ func (r *run) shutdown(g *generation) error {
 		if err != nil {
 			r.violated(invRestart, "shutting it down: %v", err)
 		}
-	case <-time.After(2 * r.opt.patience):
-		r.violated(invStuck, "a server that is shut down has not ended after %v", 2*r.opt.patience)
+	case <-time.After(r.opt.patience + 3*time.Second): // to reset what is left
+		r.violated(invStuck, "a server that is shut down has not ended %v after its time was over", 3*time.Second)
 		return errHangs
 	}
 	g.clients.Wait() // each has its own limits of time

@@ -93,7 +93,7 @@ var plants = []struct {
 		}
 	}},
 	{"DoesNotAnswer", invStuck, func(t *testing.T, o *Options) {
-		o.life = time.Hour
+		o.life, o.patience = time.Hour, time.Second
 		var n atomic.Int64
 		o.write = func(c *proactor.Conn, p []byte) (int, error) {
 			if n.Add(1) > 100 {
@@ -112,7 +112,7 @@ var plants = []struct {
 		}
 	})},
 	{"ForgetsToClose", invStuck, func(t *testing.T, o *Options) {
-		o.life = time.Hour
+		o.life, o.patience = time.Hour, time.Second
 		handler(func(h *proactor.Handler) {
 			h.Ended = func(c *proactor.Conn, why error) {
 				if why != proactor.ErrPeerClosed {
@@ -121,14 +121,18 @@ var plants = []struct {
 			}
 		})(t, o)
 	}},
-	{"DoesNotShutDown", invRestart, handler(func(h *proactor.Handler) {
-		h.Ended = func(c *proactor.Conn, why error) {
-			if why == proactor.ErrPeerClosed {
-				c.Close()
+	{"DoesNotShutDown", invRestart, func(t *testing.T, o *Options) {
+		o.patience = time.Second
+		handler(func(h *proactor.Handler) {
+			h.Ended = func(c *proactor.Conn, why error) {
+				if why == proactor.ErrPeerClosed {
+					c.Close()
+				}
 			}
-		}
-	})},
+		})(t, o)
+	}},
 	{"Blocks", invStuck, func(t *testing.T, o *Options) {
+		o.patience = time.Second
 		var n atomic.Int64
 		o.write = func(c *proactor.Conn, p []byte) (int, error) {
 			if n.Add(1) >= 20 {
@@ -188,6 +192,7 @@ var plants = []struct {
 		}
 	}},
 	{"LeaksGoroutines", invGoroutines, func(t *testing.T, o *Options) {
+		o.patience = time.Second
 		handler(func(h *proactor.Handler) {
 			opened := h.Opened
 			h.Opened = func(c *proactor.Conn) {
@@ -197,6 +202,7 @@ var plants = []struct {
 		})(t, o)
 	}},
 	{"LeaksMemory", invMemory, func(t *testing.T, o *Options) {
+		o.patience = time.Second
 		var mu sync.Mutex
 		var lost [][]byte
 		t.Cleanup(func() { runtime.KeepAlive(lost) })
@@ -211,6 +217,7 @@ var plants = []struct {
 		})(t, o)
 	}},
 	{"LeaksDescriptors", invFiles, func(t *testing.T, o *Options) {
+		o.patience = time.Second
 		if measure().Descriptors == 0 {
 			t.Skip("this system does not tell how many are open")
 		}
@@ -242,7 +249,7 @@ func TestPlantedFaults(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			ctx, found := context.WithCancel(t.Context())
 			defer found()
-			o := Options{For: time.Minute, Seed: 1, Loops: 2, patience: time.Second, life: 300 * ms}
+			o := Options{For: time.Minute, Seed: 1, Loops: 2, patience: 3 * time.Second, life: 300 * ms}
 			o.tell = func(invariant string) {
 				if invariant == p.invariant {
 					found()
