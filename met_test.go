@@ -230,6 +230,8 @@ func closedAfterCompletions(t *testing.T) {
 				}
 			},
 		}, limits(proactor.Limits{Overflow: proactor.RejectWrites}))
+		client(t, s)
+		other := r.accepted()
 		for range 4 {
 			peer := client(t, s)
 			c := r.accepted()
@@ -238,13 +240,21 @@ func closedAfterCompletions(t *testing.T) {
 			}
 			send(t, peer, pattern(1, 10_000))
 			eventually(t, "a send under way", func() bool { return c.Stats().BytesIn > 0 })
-			onLoop(t, c, func() {
+			// Three tasks of one round: no completion comes between them.
+			aborted := make(chan struct{})
+			onLoop(t, other, func() {
+				var before int64
+				other.Post(func() { before = r.engine.Stats().Leased })
 				c.Abort()
-				// The system still sends from it.
-				if r.engine.Stats().Leased == 0 {
-					t.Error("buffers were returned before the last completion")
-				}
+				other.Post(func() {
+					defer close(aborted)
+					// The system still sends from them.
+					if n := r.engine.Stats().Leased; n != before || n == 0 {
+						t.Errorf("%d of %d buffers are in use before the last completion", n, before)
+					}
+				})
 			})
+			take(t, "the round of the abort", aborted)
 			if got := r.ends(proactor.ErrLocalClosed); got != c {
 				t.Error("the end of another connection")
 			}

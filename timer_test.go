@@ -2,6 +2,7 @@ package proactor_test
 
 import (
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,8 +74,37 @@ func TestTimerStopped(t *testing.T) {
 		r.ends(proactor.ErrLocalClosed)
 		c.After(0, fire).Stop()
 		c.After(0, fire)
+		later := make(chan struct{})
+		s.After(20*time.Millisecond, func() { close(later) }) // on the same loop
+		take(t, "a timer behind those", later)
 		if n := fired.Load(); n != 0 {
-			t.Errorf("a timer fired after the end")
+			t.Errorf("%d timers fired after the end", n)
+		}
+	})
+}
+
+// The timer that closes its connection is the last of it, also where others are
+// due at the same moment.
+func TestTimerCloses(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend, func(c *proactor.Config) { c.Loops = 1 })
+		s := r.serve(proactor.Handler{})
+		for range 5 {
+			client(t, s)
+			c := r.accepted()
+			var fired atomic.Int32
+			onLoop(t, c, func() {
+				for range 50 {
+					c.After(5*time.Millisecond, func() { fired.Add(1); c.Abort() })
+				}
+			})
+			r.ends(proactor.ErrLocalClosed)
+			later := make(chan struct{})
+			s.After(20*time.Millisecond, func() { close(later) })
+			take(t, "a timer behind those", later)
+			if n := fired.Load(); n != 1 {
+				t.Errorf("%d timers fired, each of which closed the connection", n)
+			}
 		}
 	})
 }
@@ -172,6 +202,36 @@ func TestPost(t *testing.T) {
 		within(t, "Close", r.engine.Close)
 		if err := c.Post(func() {}); !errors.Is(err, proactor.ErrClosed) {
 			t.Errorf("Post after the end: %v", err)
+		}
+	})
+}
+
+// A Post is not missed however it falls together with the loop's going to sleep:
+// each comes a little later after the one before it has run.
+func TestPostIsNeverMissed(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		client(t, r.serve(proactor.Handler{}))
+		c := r.accepted()
+		var ran atomic.Int32
+		run := func() { ran.Add(1) }
+		begin := time.Now()
+		// On a busy machine each turn waits for a processor: then fewer must do.
+		for i := int32(0); i < int32(scaled(20_000)) && time.Since(begin) < 2*time.Second; i++ {
+			if err := c.Post(run); err != nil {
+				t.Fatal(err)
+			}
+			for n := 1; ran.Load() == i; n++ {
+				if n%1000 == 0 { // the loop may need this processor
+					runtime.Gosched()
+					if time.Since(begin) > patience {
+						t.Fatalf("post %d was missed", i)
+					}
+				}
+			}
+			for step := i % 2000; step > 0; step-- {
+				ran.Load()
+			}
 		}
 	})
 }

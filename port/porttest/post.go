@@ -2,7 +2,9 @@ package porttest
 
 import (
 	"errors"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/proactor-go/proactor/port"
@@ -12,6 +14,7 @@ var postTests = []test{
 	{name: "PostOrder", run: postOrder},
 	{name: "PostFromGoroutines", run: postFromGoroutines},
 	{name: "PostWakesDequeue", run: postWakesDequeue},
+	{name: "PostIsNeverMissed", run: postIsNeverMissed},
 	{name: "CancelWakesDequeue", run: cancelWakesDequeue},
 	{name: "PostCarriesOp", run: postCarriesOp},
 	{name: "Spin", run: spin},
@@ -81,6 +84,51 @@ func postFromGoroutines(e *env) {
 func postWakesDequeue(e *env) {
 	r := e.open(port.Config{})
 	r.answers()
+}
+
+// Nor however it falls together with the beginning of the wait: the poster does
+// not sleep, and each post comes a little later after the one before it.
+func postIsNeverMissed(e *env) {
+	if e.b.Around != nil {
+		e.Skip("in a bubble nothing happens at the same time")
+	}
+	r := e.open(port.Config{})
+	n := r.n(10_000, 2000)
+	var turn atomic.Int64
+	poster := r.do(func() error {
+		for i := int64(0); turn.Load() >= 0; i++ {
+			for spins := 1; turn.Load() == i; spins++ {
+				if spins%1000 == 0 { // the port's driver may need this processor
+					runtime.Gosched()
+				}
+			}
+			if turn.Load() < 0 {
+				break
+			}
+			for step := i % 2000; step > 0; step-- {
+				turn.Load()
+			}
+			if err := r.p.Post(1<<40|uint64(i), nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	stop := func() { turn.Store(-1) }
+	defer stop() // however it ends, the poster does
+	came := false
+	r.k.onPost = func(key uint64) { came = came || key>>40 == 1 }
+	// On a busy machine each turn waits for a processor: then fewer must do.
+	end := time.Now().Add(time.Second)
+	for i := uint64(0); i < uint64(n) && time.Now().Before(end); i++ {
+		came = false
+		r.k.post(1<<40|i, nil)
+		turn.Add(1)
+		r.until("post", func() bool { return came })
+	}
+	r.k.onPost = nil
+	stop()
+	r.await(poster)
 }
 
 // A port that looks for a while before it waits does the same.
