@@ -8,6 +8,16 @@ func Give(s *Server, sk port.Socket) {
 	ln.loop.do(func() { ln.give(sk) })
 }
 
+// Waiters is how many calls of WriteContext wait for room.
+func Waiters(c *Conn) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil {
+		return 0
+	}
+	return len(c.out.waiters)
+}
+
 // PortStats is what is left on the ports of the loops.
 func PortStats(e *Engine) []port.Stats {
 	all := make([]port.Stats, len(e.loops))

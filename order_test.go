@@ -120,11 +120,13 @@ func TestWriteContext(t *testing.T) {
 			_, err := conn.WriteContext(bounded(t), []byte("behind"))
 			wrote <- err
 		}()
+		eventually(t, "it waits", func() bool { return proactor.Waiters(conn) > 0 })
 		expect(t, c, big)
 		expect(t, c, []byte("behind"))
 		if err := take(t, "WriteContext", wrote); err != nil {
 			t.Error(err)
 		}
+		eventually(t, "all was sent", func() bool { return conn.Stats().Pending == 0 })
 		if _, err := conn.Write(big); err != nil {
 			t.Fatal(err)
 		}
@@ -132,6 +134,7 @@ func TestWriteContext(t *testing.T) {
 			_, err := conn.WriteContext(bounded(t), []byte("never"))
 			wrote <- err
 		}()
+		eventually(t, "it waits", func() bool { return proactor.Waiters(conn) > 0 })
 		conn.Abort()
 		if err := take(t, "WriteContext", wrote); !errors.Is(err, proactor.ErrClosed) {
 			t.Errorf("when the connection has closed: %v", err)
