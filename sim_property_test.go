@@ -79,7 +79,7 @@ func TestPropertiesReplay(t *testing.T) {
 				if first != again {
 					t.Error(firstDifference(first, again))
 				}
-				if lines := strings.Count(first, "\n"); lines < 300 {
+				if lines := strings.Count(first, "\n"); lines < 100 {
 					t.Errorf("%d things happened", lines)
 				}
 			})
