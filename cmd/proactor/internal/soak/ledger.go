@@ -202,6 +202,10 @@ func (l *ledger) settle(g *generation) {
 		case n.received > 0:
 			l.violated(invBytes, "connection %#x (%s) received %d bytes, though its own were never seen", id, e.way.name, n.received)
 		case n.end == endLeft:
+		case g == nil && n.sent == 0 && errors.Is(n.err, proactor.ErrLocalClosed):
+			// A keeper was stopped when it had just dialed.
+			l.ways[e.way].ends[n.end]--
+			l.ways[e.way].ends[endCut]++
 		case !n.late:
 			l.violated(invReset, "connection %#x (%s) was never seen, sent %d bytes and ended with: %v", id, e.way.name, n.sent, n.err)
 		case n.end == endOrderly && n.sent > 0:
