@@ -245,6 +245,9 @@ func handler(change func(h *proactor.Handler)) func(*testing.T, *Options) {
 
 // TestPlantedFaults: a server with a fault fails, and the verdict names it.
 func TestPlantedFaults(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the verdict is the same code on every system, and seventeen soaks take minutes under Wine")
+	}
 	for _, p := range plants {
 		t.Run(p.name, func(t *testing.T) {
 			ctx, found := context.WithCancel(t.Context())
