@@ -45,12 +45,14 @@ func TestSoak(t *testing.T) {
 		if log.Len() > 0 {
 			t.Errorf("the log: %s", &log)
 		}
-		if r.Backend != backend || r.Loops != 2 || r.Restarts == 0 {
-			t.Error("something was not done")
+		if r.Backend != backend || r.Loops != 2 {
+			t.Errorf("it ran on %s, %d loops", r.Backend, r.Loops)
 		}
-		// In its second under Wine a server comes to little.
-		if runtime.GOOS != "windows" && (r.Panics == 0 || r.ReadPauses == 0 || r.Workers == 0) {
-			t.Error("the handlers have not done all")
+		if runtime.GOOS == "windows" {
+			return // in its second under Wine a server comes to little
+		}
+		if r.Restarts == 0 || r.Panics == 0 || r.ReadPauses == 0 || r.Workers == 0 {
+			t.Error("not all was done")
 		}
 		for _, w := range r.Ways {
 			if w.Connections == 0 {
