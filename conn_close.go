@@ -205,9 +205,15 @@ func (c *Conn) nearest() (at int64, cause error) {
 
 // watch sets the timer for the nearest timeout.
 func (c *Conn) watch() {
+	at, _ := c.nearest()
+	c.lookAt(at)
+}
+
+// lookAt sets the timer for a time; 0: none.
+func (c *Conn) lookAt(at int64) {
 	t := &c.times.timer
 	c.loop.wheel.drop(t)
-	if at, _ := c.nearest(); at != 0 {
+	if at != 0 {
 		t.when = ticksFrom(at, 0)
 		c.loop.wheel.set(t)
 	}
@@ -220,7 +226,7 @@ func (c *Conn) overdue() {
 	at, cause := c.nearest()
 	switch {
 	case at > c.loop.now || at == 0:
-		c.watch()
+		c.lookAt(at)
 	case c.times.lingerEnd != 0:
 		c.loop.engine.limited[limitLinger].Add(1)
 		c.closeSocket(c.state != stateLingering)
