@@ -133,6 +133,13 @@ func (c *Conn) peer() port.Addr {
 	return port.Addr{AddrPort: c.endpoint.addrPort()}
 }
 
+// learn asks the port for the addresses of a socket that is connected.
+func (c *Conn) learn(l *loop, cfg *settings) {
+	local, _ := l.port.LocalAddr(c.handle)
+	remote, _ := l.port.RemoteAddr(c.handle)
+	c.settle(place{loop: l, cfg: cfg, local: local, remote: remote})
+}
+
 // settle puts the connection into its place, which it shares with the one that
 // came to the loop before, where it can.
 func (c *Conn) settle(p place) {
@@ -145,13 +152,6 @@ func (c *Conn) settle(p place) {
 		l.place = &fresh
 	}
 	c.place = l.place
-}
-
-// addresses asks the port for those of a socket that is connected.
-func (l *loop) addresses(h port.Handle) (local, remote port.Addr) {
-	local, _ = l.port.LocalAddr(h)
-	remote, _ = l.port.RemoteAddr(h)
-	return local, remote
 }
 
 func netAddr(a port.Addr) net.Addr {

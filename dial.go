@@ -219,8 +219,7 @@ func (c *Conn) connected(cp *port.Completion) {
 		c.abort(cp.Err)
 		return
 	}
-	local, remote := c.loop.addresses(c.handle)
-	c.settle(place{loop: c.loop, cfg: c.cfg, local: local, remote: remote})
+	c.learn(c.loop, c.cfg)
 	c.begin()
 	if a.cancel != nil {
 		a.cancel()

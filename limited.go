@@ -45,30 +45,25 @@ const (
 	numLimits
 )
 
+// limitCauses are those of connections that a limit has closed.
+var limitCauses = [numLimits]error{
+	limitFirstByte: ErrFirstByte,
+	limitSlow:      ErrTooSlow,
+	limitIdle:      ErrIdle,
+	limitRead:      ErrReadTimeout,
+	limitWrite:     ErrWriteTimeout,
+	limitTooLong:   ErrTooLong,
+	limitInbound:   ErrInbound,
+	limitBacklog:   ErrBacklog,
+}
+
 // limitedBy counts a connection that is gone, if its cause is a limit.
 func (e *Engine) limitedBy(cause error) {
-	var at int
-	switch cause {
-	case ErrFirstByte:
-		at = limitFirstByte
-	case ErrTooSlow:
-		at = limitSlow
-	case ErrIdle:
-		at = limitIdle
-	case ErrReadTimeout:
-		at = limitRead
-	case ErrWriteTimeout:
-		at = limitWrite
-	case ErrTooLong:
-		at = limitTooLong
-	case ErrInbound:
-		at = limitInbound
-	case ErrBacklog:
-		at = limitBacklog
-	default:
-		return
+	for at, limit := range limitCauses {
+		if limit != nil && cause == limit {
+			e.limited[at].Add(1)
+		}
 	}
-	e.limited[at].Add(1)
 }
 
 func (e *Engine) limits() Limited {

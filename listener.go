@@ -226,8 +226,7 @@ func (l *loop) attach(c *Conn, s port.Socket, cfg *settings) (err error) {
 		return err
 	}
 	c.id = l.engine.ids.Add(1)
-	local, remote := l.addresses(c.handle)
-	c.settle(place{loop: l, cfg: cfg, local: local, remote: remote})
+	c.learn(l, cfg)
 	return nil
 }
 

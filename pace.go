@@ -6,10 +6,13 @@ type pace struct {
 	had   int64 // Conn.bytesIn at that time
 }
 
-// restart begins a window now, if a message is under way.
+// begin begins a window now.
+func (p *pace) begin(c *Conn) { p.since, p.had = c.loop.now, c.bytesIn.Load() }
+
+// restart does so if a message is under way.
 func (p *pace) restart(c *Conn) {
 	if p.since != 0 {
-		p.since, p.had = c.loop.now, c.bytesIn.Load()
+		p.begin(c)
 	}
 }
 
@@ -24,8 +27,7 @@ func (c *Conn) setPace(progress, rest bool) {
 		}
 	case progress || c.times == nil || c.times.pace.since == 0:
 		d := c.deadlines()
-		d.pace.since = c.loop.now
-		d.pace.restart(c)
+		d.pace.begin(c)
 		end := ticksFrom(c.loop.now, c.cfg.limits.RateWindow)
 		if d.timer.place == placeNone || d.timer.when > end {
 			c.watch()
@@ -41,6 +43,6 @@ func (c *Conn) keptPace() {
 		return
 	}
 	if float64(c.bytesIn.Load()-p.had) >= float64(l.MinRate)*l.RateWindow.Seconds() {
-		p.restart(c)
+		p.begin(c)
 	}
 }
