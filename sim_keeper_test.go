@@ -11,6 +11,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/proactortest"
 )
 
@@ -31,7 +32,7 @@ func TestOutboundProperties(t *testing.T) {
 		return
 	}
 	if again := run(); again != first {
-		t.Error(firstDifference(first, again))
+		t.Error(porttest.FirstDifference(first, again))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/proactortest"
 )
 
@@ -77,7 +78,7 @@ func TestPropertiesReplay(t *testing.T) {
 				}
 				first, again := run(), run()
 				if first != again {
-					t.Error(firstDifference(first, again))
+					t.Error(porttest.FirstDifference(first, again))
 				}
 				if lines := strings.Count(first, "\n"); lines < 100 {
 					t.Errorf("%d things happened", lines)

@@ -15,24 +15,15 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/port/porttest"
 )
-
-// roughNetwork is one on which everything happens.
-func roughNetwork(trace io.Writer) port.SimConfig {
-	return port.SimConfig{
-		MinDelay: 20 * time.Microsecond, MaxDelay: 50 * time.Millisecond, Split: .4, Window: 2000,
-		Reset: .002, Refuse: .1, Hang: .02, Cut: .01, CutFor: 3 * time.Minute,
-		Scarce: .1, ScarceFor: 100 * time.Millisecond, Stall: .05, StallFor: time.Second, Spurious: .1,
-		Trace: trace,
-	}
-}
 
 // simulated runs an echo of an engine, and clients on its network, in a
 // bubble. It gives the trace, which has the causes that Closed was told too.
 func simulated(t *testing.T, seed uint64, loops int) string {
 	var trace strings.Builder
 	synctest.Test(t, func(t *testing.T) {
-		n := port.NewSimSeed(seed, roughNetwork(&trace))
+		n := port.NewSimSeed(seed, porttest.Rough(&trace))
 		e, err := proactor.NewEngine(proactor.Config{Loops: loops, Sim: n, BufferSize: 256, BufferCount: 4,
 			Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
@@ -112,7 +103,7 @@ func TestSimSameSeedSameRun(t *testing.T) {
 			for seed := range uint64(scaled(20)) {
 				first, again := simulated(t, seed, loops), simulated(t, seed, loops)
 				if first != again {
-					t.Fatalf("seed %d: %s", seed, firstDifference(first, again))
+					t.Fatalf("seed %d: %s", seed, porttest.FirstDifference(first, again))
 				}
 				if len(first) < 1000 {
 					t.Errorf("seed %d: nothing happened:\n%s", seed, first)
@@ -120,14 +111,4 @@ func TestSimSameSeedSameRun(t *testing.T) {
 			}
 		})
 	}
-}
-
-func firstDifference(a, b string) string {
-	as, bs := strings.Split(a, "\n"), strings.Split(b, "\n")
-	for i := range min(len(as), len(bs)) {
-		if as[i] != bs[i] {
-			return fmt.Sprintf("line %d:\n%s\n%s", i+1, as[i], bs[i])
-		}
-	}
-	return fmt.Sprintf("%d lines and %d", len(as), len(bs))
 }

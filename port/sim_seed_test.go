@@ -12,17 +12,8 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/port/porttest"
 )
-
-// rough is a network on which everything happens.
-func rough(trace io.Writer) port.SimConfig {
-	return port.SimConfig{
-		MinDelay: 20 * time.Microsecond, MaxDelay: 50 * time.Millisecond, Split: .4, Window: 2000,
-		Reset: .002, Refuse: .1, Hang: .02, Cut: .01, CutFor: 3 * time.Minute,
-		Scarce: .1, ScarceFor: 100 * time.Millisecond, Stall: .05, StallFor: time.Second, Spurious: .1,
-		Trace: trace,
-	}
-}
 
 // echoPort is an Exclusive port that sends back what it receives, until a post
 // with the key 0.
@@ -183,10 +174,10 @@ func echoes(t *testing.T, seed uint64, cfg func(io.Writer) port.SimConfig, clien
 func TestSimSameSeedSameRun(t *testing.T) {
 	seen := map[string]uint64{}
 	for seed := range uint64(10) {
-		first, ends, _ := echoes(t, seed, rough, 8, 10)
-		again, _, _ := echoes(t, seed, rough, 8, 10)
+		first, ends, _ := echoes(t, seed, porttest.Rough, 8, 10)
+		again, _, _ := echoes(t, seed, porttest.Rough, 8, 10)
 		if first != again {
-			t.Fatalf("seed %d, %v: %s", seed, ends, firstDifference(first, again))
+			t.Fatalf("seed %d, %v: %s", seed, ends, porttest.FirstDifference(first, again))
 		}
 		if other, ok := seen[first]; ok {
 			t.Errorf("seeds %d and %d give the same run", other, seed)
@@ -195,21 +186,11 @@ func TestSimSameSeedSameRun(t *testing.T) {
 	}
 }
 
-func firstDifference(a, b string) string {
-	as, bs := strings.Split(a, "\n"), strings.Split(b, "\n")
-	for i := range min(len(as), len(bs)) {
-		if as[i] != bs[i] {
-			return fmt.Sprintf("line %d:\n%s\n%s", i+1, as[i], bs[i])
-		}
-	}
-	return fmt.Sprintf("%d lines and %d", len(as), len(bs))
-}
-
 // All that can go wrong does, and nothing else.
 func TestSimRough(t *testing.T) {
 	all, traces := map[string]int{}, ""
 	for seed := range uint64(20) {
-		trace, ends, _ := echoes(t, seed, rough, 8, 10)
+		trace, ends, _ := echoes(t, seed, porttest.Rough, 8, 10)
 		for how, times := range ends {
 			all[how] += times
 		}
