@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/proactor-go/proactor"
 )
@@ -41,6 +41,17 @@ func serveWithFew(args []string) error {
 	return s.Close()
 }
 
+// throng connects so many clients to an address, and each sends a byte.
+func throng(t *testing.T, to net.Addr, n int) []net.Conn {
+	t.Helper()
+	clients := make([]net.Conn, n)
+	for i := range clients {
+		clients[i] = clientOf(t, to)
+		send(t, clients[i], []byte("x"))
+	}
+	return clients
+}
+
 // They met: out of descriptors, buffers or non-paged pool, and the server goes
 // deaf. Required: accept backs off and resumes by itself; other connections keep
 // working; it is counted and logged once a burst.
@@ -50,7 +61,7 @@ func serveWithFew(args []string) error {
 func TestMetOutOfDescriptors(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		server := spawn(t, nil, "few", backend)
-		address := server.says()
+		address := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(server.says()))
 		stats := func() (accepted, failed, starved, logged int) {
 			t.Helper()
 			server.ask("?", &accepted, &failed, &starved, &logged)
@@ -58,17 +69,7 @@ func TestMetOutOfDescriptors(t *testing.T) {
 		}
 
 		const all = 90
-		var clients [all]net.Conn
-		for i := range clients {
-			c, err := net.DialTimeout("tcp4", address, patience)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			c.SetDeadline(time.Now().Add(patience))
-			clients[i] = c
-			send(t, c, []byte("x"))
-		}
+		clients := throng(t, address, all)
 		expect(t, clients[0], []byte("x"))
 		eventually(t, "starvation", func() bool { _, failed, _, _ := stats(); return failed >= 3 })
 		for range 20 {
@@ -115,20 +116,10 @@ func TestMetOutOfDescriptors(t *testing.T) {
 func TestDescriptorsRunOutAgainAndAgain(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		server := spawn(t, nil, "few", backend)
-		address := server.says()
+		address := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(server.says()))
 		var accepted, failed, starved, logged int
 		for round := range 10 {
-			clients := make([]net.Conn, fewDescriptors+10)
-			for i := range clients {
-				c, err := net.DialTimeout("tcp4", address, patience)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(patience))
-				clients[i] = c
-				send(t, c, []byte("x"))
-			}
+			clients := throng(t, address, fewDescriptors+10)
 			before := failed
 			eventually(t, "an accept fails", func() bool {
 				server.ask("?", &accepted, &failed, &starved, &logged)
@@ -142,11 +133,7 @@ func TestDescriptorsRunOutAgainAndAgain(t *testing.T) {
 				}
 				c.Close()
 			}
-			last, err := net.DialTimeout("tcp4", address, patience)
-			if err != nil {
-				t.Fatal(err)
-			}
-			last.SetDeadline(time.Now().Add(patience))
+			last := clientOf(t, address)
 			ask(t, last, "served after it")
 			last.Close()
 		}

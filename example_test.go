@@ -186,10 +186,11 @@ func ExampleKeeper() {
 // One payload for many receivers, which are kept by a key.
 func ExampleRegistry_Broadcast() {
 	var users proactor.Registry[uint64]
+	joined := make(chan struct{})
 	srv := &proactor.Server{
 		Addr: "127.0.0.1:0",
 		Handler: proactor.Handler{
-			Opened: func(c *proactor.Conn) { users.Add(c.ID(), c) },
+			Opened: func(c *proactor.Conn) { users.Add(c.ID(), c); joined <- struct{}{} },
 			Closed: func(c *proactor.Conn, _ error) { users.Remove(c.ID(), c) },
 		},
 		Limits: proactor.Limits{Overflow: proactor.CloseSlow},
@@ -205,10 +206,8 @@ func ExampleRegistry_Broadcast() {
 			log.Fatal(err)
 		}
 		defer c.Close()
+		<-joined
 		receivers = append(receivers, c)
-	}
-	for users.Len() < 3 {
-		time.Sleep(time.Millisecond)
 	}
 	took, behind := users.Broadcast([]byte("news\n"))
 	fmt.Println(took, behind)

@@ -68,22 +68,27 @@ func TestPanicsUnderLoad(t *testing.T) {
 	})
 }
 
+// blocking echoes, and blocks in front of a "!", once, until free is called.
+func blocking() (h proactor.Handler, entered <-chan struct{}, free func()) {
+	in, release := make(chan struct{}), make(chan struct{})
+	h.Data = func(c *proactor.Conn, p []byte) int {
+		if p[0] == '!' {
+			close(in)
+			<-release
+		}
+		return echo(c, p)
+	}
+	return h, in, sync.OnceFunc(func() { close(release) })
+}
+
 // A handler that blocks, as it must not, holds up its own loop and nobody
 // else's; when it is over all goes on.
 func TestHandlerBlocks(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		r := newRig(t, backend)
-		entered, release := make(chan struct{}), make(chan struct{})
-		free := sync.OnceFunc(func() { close(release) })
+		handler, entered, free := blocking()
 		defer free()
-		s := r.serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
-			if p[0] == '!' {
-				close(entered)
-				<-release
-			}
-			c.Write(p)
-			return len(p)
-		}}, limits(proactor.Limits{LingerTimeout: -1}))
+		s := r.serve(handler, limits(proactor.Limits{LingerTimeout: -1}))
 		// On two loops, in turn.
 		n := 2 * scaled(100)
 		clients := gather(r, s, n+1, nil)
@@ -126,17 +131,9 @@ func TestHandlerBlocksThroughTimeouts(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		const timeout = 8 * short
 		r := newRig(t, backend, func(c *proactor.Config) { c.Loops = 1 })
-		entered, release := make(chan struct{}), make(chan struct{})
-		free := sync.OnceFunc(func() { close(release) })
+		handler, entered, free := blocking()
 		defer free()
-		s := r.serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
-			if p[0] == '!' {
-				close(entered)
-				<-release
-			}
-			c.Write(p)
-			return len(p)
-		}}, limits(proactor.Limits{IdleTimeout: timeout, ReadTimeout: timeout, FirstByteTimeout: timeout, LingerTimeout: -1}))
+		s := r.serve(handler, limits(proactor.Limits{IdleTimeout: timeout, ReadTimeout: timeout, FirstByteTimeout: timeout, LingerTimeout: -1}))
 		blocker := client(t, s)
 		spoke := gather(r, s, scaled(100), []byte("x"))
 		for _, c := range spoke {

@@ -12,6 +12,13 @@ import (
 // has sent so many bytes and maybe a FIN: a model of the server.
 type Owed func(sent []byte, fin bool) []byte
 
+// Conversations checks some, by their names.
+func Conversations(t *testing.T, addr string, sent map[string]string, owed Owed) {
+	for name, text := range sent {
+		t.Run(name, func(t *testing.T) { Conversation(t, addr, []byte(text), owed) })
+	}
+}
+
 // Conversation checks one conversation in every way in which its bytes may
 // arrive, and break off. sent should be short: some checks connect once for
 // each of its bytes.

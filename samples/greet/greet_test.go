@@ -29,13 +29,11 @@ func owed(sent []byte, fin bool) []byte {
 func TestConversation(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
-		for name, sent := range map[string]string{
+		echotest.Conversations(t, addr, map[string]string{
 			"script":      "Test Client\nGoodbye\n",
 			"more":        "\n\r\n and\nmore\n",
 			"end as line": "hello",
-		} {
-			t.Run(name, func(t *testing.T) { echotest.Conversation(t, addr, []byte(sent), owed) })
-		}
+		}, owed)
 	})
 }
 

@@ -70,13 +70,11 @@ func TestKnown(t *testing.T) {
 func TestConversation(t *testing.T) {
 	echotest.Backends(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
-		for name, sent := range map[string]string{
+		echotest.Conversations(t, addr, map[string]string{
 			"known":   "USER me\r\npass x\r\nQUIT\r\nnoop\r",
 			"unknown": "STAT\r\nHELO\r\nSTAT\r\nLIST\r\n",
 			"bytes":   "noop\n\r x\r\r\nTOP\x00\xff\r\n\r\n",
-		} {
-			t.Run(name, func(t *testing.T) { echotest.Conversation(t, addr, []byte(sent), owed) })
-		}
+		}, owed)
 	})
 }
 
