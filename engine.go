@@ -24,7 +24,7 @@ type Config struct {
 	Backend string
 	// BufferSize, in bytes, and BufferCount shape each loop's pool of receive
 	// buffers; Data never gets more than BufferSize at once, unless it left
-	// something before. 0: the defaults of package port, 64 KiB and 256.
+	// something before. 0: the defaults of package port, for 16 MiB in all.
 	BufferSize, BufferCount int
 	// Spin is how long a loop that has nothing to do looks for more before it
 	// sleeps. It shortens latencies and costs a core a loop. 0: none.

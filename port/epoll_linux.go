@@ -36,7 +36,7 @@ const (
 )
 
 func openEpoll(p *Port) (backend, error) {
-	e := &epoll{p: p, wakeFd: -1, events: make([]unix.EpollEvent, epollEvents), lender: newLender(p.cfg.BufferSize, p.cfg.BufferCount)}
+	e := &epoll{p: p, wakeFd: -1, events: make([]unix.EpollEvent, epollEvents), lender: newLender(p.cfg.buffers(DefaultBufferSize))}
 	var err error
 	if e.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)

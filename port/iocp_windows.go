@@ -65,7 +65,7 @@ func openIOCP(p *Port) (backend, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("createiocompletionport", err)
 	}
-	b := &iocp{p: p, port: h, lender: newLender(p.cfg.BufferSize, p.cfg.BufferCount), skip: winsock.skip}
+	b := &iocp{p: p, port: h, lender: newLender(p.cfg.buffers(DefaultBufferSize)), skip: winsock.skip}
 	b.packets = make([]iocpPacket, 0, packetCount)
 	p.detail = fmt.Sprintf("skip completion port on success %v", b.skip)
 	openPorts.Lock()

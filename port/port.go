@@ -31,8 +31,10 @@ type Config struct {
 	Mode    Mode
 	// BufferSize, in bytes, and BufferCount shape the pool that streamed recvs
 	// borrow from. A completion never lends more than BufferSize bytes. 0:
-	// 64 KiB and 256; a small buffer is shared by several completions
-	// where the backend can. Memory that was never lent costs nothing.
+	// 64 KiB and 256, with io_uring 256 KiB and 64: it fills a buffer to the
+	// last byte, so that what lies across two comes in two completions. A
+	// buffer is shared by several completions where the backend can. Memory that
+	// was never lent costs nothing.
 	BufferSize, BufferCount int
 	// Spin is how long Dequeue looks for completions before it blocks. It
 	// shortens the way from the wire to the program and costs a core. 0: none.
@@ -42,11 +44,23 @@ type Config struct {
 	Sim *Sim
 }
 
-// Default sizes of the pool of receive buffers.
+// Default shape of the pool of receive buffers.
 const (
 	DefaultBufferSize  = 64 << 10
 	DefaultBufferCount = 256
 )
+
+// buffers is the shape of the pool: size is the backend's own idea of it.
+func (c *Config) buffers(size int) (int, int) {
+	count := DefaultBufferCount * DefaultBufferSize / size
+	if c.BufferSize > 0 {
+		size, count = c.BufferSize, DefaultBufferCount
+	}
+	if c.BufferCount > 0 {
+		count = c.BufferCount
+	}
+	return size, count
+}
 
 // Port is a completion port. See the package documentation for the contract,
 // [Mode] for who may call what.
@@ -71,12 +85,6 @@ type Port struct {
 
 // Open opens a port. The error says which backend failed and why.
 func Open(cfg Config) (*Port, error) {
-	if cfg.BufferSize == 0 {
-		cfg.BufferSize = DefaultBufferSize
-	}
-	if cfg.BufferCount == 0 {
-		cfg.BufferCount = DefaultBufferCount
-	}
 	switch {
 	case cfg.Mode > Shared:
 		return nil, fmt.Errorf("port: %w: mode %d", ErrInvalid, cfg.Mode)

@@ -34,7 +34,7 @@ func openSim(p *Port) (backend, error) {
 	if p.cfg.Sim == nil {
 		return nil, fmt.Errorf("%w: Config.Sim must name the network", ErrInvalid)
 	}
-	b := &sim{p: p, net: p.cfg.Sim, bell: newBell(), lender: newLender(p.cfg.BufferSize, p.cfg.BufferCount)}
+	b := &sim{p: p, net: p.cfg.Sim, bell: newBell(), lender: newLender(p.cfg.buffers(DefaultBufferSize))}
 	if n := b.net; n.clock != nil {
 		p.cfg.Spin = 0 // a clock that stands still while one looks would never end it
 		n.mu.Lock()

@@ -70,7 +70,7 @@ type deadliner interface{ SetDeadline(time.Time) error }
 var longAgo = time.Unix(1, 0)
 
 func openStd(p *Port) (backend, error) {
-	return &std{p: p, bell: newBell(), lender: newLender(p.cfg.BufferSize, p.cfg.BufferCount)}, nil
+	return &std{p: p, bell: newBell(), lender: newLender(p.cfg.buffers(DefaultBufferSize))}, nil
 }
 
 // stdSockets are the sockets that no port knows, numbered.

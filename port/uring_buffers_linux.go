@@ -26,7 +26,9 @@ type provided struct {
 	out     int // pieces lent
 	with    int // buffers that the kernel has
 	// The kernel uses buffers in the order in which it got them, all that it
-	// has: so it has few, which stay warm, and more once those ran out.
+	// has: so it has few, which stay warm, and more once those ran out. From
+	// warmDepth on that is no reason to give it more: what finds no buffer waits
+	// until this batch has been looked at, unless the caller keeps buffers.
 	depth int      // how many it is to have
 	dry   bool     // it had none, of those that it knows of
 	spare []uint16 // the others, the warmest last
@@ -37,8 +39,15 @@ type providedSlab struct {
 	refs int // pieces lent
 }
 
-// firstDepth, in bytes, is what the kernel has to receive into at first.
-const firstDepth = 256 << 10
+const (
+	// pieceSize is the size of buffers that are filled piece by piece. A message
+	// of 64 KiB lies across two of them one time in four.
+	pieceSize = 256 << 10
+	// firstDepth, in bytes, is what the kernel has to receive into at first.
+	firstDepth = 256 << 10
+	// warmDepth is as much as a processor's own cache holds, more or less.
+	warmDepth = 2 << 20
+)
 
 // Without piecewise filling, smaller buffers and more of them.
 const wholeSize = 16 << 10
@@ -107,14 +116,19 @@ func (b *provided) fill() {
 	}
 }
 
-// deepen is called when the kernel says that it had no buffer. It says so of
+// ranDry is called when the kernel says that it had no buffer. It says so of
 // many recvs at a time: the first one counts.
-func (b *provided) deepen() {
-	if !b.dry {
-		b.dry = true
-		b.depth = min(2*b.depth, b.count)
-		b.fill()
+func (b *provided) ranDry() {
+	if !b.dry && b.depth*b.size < warmDepth {
+		b.deepen()
 	}
+	b.dry = true
+}
+
+// deepen gives the kernel more buffers, where there are any.
+func (b *provided) deepen() {
+	b.depth = min(2*b.depth, b.count)
+	b.fill()
 }
 
 // put gives buffer i to the kernel, with the next publish.

@@ -79,7 +79,8 @@ func openUringWith(p *Port, ways uringWays) (backend, error) {
 }
 
 func (u *uring) start() (err error) {
-	if err = u.bufs.open(u.fd, u.p.cfg.BufferSize, u.p.cfg.BufferCount); err != nil {
+	size, count := u.p.cfg.buffers(pieceSize)
+	if err = u.bufs.open(u.fd, size, count); err != nil {
 		return err
 	}
 	if err = u.probe(); err != nil {

@@ -80,7 +80,7 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 	case errno == unix.ENOBUFS && op.flags&opCanceled == 0:
 		op.flags |= opStarved
 		u.starved = append(u.starved, s.handle())
-		u.bufs.deepen()
+		u.bufs.ranDry()
 		return false
 	case transient(errno) && op.flags&opCanceled == 0:
 		u.rearm(s, op)
@@ -107,6 +107,9 @@ func (u *uring) rearm(s *sock, op *Op) {
 
 // feed arms the recvs that starved, once there are buffers.
 func (u *uring) feed() {
+	if len(u.starved) > 0 && u.bufs.with == 0 {
+		u.bufs.deepen() // the caller keeps all that it was lent
+	}
 	if len(u.starved) == 0 || u.bufs.with == 0 {
 		return
 	}
