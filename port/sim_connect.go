@@ -87,6 +87,7 @@ func (n *Sim) establish(a *simAttempt, l *simListener) {
 	ours.peer = theirs
 	ours.room = n.window(ours, s.options.SendBuffer, l.options.RecvBuffer)
 	theirs.room = n.window(theirs, l.options.SendBuffer, s.options.RecvBuffer)
+	ours.least, theirs.least = min(theirs.room/2, simSegment), min(ours.room/2, simSegment)
 	// What is sent to this side is told once the answer is here.
 	ours.readable = func() {
 		s.attempt, s.end = nil, ours

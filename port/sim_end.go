@@ -13,6 +13,8 @@ type simEnd struct {
 	local, remote Addr
 	in            []byte // arrived and not yet received
 	room          int    // bytes that the other end will take yet
+	freed         int    // bytes received that the other end was not told of yet
+	least         int    // it is told of so many at a time
 	acked         int64  // bytes of which this end knows that the other received them
 	fin           bool   // the peer shut its sending side down
 	shut          bool   // this end did
@@ -37,6 +39,10 @@ type simMessage struct {
 	data []byte
 	n    int
 }
+
+// simSegment is what an end tells the other of at once, if its window is large
+// enough.
+const simSegment = 536
 
 type simWhat uint8
 
@@ -193,7 +199,12 @@ func (n *Sim) receive(e *simEnd, p []byte) (k int, err error, ok bool) {
 		if e.in = e.in[k:]; len(e.in) == 0 {
 			e.in = nil // an idle connection holds nothing
 		}
-		n.give(e, simMessage{what: simRoom, n: k})
+		// One byte of room at a time would make for messages of one byte, for
+		// ever (RFC 9293, 3.8.6.2.2).
+		if e.freed += k; e.freed >= e.least {
+			n.give(e, simMessage{what: simRoom, n: e.freed})
+			e.freed = 0
+		}
 		return k, nil, true
 	default:
 		return 0, io.EOF, e.fin

@@ -90,7 +90,7 @@ func (k *talks) run() {
 		k.Sleep(0)
 	}
 	k.Net.Calm()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil {
 		k.Errorf("shutdown: %v", err)
@@ -160,8 +160,7 @@ func (k *talks) send(c *port.SimConn, p []byte, r *rand.Rand, closed <-chan stru
 
 // receive compares what comes with what is owed.
 func (k *talks) receive(c *port.SimConn, owed []byte, reset bool) {
-	c.SetReadDeadline(time.Now().Add(time.Hour))
-	got, err := io.ReadAll(c)
+	got, err := io.ReadAll(patient{c})
 	if k.Hides != nil {
 		k.Hides(got)
 	}
@@ -176,6 +175,14 @@ func (k *talks) receive(c *port.SimConn, owed []byte, reset bool) {
 	case k.fair && err != nil:
 		k.Errorf("after %d bytes of %d: %v", len(got), len(owed), err)
 	}
+}
+
+// patient waits an hour for the next bytes, however many there are in all.
+type patient struct{ *port.SimConn }
+
+func (p patient) Read(b []byte) (int, error) {
+	p.SetReadDeadline(time.Now().Add(time.Hour))
+	return p.SimConn.Read(b)
 }
 
 // Bytes are so many, by chance.
