@@ -15,6 +15,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/port/porttest"
 )
 
 // patience is how long anything may take before it counts as hanging.
@@ -32,42 +33,21 @@ func scaled(n int) int {
 	return max(n, 1)
 }
 
-// eachBackend runs f as a subtest on every backend that this system has, the
-// simulated one aside. PROACTOR_BACKEND forces one, which must work then. When
-// f has ended no goroutine and no descriptor of its may be left.
+// eachBackend runs f on every backend, see porttest.Each. When f has ended no
+// goroutine and no descriptor of its may be left.
 func eachBackend(t *testing.T, f func(t *testing.T, backend string)) {
 	t.Helper()
-	backends, forced := port.Backends(), os.Getenv(port.EnvBackend)
-	if forced == "auto" {
-		forced = ""
-	}
-	if forced != "" {
-		backends = []string{forced}
-	}
-	for _, b := range backends {
-		if b == "sim" {
-			continue
+	porttest.Each(t, func(t *testing.T, backend string) {
+		if l, err := net.Listen("tcp4", "127.0.0.1:0"); err == nil {
+			l.Close() // package net keeps descriptors of its own from its first use on
 		}
-		t.Run(b, func(t *testing.T) {
-			p, err := port.Open(port.Config{Backend: b})
-			if err != nil {
-				if forced != "" {
-					t.Fatal(err)
-				}
-				t.Skip(err)
-			}
-			p.Close()
-			if l, err := net.Listen("tcp4", "127.0.0.1:0"); err == nil {
-				l.Close() // package net keeps descriptors of its own from its first use on
-			}
-			before, known := descriptors(), goleak.IgnoreCurrent()
-			t.Cleanup(func() {
-				goleak.VerifyNone(t, known)
-				eventually(t, "descriptors given back", func() bool { return descriptors() <= before })
-			})
-			f(t, b)
+		before, known := descriptors(), goleak.IgnoreCurrent()
+		t.Cleanup(func() {
+			goleak.VerifyNone(t, known)
+			eventually(t, "descriptors given back", func() bool { return descriptors() <= before })
 		})
-	}
+		f(t, backend)
+	})
 }
 
 // descriptors counts what is open, where the system tells.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/frame"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
@@ -35,7 +36,7 @@ func scaled(n int) int {
 
 // eachBackend runs f on every backend. No goroutine of its may be left.
 func eachBackend(t *testing.T, f func(t *testing.T, backend string)) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		known := goleak.IgnoreCurrent()
 		t.Cleanup(func() { goleak.VerifyNone(t, known) })
 		f(t, backend)

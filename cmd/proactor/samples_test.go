@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
-	"github.com/proactor-go/proactor/samples/echotest"
+	"github.com/proactor-go/proactor/port/porttest"
 )
 
 // TestServeSamples: each server that is not an echo server says what it should,
@@ -80,7 +80,7 @@ func TestServeProxyWithoutServer(t *testing.T) {
 }
 
 func TestClientGreet(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := server(t, "greet", "--listen", "127.0.0.1:0", "--backend", backend)
 		status, stdout, stderr := execute(t, "client", "greet", "--to", s.addr, "--backend", backend)
 		if status != 0 || stdout != "< Test Server\n> Test Client\n< Say Goodbye\n> Goodbye\n" || stderr != "" {

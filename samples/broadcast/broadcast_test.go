@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
@@ -35,7 +36,7 @@ func operator(t *testing.T, s *Server) *echotest.Client {
 }
 
 func TestLineToEveryClient(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{})
 		var all []*echotest.Client
 		for i := range 10 {
@@ -60,7 +61,7 @@ func TestLineToEveryClient(t *testing.T) {
 }
 
 func TestTick(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Tick: 5 * time.Millisecond})
 		c := join(t, s, 1) // sends nothing
 		var first int
@@ -75,7 +76,7 @@ func TestTick(t *testing.T) {
 }
 
 func TestWhoAndKick(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{})
 		a, b := join(t, s, 1), join(t, s, 2)
 		op := operator(t, s)
@@ -111,7 +112,7 @@ func TestWhoAndKick(t *testing.T) {
 }
 
 func TestLineTooLong(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{})
 		c := join(t, s, 1)
 		most := strings.Repeat("x", MaxLine) + "\n"
@@ -126,7 +127,7 @@ func TestLineTooLong(t *testing.T) {
 // Whatever comes, on both servers, and wherever it breaks off, the others are
 // served on.
 func TestBadInput(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{})
 		random := make([]byte, 20_000)
 		rand.NewChaCha8([32]byte{}).Read(random)
@@ -164,7 +165,7 @@ func TestBadInput(t *testing.T) {
 // Clients that never read are closed at their limit. The others get every line,
 // in order, and what waits in all stays within the limits of those that do not.
 func TestClientsThatNeverRead(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		deaf, good, lines := 4, 20, 2500
 		if runtime.GOOS == "windows" {
 			deaf, good, lines = 1, 5, 300 // too few for the deaf one to reach its limit

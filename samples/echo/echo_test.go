@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
@@ -15,7 +16,7 @@ func start(t *testing.T, backend string, banner bool) (srv *proactor.Server, add
 }
 
 func TestEcho(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		echotest.Check(t, func(t *testing.T) string {
 			_, addr := start(t, backend, false)
 			return addr
@@ -24,7 +25,7 @@ func TestEcho(t *testing.T) {
 }
 
 func TestBanner(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend, true)
 		c := echotest.Dial(t, addr)
 		c.Write([]byte("hello"))
@@ -42,7 +43,7 @@ func shutdown(srv *proactor.Server, drain time.Duration) (begin func(), ended <-
 }
 
 func TestDrain(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		srv, addr := start(t, backend, false)
 		stop, ended := shutdown(srv, 20*time.Second)
 		echotest.Drains(t, addr, stop, ended)
@@ -50,7 +51,7 @@ func TestDrain(t *testing.T) {
 }
 
 func TestDrainDeadline(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		srv, addr := start(t, backend, false)
 		stop, ended := shutdown(srv, 100*time.Millisecond)
 		echotest.Cuts(t, addr, stop, ended)

@@ -11,7 +11,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/proactor-go/proactor"
-	"github.com/proactor-go/proactor/port"
 )
 
 // Server is a server under test: a proactor.Server, or one with something
@@ -20,23 +19,6 @@ type Server interface {
 	Listen() error
 	ListenAddr() net.Addr
 	Shutdown(context.Context) error
-}
-
-// Backends runs a test on every backend that works here.
-func Backends(t *testing.T, test func(t *testing.T, backend string)) {
-	for _, name := range port.Backends() {
-		if name == "sim" { // no sockets
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			p, err := port.Open(port.Config{Backend: name})
-			if err != nil {
-				t.Skip(err)
-			}
-			p.Close()
-			test(t, name)
-		})
-	}
 }
 
 // Quiet is a log for servers under test.

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
 const transcript = "< Test Server\n> Test Client\n< Say Goodbye\n> Goodbye\n"
 
 func TestClient(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		e := echotest.Engine(t, backend)
 		for range 3 {
@@ -73,7 +74,7 @@ func TestClientPieces(t *testing.T) {
 		"more":       {"Test Server\nSay Goodbye\nand thank you\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			echotest.Backends(t, func(t *testing.T, backend string) {
+			porttest.Each(t, func(t *testing.T, backend string) {
 				addr, heard := server(t, func(c *net.TCPConn) {
 					for _, p := range pieces {
 						io.WriteString(c, p)
@@ -127,7 +128,7 @@ func TestClientFails(t *testing.T) {
 		{"silent", say(""), true, context.DeadlineExceeded, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			echotest.Backends(t, func(t *testing.T, backend string) {
+			porttest.Each(t, func(t *testing.T, backend string) {
 				addr, _ := server(t, tt.talk)
 				o := ClientOptions{Addr: addr, Timeout: 20 * time.Second, Engine: echotest.Engine(t, backend)}
 				if tt.short {
@@ -148,7 +149,7 @@ func TestClientFails(t *testing.T) {
 }
 
 func TestClientCanceled(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		ctx, cancel := context.WithCancel(t.Context())
 		addr, _ := server(t, func(c *net.TCPConn) {
 			io.WriteString(c, ServerHello)
@@ -163,7 +164,7 @@ func TestClientCanceled(t *testing.T) {
 }
 
 func TestClientRefused(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

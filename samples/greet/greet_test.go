@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
@@ -27,7 +28,7 @@ func owed(sent []byte, fin bool) []byte {
 }
 
 func TestConversation(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		echotest.Conversations(t, addr, map[string]string{
 			"script":      "Test Client\nGoodbye\n",
@@ -39,7 +40,7 @@ func TestConversation(t *testing.T) {
 
 // A client that listens before it speaks. The server closes first.
 func TestInTurn(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		c := echotest.NewClient(t, addr)
 		c.Hear("Test Server\n")
@@ -52,7 +53,7 @@ func TestInTurn(t *testing.T) {
 
 // A burst of lines: two count, and the rest is no reason for a reset.
 func TestBurst(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		echotest.Answers(t, addr, []byte(strings.Repeat("line\n", 1000)), owed)
 	})
@@ -63,7 +64,7 @@ func TestGarbage(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		n = 30
 	}
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		r := rand.New(rand.NewPCG(5, 6))
 		for range n {
@@ -78,7 +79,7 @@ func TestGarbage(t *testing.T) {
 
 // A line that does not end is not kept for ever.
 func TestTooLong(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		c := echotest.Dial(t, addr)
 		c.Write(make([]byte, MaxLine+1))
@@ -93,7 +94,7 @@ func TestIdle(t *testing.T) {
 	if got := New(Options{}).Limits.IdleTimeout; got != time.Minute {
 		t.Errorf("IdleTimeout = %v", got)
 	}
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		srv := New(Options{Addr: "127.0.0.1:0", Engine: echotest.Engine(t, backend), Log: echotest.Quiet()})
 		srv.Limits.IdleTimeout = 50 * time.Millisecond
 		c := echotest.Dial(t, echotest.Listen(t, srv))
@@ -105,7 +106,7 @@ func TestIdle(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		srv, addr := start(t, backend)
 		sent := []byte("Test Client\nGood")
 		echotest.Ends(t, srv, addr, sent, owed(sent, false))

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/proactor-go/proactor/samples/echotest"
+	"github.com/proactor-go/proactor/port/porttest"
 )
 
 // run runs a program that is on the PATH, under one of these names, and returns
@@ -47,7 +47,7 @@ func TestChromium(t *testing.T) {
 }
 
 func TestCurl(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		url := "http://" + addr + "/"
 		for _, x := range []struct {
@@ -79,7 +79,7 @@ func TestWrk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 3 s a backend")
 	}
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		report := run(t, time.Minute, []string{"wrk"}, "-t2", "-c500", "-d3s", "--timeout", "30s", "http://"+addr+"/")
 		if !strings.Contains(report, "Requests/sec:") || strings.Contains(report, " 0 requests in") ||

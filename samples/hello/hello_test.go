@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
@@ -29,7 +30,7 @@ var anyDate = regexp.MustCompile(`Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d G
 // gets all answers and the server's. In between the server keeps the connection
 // or closes it, and an answer is never lost to a reset.
 func TestExchangesOverSockets(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		for _, x := range exchanges {
 			t.Run(x.name, func(t *testing.T) {
@@ -60,7 +61,7 @@ func TestExchangesOverSockets(t *testing.T) {
 // The server closes without waiting for the client's FIN where it says so, and
 // only there.
 func TestKeepAlive(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		const closing = "Connection: close\r\n"
 		for _, x := range []struct {
@@ -119,7 +120,7 @@ func TestPipelining(t *testing.T) {
 		}
 	}
 	all.WriteString("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n")
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		for _, piece := range []int{all.Len(), 1000, 17} {
 			c := echotest.Dial(t, addr)
@@ -154,7 +155,7 @@ func TestPipelining(t *testing.T) {
 
 // A client that is refused in the middle of what it sends gets the answer.
 func TestRefusedWhileSending(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		c := echotest.Dial(t, addr)
 		sent := make(chan error, 1)
@@ -174,7 +175,7 @@ func TestRefusedWhileSending(t *testing.T) {
 
 // The client of net/http takes one connection for all that does not close it.
 func TestNetHTTP(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		transport := &http.Transport{DisableCompression: true}
 		defer transport.CloseIdleConnections()
@@ -244,7 +245,7 @@ func TestNetHTTP(t *testing.T) {
 // Shutdown closes a connection though the rest of a request is awaited: nothing
 // is owed.
 func TestShutdown(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		srv, addr := start(t, backend)
 		c := echotest.Dial(t, addr)
 		io.WriteString(c, get+post+"Content-Length: 9\r\n\r\nhalf") // it will not come whole
@@ -268,7 +269,7 @@ func TestNoAllocationPerRequest(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		if backend == "std" {
 			t.Skip("std makes no such promise, see TestNoAllocationPerMessage of proactor")
 		}

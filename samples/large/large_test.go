@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 	"github.com/proactor-go/proactor/samples/echotest/pooltest"
 )
@@ -95,7 +96,7 @@ func TestOptions(t *testing.T) {
 // Every size from 2 to 65535 is echoed whole: each up to 2,100 bytes, then, for
 // all of them are 2 GiB, one in 61.
 func TestEverySize(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{})
 		step := func(size int) int {
 			switch {
@@ -160,7 +161,7 @@ func TestProtocol(t *testing.T) {
 		{"cut in a message", with(5, 0, 'x', 'y'), 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			echotest.Backends(t, func(t *testing.T, backend string) {
+			porttest.Each(t, func(t *testing.T, backend string) {
 				s := start(t, backend, Options{MaxPacket: tt.most, Workers: 4})
 				most := tt.most
 				if most == 0 {
@@ -182,7 +183,7 @@ func TestProtocol(t *testing.T) {
 // A client that takes nothing until its own sends are stuck gets every echo
 // all the same, and holds up no worker meanwhile.
 func TestSlowReader(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Workers: 1})
 		var sent []byte
 		n := 400
@@ -215,7 +216,7 @@ func TestSlowReader(t *testing.T) {
 // Clients that go away at every byte of a conversation, orderly or not, or send
 // rubbish, harm no other.
 func TestBadClients(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Workers: 3, Queue: 5, MaxPacket: 300})
 		good := dial(t, s)
 		check := func() {
@@ -260,7 +261,7 @@ func TestBadClients(t *testing.T) {
 
 // Shutdown echoes what was received. What had not been received is not.
 func TestShutdown(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Workers: 1})
 		c := dial(t, s)
 		p := packet(1, 50_000)
@@ -297,7 +298,7 @@ func TestEndWithSlowClient(t *testing.T) {
 		}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			echotest.Backends(t, func(t *testing.T, backend string) {
+			porttest.Each(t, func(t *testing.T, backend string) {
 				s := start(t, backend, Options{})
 				c := dial(t, s)
 				go c.Write(bytes.Repeat(packet(1, Most), 500)) // until it is stuck

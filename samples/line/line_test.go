@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
@@ -68,7 +69,7 @@ func TestKnown(t *testing.T) {
 }
 
 func TestConversation(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		echotest.Conversations(t, addr, map[string]string{
 			"known":   "USER me\r\npass x\r\nQUIT\r\nnoop\r",
@@ -80,7 +81,7 @@ func TestConversation(t *testing.T) {
 
 // A client that waits for each answer before it goes on, and after QUIT too.
 func TestBackAndForth(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		c := echotest.NewClient(t, addr)
 		sent := ""
@@ -99,7 +100,7 @@ func TestBackAndForth(t *testing.T) {
 }
 
 func TestBurst(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		var sent []byte
 		for i := range 1000 {
@@ -132,7 +133,7 @@ func TestTooMuch(t *testing.T) {
 			t.Fatalf("%s: the model says %q, want %q", tt.name, got, tt.want)
 		}
 		t.Run(tt.name, func(t *testing.T) {
-			echotest.Backends(t, func(t *testing.T, backend string) {
+			porttest.Each(t, func(t *testing.T, backend string) {
 				_, addr := start(t, backend)
 				for _, cut := range []int{0, 1, 1021, 1022, 1023, 1024} { // the pieces it is sent in
 					c := echotest.Dial(t, addr)
@@ -183,7 +184,7 @@ func TestGarbage(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		n = 30
 	}
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		r := rand.New(rand.NewPCG(1, 2))
 		pieces := []string{"NOOP", "user ", "\r\n", "\r\n", "\r", "\n", "x", "STAT\r\n", "top 1\r\n", "\xff", strings.Repeat("z", 509)}
@@ -202,7 +203,7 @@ func TestGarbage(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		srv, addr := start(t, backend)
 		sent := []byte("NOOP\r\nSTAT\r\nUID")
 		echotest.Ends(t, srv, addr, sent, owed(sent, false))

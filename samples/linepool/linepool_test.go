@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 	"github.com/proactor-go/proactor/samples/echotest/pooltest"
 	"github.com/proactor-go/proactor/samples/line"
@@ -109,7 +110,7 @@ func TestProtocol(t *testing.T) {
 		{"much too much", "NOOP\r\nSTAT\r\n" + strings.Repeat("USER ", 20_000)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			echotest.Backends(t, func(t *testing.T, backend string) {
+			porttest.Each(t, func(t *testing.T, backend string) {
 				s := start(t, backend, Options{Workers: 4})
 				for _, size := range []int{1, 7, 1 << 20} {
 					if size == 1 && len(tt.sent) > 10_000 || size > 1 && size < 100 && runtime.GOOS == "windows" {
@@ -134,7 +135,7 @@ func TestIPv6(t *testing.T) {
 	} else {
 		probe.Close()
 	}
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Addr: "[::1]:0"})
 		c := dial(t, s)
 		if !strings.HasPrefix(c.at, "::1:") {
@@ -147,7 +148,7 @@ func TestIPv6(t *testing.T) {
 
 // After the client's FIN come the replies to requests that had not even begun.
 func TestHalfClose(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Work: 20 * time.Millisecond, Workers: 2})
 		var clients []*client
 		for range 3 {
@@ -168,7 +169,7 @@ func TestHalfClose(t *testing.T) {
 // A blocked request holds up neither the loops nor other connections, and
 // ends with its connection.
 func TestBlocked(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Work: time.Hour, Workers: 4})
 		var clients []*client
 		for n := range 4 {
@@ -197,7 +198,7 @@ func TestPriority(t *testing.T) {
 			t.Errorf("%q: %v", text, got)
 		}
 	}
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Work: 400 * time.Millisecond, Workers: 1, Priority: true})
 		first, usual, urgent := dial(t, s), dial(t, s), dial(t, s)
 		for n := 1; ; n++ {
@@ -236,7 +237,7 @@ func TestPriority(t *testing.T) {
 // Clients that go away at every byte of a conversation, orderly or not, or send
 // rubbish, harm no other.
 func TestBadClients(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Workers: 3, Queue: 5})
 		good := dial(t, s)
 		const talk = "USER me\r\nSTAT\r\nNOOP\r\nHELO\r\nNOOP\r\n"
@@ -285,7 +286,7 @@ func TestBadClients(t *testing.T) {
 
 // Shutdown answers requests that run, and those that wait.
 func TestShutdown(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Work: 50 * time.Millisecond, Workers: 1})
 		c := dial(t, s)
 		c.Say("STAT\r\nLIST\r\nNOOP\r\n")
@@ -304,7 +305,7 @@ func TestShutdown(t *testing.T) {
 
 // Shutdown ends, when its time is up, whatever runs.
 func TestShutdownDeadline(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Work: time.Hour, Workers: 1})
 		c, other := dial(t, s), dial(t, s)
 		c.Say("STAT\r\nLIST\r\n")
@@ -323,7 +324,7 @@ func TestShutdownDeadline(t *testing.T) {
 
 // Close waits for no request.
 func TestClose(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		s := start(t, backend, Options{Work: time.Hour, Workers: 1})
 		c := dial(t, s)
 		c.Say("STAT\r\nLIST\r\n")

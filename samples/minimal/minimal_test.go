@@ -7,11 +7,12 @@ import (
 	"os"
 	"testing"
 
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
 func TestEcho(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		echotest.Check(t, func(t *testing.T) string {
 			srv := New("127.0.0.1:0")
 			srv.Engine = echotest.Engine(t, backend)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
@@ -113,7 +114,7 @@ func framings() (all []framing) {
 }
 
 func TestConversation(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend, Options{})
 		f := byDefault
 		for name, sent := range map[string][]byte{
@@ -137,7 +138,7 @@ func concat(pieces ...[]byte) (all []byte) {
 // Every framing: sizes from the least to the most, then a length that is
 // refused, at each of the bounds.
 func TestFramings(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		for _, f := range framings() {
 			t.Run(f.String(), func(t *testing.T) {
 				_, addr := start(t, backend, f.options())
@@ -166,7 +167,7 @@ func TestRefused(t *testing.T) {
 		{framing{header: 8, order: binary.LittleEndian, bodyOnly: true, most: 1000}, math.MaxUint64,
 			"Bad packet: its length is 18446744073709551615, over the maximum of 992! Go away!\r\n"},
 	} {
-		echotest.Backends(t, func(t *testing.T, backend string) {
+		porttest.Each(t, func(t *testing.T, backend string) {
 			_, addr := start(t, backend, tt.options())
 			c := echotest.Dial(t, addr)
 			c.Write(concat(tt.packet(9), tt.put(tt.length), tt.packet(9)))
@@ -178,7 +179,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestBurst(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		f := framing{header: 2, order: binary.LittleEndian, most: 1 << 16}
 		_, addr := start(t, backend, f.options())
 		var sent []byte
@@ -191,7 +192,7 @@ func TestBurst(t *testing.T) {
 
 // Packets far above the marks of back-pressure.
 func TestLarge(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		f := framing{header: 4, order: binary.LittleEndian, most: large}
 		_, addr := start(t, backend, f.options())
 		sent := concat(f.packet(large), f.packet(255<<10), f.packet(1000), f.packet(large-1), f.put(large+1))
@@ -205,7 +206,7 @@ const large = 3 << 20
 // mark, and then sends the largest packet: there is room for its echo, too.
 func TestLargeBehindOthers(t *testing.T) {
 	const small = 100 << 10
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		f := framing{header: 4, order: binary.LittleEndian, most: large}
 		srv, addr := start(t, backend, f.options())
 		c := echotest.Dial(t, addr)
@@ -241,7 +242,7 @@ func TestGarbage(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		n = 30
 	}
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		r := rand.New(rand.NewPCG(3, 4))
 		all := framings()
 		f := all[5]
@@ -262,7 +263,7 @@ func TestGarbage(t *testing.T) {
 }
 
 func TestBanner(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend, Options{Banner: true})
 		echotest.Answers(t, addr, []byte{3, 'h', 'i', 0}, func([]byte, bool) []byte {
 			return []byte("Welcome to packet echo server\r\n\x03hiBad packet: its length is 0, but the header alone has 1! Go away!\r\n")
@@ -271,7 +272,7 @@ func TestBanner(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		srv, addr := start(t, backend, Options{})
 		sent := concat(byDefault.packet(7), byDefault.packet(200), byDefault.packet(9)[:4])
 		echotest.Ends(t, srv, addr, sent, byDefault.owed(sent, false))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echo"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
@@ -24,7 +25,7 @@ func start(t *testing.T, e *proactor.Engine, to string) *proactor.Server {
 
 // Through the proxy an echo server passes all that it passes alone.
 func TestEchoThroughProxy(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		echotest.Check(t, func(t *testing.T) string {
 			e := echotest.Engine(t, backend)
 			srv := echo.New(echo.Options{Addr: "127.0.0.1:0", Engine: e, Log: echotest.Quiet()})
@@ -56,7 +57,7 @@ func through(t *testing.T, backend string) (e *proactor.Engine, srv *proactor.Se
 
 // ends swaps the two ends, for tests of both directions.
 func ends(t *testing.T, test func(t *testing.T, e *proactor.Engine, from, to *net.TCPConn)) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		t.Run("from the client", func(t *testing.T) {
 			e, _, client, server := through(t, backend)
 			test(t, e, client, server)
@@ -161,7 +162,7 @@ func TestSlowSide(t *testing.T) {
 
 // Where there is no server the client is reset, and the proxy goes on.
 func TestNoServer(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -197,7 +198,7 @@ func TestNoServer(t *testing.T) {
 // A shutdown passes the end on to the server, and the client gets what that
 // still has to say.
 func TestShutdown(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		e, srv, client, server := through(t, backend)
 		client.Write([]byte("question"))
 		if _, err := io.ReadFull(server, make([]byte, 8)); err != nil {

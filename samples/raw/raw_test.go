@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
@@ -30,7 +31,7 @@ func start(t *testing.T, o Options) (addr string, stop func(), ended <-chan erro
 }
 
 func TestEcho(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		for _, workers := range []int{1, 2, 5} {
 			t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
 				echotest.Check(t, func(t *testing.T) string {
@@ -43,21 +44,21 @@ func TestEcho(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		addr, stop, ended := start(t, Options{Backend: backend, Workers: 2, Drain: 20 * time.Second})
 		echotest.Drains(t, addr, stop, ended)
 	})
 }
 
 func TestDrainDeadline(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		addr, stop, ended := start(t, Options{Backend: backend, Workers: 2, Drain: 100 * time.Millisecond})
 		echotest.Cuts(t, addr, stop, ended)
 	})
 }
 
 func TestBusyPort(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		addr, _, _ := start(t, Options{Backend: backend})
 		if err := Run(t.Context(), Options{Addr: addr, Backend: backend}); err == nil {
 			t.Error("two servers at one address")
@@ -67,7 +68,7 @@ func TestBusyPort(t *testing.T) {
 
 // TestTrace: a connection's life, as the trace tells it.
 func TestTrace(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		var trace lines
 		addr, stop, ended := start(t, Options{Backend: backend, Workers: 1, Trace: &trace, Drain: 5 * time.Second})
 		c := echotest.Dial(t, addr)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 	"github.com/proactor-go/proactor/samples/minimal"
 )
@@ -21,7 +22,7 @@ func echoServer(t *testing.T, backend string) string {
 // TestNoGarbage: neither the client nor the server makes any for a message,
 // and no connection has a goroutine.
 func TestNoGarbage(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		if backend == "std" {
 			t.Skip("a goroutine a connection is what this backend is made of")
 		}
@@ -53,7 +54,7 @@ func TestNoGarbage(t *testing.T) {
 }
 
 func TestNoGoroutines(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		if backend == "std" {
 			t.Skip("a goroutine a connection is what this backend is made of")
 		}
@@ -88,7 +89,7 @@ func (f lines) Write(p []byte) (int, error) {
 // TestCancel: a run that is canceled ends, also where no answer comes; those
 // that were owed are told as such.
 func TestCancel(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		l, err := net.Listen("tcp", "127.0.0.1:0") // and nobody answers
 		if err != nil {
 			t.Fatal(err)

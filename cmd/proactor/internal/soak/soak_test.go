@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
-	"github.com/proactor-go/proactor/samples/echotest"
+	"github.com/proactor-go/proactor/port/porttest"
 )
 
 func soak(ctx context.Context, t *testing.T, o Options) *Report {
@@ -34,7 +34,7 @@ func soak(ctx context.Context, t *testing.T, o Options) *Report {
 // TestSoak: three seconds of it on each backend. All must hold, and all must have
 // been done.
 func TestSoak(t *testing.T) {
-	echotest.Backends(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		var log bytes.Buffer
 		r := soak(t.Context(), t, Options{
 			For: 3 * time.Second, Seed: 1, Backend: backend, Loops: 2, Log: slog.New(slog.NewTextHandler(&log, nil)), life: time.Second,
