@@ -175,7 +175,11 @@ func (c *client) send() error {
 		until = t.C
 	}
 	window := int64(c.way.window * c.out.frameLen())
-	b := make([]byte, between(c.rng, [2]int{1, c.way.chunk}))
+	least := 1
+	if c.way.think > 0 { // or a large frame would take longer than the answer is waited for
+		least = max(1, c.way.chunk/10)
+	}
+	b := make([]byte, between(c.rng, [2]int{least, c.way.chunk}))
 	for stay := true; ; {
 		select {
 		case <-until:
