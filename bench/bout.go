@@ -23,5 +23,8 @@ func (b bout) against(p protocol, to string, load func(*process) (row, error)) (
 		r, err = load(s)
 		return err
 	})
+	if err != nil {
+		err = s.blame(err)
+	}
 	return r, err
 }

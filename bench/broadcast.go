@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -50,6 +52,19 @@ func (l *fanout) delivered(_ *clientConn, first, end int64) {
 	}
 }
 
+// begin waits until one line has reached all.
+func (l *fanout) begin() error {
+	for end := time.Since(epoch) + patience; l.next == 0; {
+		if time.Since(epoch) > end {
+			return fmt.Errorf("%d of %d connections have had the first line", l.took[0], l.Conns)
+		}
+		if err := l.run(20 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // run sends lines for so long.
 func (l *fanout) run(length time.Duration) error {
 	flight, size := int64(l.Flight), int64(l.Size)
@@ -76,7 +91,7 @@ func measureBroadcast(b bout) (row, error) {
 			return row{}, err
 		}
 		defer l.close()
-		if err := l.run(b.warmup); err != nil {
+		if err := errors.Join(l.begin(), l.run(b.warmup)); err != nil {
 			return row{}, err
 		}
 		m, err := newMeter(s)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image/color"
 	"os"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -31,6 +32,9 @@ var (
 
 // chart draws a family into a file: a panel for each case and figure.
 func (c *comparison) chart(f family, path string) error {
+	if !slices.ContainsFunc(c.rows, func(r row) bool { return r.Family == f.name }) {
+		return nil
+	}
 	var panels []*plot.Plot
 	columns, height := len(f.charted), lineHeight
 	if f.growing {
@@ -59,9 +63,6 @@ func (c *comparison) chart(f family, path string) error {
 		if columns == 1 {
 			columns = min(4, len(panels))
 		}
-	}
-	if len(panels) == 0 {
-		return nil
 	}
 	return tile(panels, columns, height, path)
 }
@@ -98,6 +99,7 @@ func tile(panels []*plot.Plot, columns int, height vg.Length, path string) error
 func newPanel(title string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text = title
+	p.Title.Padding = vg.Points(4)
 	for _, f := range []*font.Font{&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font} {
 		f.Variant = "Sans"
 		f.Size = vg.Points(9)
@@ -106,7 +108,9 @@ func newPanel(title string) *plot.Plot {
 }
 
 // bars has a bar for each server, as long as the median, and a line over the
-// range. nil: nothing was measured.
+// range. nil: nothing was measured. Who needs many times what is usual would make
+// all others look alike: such bars are cut off, and have their number beside the
+// name.
 func (c *comparison) bars(f family, w workload, g figure) (*plot.Plot, error) {
 	var labels []string
 	var medians []spread
@@ -122,6 +126,11 @@ func (c *comparison) bars(f family, w workload, g figure) (*plot.Plot, error) {
 	p := newPanel(w.heading())
 	p.X.Label.Text = g.heading(f)
 	p.X.Min = 0
+	var all []float64
+	for _, m := range medians {
+		all = append(all, m.Median)
+	}
+	most := 5 * spreadOf(all).Median
 	var ends plotter.XYs
 	var ranges plotter.XErrors
 	for i, m := range medians {
@@ -134,6 +143,10 @@ func (c *comparison) bars(f family, w workload, g figure) (*plot.Plot, error) {
 			bar.Color = ours
 		}
 		p.Add(bar)
+		if m.Median > most {
+			labels[i] += fmt.Sprintf(" ("+g.form+")", m.Median)
+			continue
+		}
 		ends = append(ends, plotter.XY{X: m.Median, Y: float64(i)})
 		ranges = append(ranges, struct{ Low, High float64 }{m.Median - m.Min, m.Max - m.Median})
 	}
@@ -145,17 +158,20 @@ func (c *comparison) bars(f family, w workload, g figure) (*plot.Plot, error) {
 		return nil, err
 	}
 	p.Add(lines)
+	if p.X.Max > most {
+		p.X.Max = most
+	}
 	p.NominalY(labels...)
 	return p, nil
 }
 
-// lines has a line for each server, over the number of connections. Both axes
-// are logarithmic; what is not above 0 has no place on them.
+// lines has a line for each server, over the number of connections. The figures
+// have a logarithmic axis, too, if they differ much; what is not above 0 has no
+// place there.
 func (c *comparison) lines(f family, g figure) (*plot.Plot, error) {
 	p := newPanel(g.heading(f))
 	p.X.Label.Text = "connections"
-	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	for i, s := range c.servers {
 		var points plotter.XYs
 		for _, w := range f.cases {
@@ -174,12 +190,13 @@ func (c *comparison) lines(f family, g figure) (*plot.Plot, error) {
 		marks.Color, marks.Shape = plotutil.Color(i), plotutil.Shape(i)
 		p.Add(line, marks)
 	}
-	// A scale needs more than one point.
-	if !(p.X.Min < p.X.Max) {
+	if p.X.Min >= p.X.Max { // a logarithmic axis needs a length: one case, or none
 		p.X.Min, p.X.Max = 1, 10
 	}
-	if !(p.Y.Min < p.Y.Max) {
-		p.Y.Min, p.Y.Max = 1, 10
+	if p.Y.Max > 20*p.Y.Min {
+		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	} else {
+		p.Y.Min = 0
 	}
 	return p, nil
 }

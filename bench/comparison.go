@@ -176,7 +176,7 @@ func (c *comparison) all(of []family) error {
 		}
 	}
 	// Before the servers start: they inherit the limit.
-	if err := raiseLimit(most); err != nil {
+	if err := raiseLimit(max(most, min(most*descriptorsEach, mostConns()))); err != nil {
 		return err
 	}
 	fmt.Printf("%d rounds of %v: about %v, and more where others disturb.\n", c.Rounds, c.Time, c.estimate(of).Round(time.Second))

@@ -95,7 +95,8 @@ func families() []family {
 		},
 		{
 			name: "growth", unit: "message", units: "messages", protocol: echo, measure: measureGrowth, growing: true,
-			about:   "Growth: what a message costs, and memory a connection, against the number of connections, up to the most that fits.",
+			about: "Growth: what a message costs, and memory a connection, against the number of connections, up to the most that fits. " +
+				"With a few, memory is that of a page or none.",
 			cases:   growthCases(mostConns()),
 			quick:   []workload{{1, 64, 1, 1}, {100, 64, 1, 1}, {1_000, 64, 1, 1}},
 			figures: []figure{cpuFigure, rateFigure, idleFigure, spokenFigure}, charted: []figure{cpuFigure, idleFigure, spokenFigure},

@@ -37,8 +37,13 @@ func mostConns() int {
 	return min(fits, mostDescriptors()-spareDescriptors)
 }
 
-// spareDescriptors are for what is not a connection.
-const spareDescriptors = 100
+const (
+	// spareDescriptors are for what is not a connection.
+	spareDescriptors = 100
+	// descriptorsEach is what the server that needs most has for a connection: a
+	// proxy that splices has two sockets, and a pipe with two ends for each way.
+	descriptorsEach = 6
+)
 
 // mostDescriptors is what raiseLimit could raise to.
 func mostDescriptors() int {

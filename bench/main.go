@@ -36,7 +36,7 @@ type cli struct {
 
 // flags are those of all measurements.
 type flags struct {
-	Servers []string      `help:"Servers to compare; all by default." placeholder:"NAME,..."`
+	Servers []string      `help:"Servers to compare; all by default." placeholder:"NAME"`
 	Outside []string      `help:"Another echo server: a command, with {port} where its port belongs. It is a reference of ratios, too." sep:"none" placeholder:"NAME=COMMAND"`
 	Rounds  int           `help:"Rounds; 5, or 1 if quick." placeholder:"N"`
 	Time    time.Duration `help:"Length of one measurement; 1s, or 500ms if quick." placeholder:"DURATION"`
@@ -96,7 +96,7 @@ func (c *allCmd) Run() error {
 // familyCmd is the command of one family.
 type familyCmd struct {
 	flags
-	Case   []workload `help:"Connections, bytes a message and messages in flight, as 1000x64x1; @2 behind it: two event loops." placeholder:"CxBxF,..."`
+	Case   []workload `help:"Connections, bytes a message and messages in flight, as 1000x64x1; @2 behind it: two event loops." placeholder:"CxBxF"`
 	family family
 }
 

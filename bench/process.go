@@ -69,6 +69,18 @@ func start(s server, p protocol, t task, cpus []int) (*process, error) {
 	}
 }
 
+// blame adds why the server has ended, if it has, to what its clients saw. They
+// may see it a moment earlier than who waits for the process.
+func (p *process) blame(err error) error {
+	select {
+	case end := <-p.ended:
+		p.ended <- end
+		return fmt.Errorf("%w; the server ended: %s", err, strings.TrimSpace(p.words.String()))
+	case <-time.After(200 * time.Millisecond):
+		return err
+	}
+}
+
 func (p *process) stop() {
 	p.cmd.Process.Kill()
 	<-p.ended

@@ -48,17 +48,19 @@ func (c *comparison) conditions() string {
 	if unix.Uname(&u) == nil {
 		kernel = unix.ByteSliceToString(u.Release[:])
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Measurements\n\nLinux %s, %d CPUs, %s, loopback.", kernel, runtime.NumCPU(), runtime.Version())
+	var peers []string
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
-			switch m.Path {
-			case "github.com/panjf2000/gnet/v2", "github.com/cloudwego/netpoll", "github.com/lesismal/nbio", "github.com/valyala/fasthttp":
-				fmt.Fprintf(&b, " %s %s.", strings.TrimSuffix(m.Path, "/v2")[strings.LastIndexByte(strings.TrimSuffix(m.Path, "/v2"), '/')+1:], m.Version)
+			for _, name := range []string{"gnet", "netpoll", "nbio", "fasthttp"} {
+				if strings.HasSuffix(strings.TrimSuffix(m.Path, "/v2"), "/"+name) {
+					peers = append(peers, name+" "+m.Version)
+				}
 			}
 		}
 	}
-	fmt.Fprintf(&b, `
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Measurements\n\nLinux %s, %d CPUs, loopback; %s", kernel, runtime.NumCPU(), strings.Join(append([]string{runtime.Version()}, peers...), ", "))
+	fmt.Fprintf(&b, `.
 Each server ran alone, in a process of its own on CPU 0 with GOMAXPROCS=1; the load
 came from CPU 1. %d rounds of %v for each server, interleaved. Figures are medians,
 with the range in brackets; ratios (÷) are those of the first figure, within one

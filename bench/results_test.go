@@ -122,6 +122,27 @@ func TestSave(t *testing.T) {
 	}
 }
 
+// A bar that would dwarf the others is cut off, and says so.
+func TestLongBar(t *testing.T) {
+	c, of := known()
+	w := workload{10, 64, 1, 1}
+	c.rows = append(c.rows, row{Round: 1, Family: "echo", Server: "net-4k", Case: w, CPU: 7}, row{Round: 1, Family: "echo", Server: "select", Case: w, CPU: 900})
+	p, err := c.bars(of[0], w, cpuFigure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.X.Max != 37.5 { // five times the median of 6, 7, 8 and 900
+		t.Errorf("the axis ends at %v", p.X.Max)
+	}
+	var labels []string
+	for _, m := range p.Y.Tick.Marker.Ticks(0, 10) {
+		labels = append(labels, m.Label)
+	}
+	if want := []string{"net-4k", "select (900.00)", "gnet", "proactor-uring"}; !reflect.DeepEqual(labels, want) {
+		t.Errorf("labels %q, want %q", labels, want)
+	}
+}
+
 // What is disturbed is measured again, and the quietest row is kept.
 func TestUndisturbed(t *testing.T) {
 	for _, v := range []struct {
