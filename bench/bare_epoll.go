@@ -3,7 +3,6 @@
 package main
 
 import (
-	"net"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -13,7 +12,7 @@ import (
 
 // bareListen makes a listening socket without package net's poller.
 func bareListen(addr string, flags int) (int, error) {
-	a, err := net.ResolveTCPAddr("tcp4", addr)
+	at, err := target(addr)
 	if err != nil {
 		return 0, err
 	}
@@ -22,9 +21,7 @@ func bareListen(addr string, flags int) (int, error) {
 		return 0, err
 	}
 	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	to := &unix.SockaddrInet4{Port: a.Port}
-	copy(to.Addr[:], a.IP.To4())
-	if err = unix.Bind(fd, to); err == nil {
+	if err = unix.Bind(fd, at); err == nil {
 		err = unix.Listen(fd, 4096)
 	}
 	return fd, err
@@ -39,9 +36,9 @@ type epollConn struct {
 
 // bareEpoll is an echo server that is nothing but the loop: one thread, level
 // triggered, one buffer, system calls past Go's scheduler.
-func bareEpoll(addr string) error {
+func bareEpoll(t task) error {
 	runtime.LockOSThread()
-	lfd, err := bareListen(addr, unix.SOCK_NONBLOCK)
+	lfd, err := bareListen(t.Addr, unix.SOCK_NONBLOCK)
 	if err != nil {
 		return err
 	}
@@ -118,7 +115,7 @@ func (c *epollConn) echo(ep int, buf []byte, events uint32) bool {
 	if events&^unix.EPOLLOUT == 0 {
 		return true
 	}
-	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
+	r, errno := rawRecv(c.fd, buf)
 	if errno == unix.EAGAIN || errno == unix.EINTR {
 		return true
 	}
@@ -139,12 +136,4 @@ func (c *epollConn) echo(ep int, buf []byte, events uint32) bool {
 
 func (c *epollConn) watch(ep int, events uint32) {
 	unix.EpollCtl(ep, unix.EPOLL_CTL_MOD, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd)})
-}
-
-func rawSend(fd int, p []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), 0
 }

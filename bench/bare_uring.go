@@ -40,9 +40,9 @@ type uringLoop struct {
 
 // bareUring serves with one thread and one ring: multishot accept, multishot
 // recv into a ring of buffers, sends submitted by the call that waits.
-func bareUring(addr string) error {
+func bareUring(t task) error {
 	runtime.LockOSThread()
-	lfd, err := bareListen(addr, 0)
+	lfd, err := bareListen(t.Addr, 0)
 	if err != nil {
 		return err
 	}

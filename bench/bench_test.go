@@ -3,9 +3,15 @@
 package main
 
 import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
 	"os"
-	"path/filepath"
+	"os/exec"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -19,101 +25,253 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Every server echoes every byte, whatever the size of the messages.
-func TestServers(t *testing.T) {
+// begin starts a server for a test.
+func begin(t *testing.T, s server, p protocol, to task) *process {
+	t.Helper()
+	run, err := start(s, p, to, []int{0, 1})
+	if err != nil && strings.Contains(err.Error(), "io_uring_setup") {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(run.stop)
+	return run
+}
+
+// exchanged has messages there and back, every byte verified.
+func exchanged(t *testing.T, p protocol, addr string, w workload, messages int64) {
+	t.Helper()
+	c, err := newWindows(w, p, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if err := c.exchange(messages, 20*time.Second); err != nil {
+		t.Errorf("%v: %v", w, err)
+	}
+	if want := int64(w.Conns) * messages * int64(w.Size); c.bytes != want {
+		t.Errorf("%v: %d bytes came back, want %d", w, c.bytes, want)
+	}
+}
+
+// each runs a test for every server that can serve the protocol.
+func each(t *testing.T, p protocol, loops int, f func(*testing.T, server)) {
+	n := 0
 	for _, s := range servers {
-		t.Run(s.name, func(t *testing.T) {
-			p, err := start(s)
-			if err != nil && strings.Contains(err.Error(), "io_uring_setup") {
-				t.Skip(err)
-			}
-			if err != nil {
+		if s.can(p, loops) {
+			n++
+			t.Run(s.name, func(t *testing.T) { f(t, s) })
+		}
+	}
+	if n < 4 {
+		t.Errorf("%d servers for %s", n, p)
+	}
+}
+
+// Every server echoes every byte, whatever the size of the messages; each
+// connection ends when its client does.
+func TestEcho(t *testing.T) {
+	each(t, echo, 1, func(t *testing.T, s server) {
+		p := begin(t, s, echo, task{})
+		for _, w := range []workload{{20, 1, 1, 1}, {20, 64, 16, 1}, {5, 70_000, 3, 1}} {
+			exchanged(t, echo, p.addr, w, 50)
+		}
+		l, err := newChurn(workload{3, 64, 1, 1}, p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.close()
+		for l.done < 100 {
+			if err := l.run(time.Millisecond); err != nil {
 				t.Fatal(err)
 			}
-			defer p.stop()
-			for _, w := range []workload{{20, 1, 1}, {20, 64, 16}, {5, 70_000, 3}} {
-				c, err := newClient(w, p.addr)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := c.start(); err != nil {
-					t.Fatal(err)
-				}
-				if err := c.run(time.Since(epoch)+20*time.Second, 100); err != nil {
-					t.Errorf("%v: %v", w, err)
-				}
-				if want := int64(w.Conns) * 100 * int64(w.Size); c.bytes != want {
-					t.Errorf("%v: %d bytes came back, want %d", w, c.bytes, want)
-				}
-				c.close()
+		}
+		if used, err := p.cpu(); err != nil || used <= 0 {
+			t.Errorf("CPU time %v, %v", used, err)
+		}
+		if n, err := p.anonymous(); err != nil || n < 1<<19 {
+			t.Errorf("%d bytes of memory, %v", n, err)
+		}
+	})
+}
+
+func TestTwoLoops(t *testing.T) {
+	each(t, echo, 2, func(t *testing.T, s server) {
+		exchanged(t, echo, begin(t, s, echo, task{Loops: 2}).addr, workload{20, 64, 16, 2}, 50)
+	})
+}
+
+// Messages come back whole, also those that arrive in two halves: the first half
+// alone brings nothing back.
+func TestFramed(t *testing.T) {
+	each(t, framed, 1, func(t *testing.T, s server) {
+		p := begin(t, s, framed, task{})
+		for _, w := range []workload{{20, 64, 16, 1}, {3, 5, 1, 1}, {2, 9000, 3, 1}} {
+			exchanged(t, framed, p.addr, w, 50)
+		}
+		c, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := c.Write([]byte{0, 0, 0, 2, 'a', 'b', 0, 0, 0, 3, 'c', 'd'}); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, 64)
+		if n, err := io.ReadAtLeast(c, got, 6); err != nil || n != 6 {
+			t.Errorf("%d bytes of a whole message and half of another one, %v", n, err)
+		}
+		c.Write([]byte{'e'})
+		if n, err := io.ReadAtLeast(c, got, 7); err != nil || string(got[:n]) != "\x00\x00\x00\x03cde" {
+			t.Errorf("%q, %v", got[:n], err)
+		}
+	})
+}
+
+// Every line of the sender reaches all, in order, byte by byte.
+func TestBroadcast(t *testing.T) {
+	each(t, broadcast, 1, func(t *testing.T, s server) {
+		l, err := newFanout(workload{50, 64, 4, 1}, begin(t, s, broadcast, task{}).addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.close()
+		for end := time.Now().Add(10 * time.Second); l.next < 200 && time.Now().Before(end); {
+			if err := l.run(time.Millisecond); err != nil {
+				t.Fatal(err)
 			}
-			if used, err := p.cpu(); err != nil || used <= 0 {
-				t.Errorf("CPU time %v, %v", used, err)
-			}
-			if n, err := p.anonymous(); err != nil || n < 1<<20 {
-				t.Errorf("%d bytes of memory, %v", n, err)
-			}
-		})
+		}
+		if l.next < 200 || l.bytes < 200*50*64 {
+			t.Errorf("%d lines, %d bytes", l.next, l.bytes)
+		}
+	})
+}
+
+func TestRelay(t *testing.T) {
+	behind := begin(t, find(servers, behindProxies), echo, task{})
+	each(t, relay, 1, func(t *testing.T, s server) {
+		exchanged(t, relay, begin(t, s, relay, task{To: behind.addr}).addr, workload{5, 64 << 10, 4, 1}, 20)
+	})
+}
+
+// The web servers send the same page with the same fields.
+func TestHTTP(t *testing.T) {
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	each(t, web, 1, func(t *testing.T, s server) {
+		if err := fetch(begin(t, s, web, task{}).addr); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// An outside server is one whose process is started by its command.
+func TestOutside(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := parseOutside("c-loop=" + self + " server net-4k echo 127.0.0.1:{port}")
+	if err != nil || !s.can(echo, 1) || s.can(echo, 2) || s.can(framed, 1) {
+		t.Fatal(s, err)
+	}
+	exchanged(t, echo, begin(t, s, echo, task{}).addr, workload{5, 64, 1, 1}, 20)
+	for _, bad := range []string{"", "x", "x=", "x=echo 80", "=echo {port}"} {
+		if _, err := parseOutside(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	s.outside = []string{"false", portMark}
+	if _, err := start(s, echo, task{}, []int{0}); err == nil {
+		t.Error("a server that ends at once has started")
 	}
 }
 
 // A client notices a byte that is wrong.
 func TestWrongByte(t *testing.T) {
-	p, err := start(servers[len(servers)-1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.stop()
-	c, err := newClient(workload{1, 64, 1}, p.addr)
+	p := begin(t, find(servers, "net-4k"), echo, task{})
+	c, err := newWindows(workload{1, 64, 1, 1}, echo, p.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.close()
-	if err := c.start(); err != nil {
+	if err := c.fill(); err != nil {
 		t.Fatal(err)
 	}
-	c.pattern[3] ^= 1
-	if err := c.run(time.Since(epoch)+10*time.Second, 1); err == nil || !strings.Contains(err.Error(), "wrong") {
+	c.data[3] ^= 1
+	if err := c.exchange(1, 10*time.Second); err == nil || !strings.Contains(err.Error(), "wrong") {
 		t.Errorf("error %v", err)
 	}
 }
 
-func TestTables(t *testing.T) {
-	w := workload{10, 64, 1}
-	rows := []row{
-		{Round: 1, Server: "gnet", Case: w, CPU: 4}, {Round: 1, Server: "proactor-uring", Case: w, CPU: 2},
-		{Round: 2, Server: "gnet", Case: w, CPU: 10}, {Round: 2, Server: "proactor-uring", Case: w, CPU: 6},
-		{Round: 3, Server: "gnet", Case: w, CPU: 8}, {Round: 3, Server: "proactor-uring", Case: w, CPU: 6},
-		{Round: 3, Server: "gnet", Case: workload{1, 1, 1}, CPU: 1},
-	}
-	if got := spreadOf(ratios(rows, w, "proactor-uring", "gnet")).String(); got != "0.60 (0.50–0.75)" {
-		t.Errorf("ratio %s", got)
-	}
-	if got := spreadOf([]float64{4, 1, 3, 2}).Median; got != 2.5 {
-		t.Errorf("median of four %v", got)
-	}
-	table := tables(rows, []workload{w}, servers)
-	if !strings.Contains(table, "| proactor-uring | 6.00 (2.00–6.00) |") || strings.Contains(table, "net-4k") {
-		t.Errorf("table:\n%s", table)
-	}
-	dir := t.TempDir()
-	if err := save(dir, rows, table); err != nil {
+// A server that stalls is charged for the messages that were due meanwhile: with
+// an open loop half of the latencies are half of the stall or more.
+func TestOpenLoop(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "rows.csv"))
-	if err != nil || strings.Count(string(b), "\n") != len(rows)+1 || !strings.Contains(string(b), "2,gnet,10,64,1,10.0000,") {
-		t.Errorf("rows.csv: %v\n%s", err, b)
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		held := make([]byte, 64*1000) // answers nothing before all has come
+		if _, err := io.ReadFull(c, held); err == nil {
+			c.Write(held)
+			io.Copy(c, c)
+		}
+	}()
+	load, err := newArrivals(workload{1, 64, 1, 1}, 10_000, l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer load.close()
+	load.record = true
+	if n, err := load.run(99_950 * time.Microsecond); err != nil || n != 0 { // 1,000 messages
+		t.Fatal(n, err)
+	}
+	if n := load.hist.TotalCount(); n != 1000 {
+		t.Errorf("%d latencies", n)
+	}
+	if p50 := time.Duration(load.hist.ValueAtQuantile(50)); p50 < 49*time.Millisecond {
+		t.Errorf("half of the latencies are below %v", p50)
+	}
+	if load.hist.Min() < 0 {
+		t.Errorf("a latency of %d", load.hist.Min())
 	}
 }
 
-func TestWorkload(t *testing.T) {
-	var w workload
-	if err := w.UnmarshalText([]byte("1000x64x16")); err != nil || w != (workload{1000, 64, 16}) || w.String() != "1000x64x16" {
-		t.Errorf("%v, %v", w, err)
-	}
-	for _, bad := range []string{"", "1x2", "0x1x1", "1x-1x1", "axbxc"} {
-		if w.UnmarshalText([]byte(bad)) == nil {
-			t.Errorf("%q is taken", bad)
-		}
+// Each family measures something.
+func TestFamilies(t *testing.T) {
+	for _, f := range families() {
+		t.Run(f.name, func(t *testing.T) {
+			if _, err := exec.LookPath(f.needs); f.needs != "" && err != nil {
+				t.Skip(err)
+			}
+			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", broadcast: "net-4k", web: "fasthttp", relay: "net-splice"}[f.protocol]
+			b := bout{server: find(servers, name), workload: f.quick[0], rate: 5000, warmup: time.Millisecond, length: 50 * time.Millisecond}
+			b.Conns = min(b.Conns, 50)
+			r, err := f.measure(b)
+			if errors.Is(err, syscall.EMFILE) {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, g := range f.figures {
+				if v := g.of(r); v <= 0 && g.column != idleFigure.column && g.column != spokenFigure.column {
+					t.Errorf("%s is %v", g.column, v)
+				}
+			}
+			if slices.ContainsFunc(f.charted, func(g figure) bool {
+				return !slices.ContainsFunc(f.figures, func(h figure) bool { return h.column == g.column })
+			}) {
+				t.Error("a chart has a figure that the table does not have")
+			}
+		})
 	}
 }

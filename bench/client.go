@@ -5,184 +5,100 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net"
-	"runtime"
-	"syscall"
 	"time"
-	"unsafe"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 )
 
-// workload is what a client asks of a server: so many connections, each with
-// so many messages of a size in flight.
-type workload struct{ Conns, Size, Flight int }
-
-// String gives the form that UnmarshalText reads: 1000x64x1.
-func (w workload) String() string { return fmt.Sprintf("%dx%dx%d", w.Conns, w.Size, w.Flight) }
-
-// UnmarshalText reads connections, bytes and messages in flight: 1000x64x1.
-func (w *workload) UnmarshalText(b []byte) error {
-	n, err := fmt.Sscanf(string(b), "%dx%dx%d", &w.Conns, &w.Size, &w.Flight)
-	if n != 3 || err != nil || w.Conns < 1 || w.Size < 1 || w.Flight < 1 || w.Size*w.Flight > 16<<20 {
-		return fmt.Errorf("%q is not connections x bytes x messages in flight, such as 1000x64x1", b)
-	}
-	return nil
-}
-
-// client is one thread that keeps the connections' windows full, and verifies
-// every byte that comes back.
+// client is one thread with many connections. It sends on each up to a limit,
+// and verifies every byte that comes back. When a connection may send more is
+// for those to say who embed it: windows, arrivals, fanout.
 type client struct {
 	workload
-	ep      int
-	conns   []clientConn // by descriptor
-	buf     []byte
-	pattern []byte // patternLen bytes and as many more again as a window has
-	bytes   int64  // verified
-	hist    *hdrhistogram.Histogram
-	record  bool
+	stream
+	ep     int
+	events [512]unix.EpollEvent
+	conns  []clientConn // by descriptor
+	order  []int        // descriptors, as they were connected
+	buf    []byte
+	bytes  int64 // verified
+	// answered is called when the messages first to end-1 of a connection have
+	// come back whole.
+	answered func(s *clientConn, first, end int64)
 }
-
-const patternLen = 8191 // no power of two: a shifted stream does not match
 
 type clientConn struct {
 	fd      int
-	sent    int64 // bytes
+	index   int // in client.order
+	place   int // of the stream
+	sent    int64
 	got     int64
 	limit   int64           // what may be sent by now
-	times   []time.Duration // when each message in flight was sent
+	times   []time.Duration // when each message in flight was to be sent
 	waiting bool            // for room to send
-	seed    int
 }
 
-func newClient(w workload, addr string) (*client, error) {
-	if err := raiseLimit(w.Conns + 100); err != nil {
+var epoch = time.Now()
+
+// dial connects a client.
+func dial(w workload, p protocol, addr string) (*client, error) {
+	to, err := target(addr)
+	if err != nil {
 		return nil, err
 	}
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{workload: w, ep: ep, buf: make([]byte, 256<<10), hist: hdrhistogram.New(1, int64(time.Minute), 3)}
-	c.pattern = make([]byte, patternLen+max(len(c.buf), w.Size*w.Flight))
-	x := uint32(1)
-	for i := range patternLen {
-		x = x*1664525 + 1013904223
-		c.pattern[i] = byte(x >> 24)
-	}
-	for i := patternLen; i < len(c.pattern); i++ {
-		c.pattern[i] = c.pattern[i-patternLen]
-	}
-	return c, c.connect(addr)
-}
-
-// raiseLimit makes room for so many descriptors.
-func raiseLimit(n int) error {
-	var l unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-		return err
-	}
-	if l.Cur >= uint64(n) {
-		return nil
-	}
-	l.Cur, l.Max = uint64(n), max(l.Max, uint64(n))
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-		return fmt.Errorf("%d descriptors are needed: %w (try ulimit -n %d)", n, err, n)
-	}
-	return nil
-}
-
-func (c *client) connect(addr string) error {
-	a, err := net.ResolveTCPAddr("tcp4", addr)
-	if err != nil {
-		return err
-	}
-	to := &unix.SockaddrInet4{Port: a.Port}
-	copy(to.Addr[:], a.IP.To4())
-	for i := range c.Conns {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	c := &client{workload: w, ep: ep, buf: make([]byte, 256<<10)}
+	c.stream = newStream(p, w.Size, max(len(c.buf), w.Size*w.Flight))
+	for i := range w.Conns {
+		fd, err := connect(to, i>>14)
 		if err != nil {
-			return err
-		}
-		if err := unix.Connect(fd, to); err != nil {
-			return fmt.Errorf("connection %d: %w", i, err)
-		}
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		if err := unix.SetNonblock(fd, true); err != nil {
-			return err
-		}
-		if err := unix.EpollCtl(c.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
-			return err
+			c.close()
+			return nil, fmt.Errorf("connection %d: %w", i, err)
 		}
 		for fd >= len(c.conns) {
 			c.conns = append(c.conns, clientConn{fd: -1})
 		}
-		c.conns[fd] = clientConn{fd: fd, seed: i * 131 % patternLen, times: make([]time.Duration, c.Flight)}
+		c.conns[fd] = clientConn{fd: fd, index: i, place: c.place(i), times: make([]time.Duration, w.Flight)}
+		c.order = append(c.order, fd)
+		if err := watch(ep, fd); err != nil {
+			c.close()
+			return nil, err
+		}
 	}
-	return nil
+	return c, nil
 }
 
 func (c *client) close() {
-	for _, s := range c.conns {
-		if s.fd >= 0 {
-			unix.Close(s.fd)
-		}
+	for _, fd := range c.order {
+		unix.Close(fd)
 	}
 	unix.Close(c.ep)
 }
 
-var epoch = time.Now()
-
-// start sends the first window of each connection.
-func (c *client) start() error {
-	for i := range c.conns {
-		if s := &c.conns[i]; s.fd >= 0 {
-			s.limit = s.got + int64(c.Size*c.Flight)
-			if err := c.send(s); err != nil {
+// poll serves the connections that are ready; it waits for one at most so long.
+func (c *client) poll(wait time.Duration) error {
+	n, err := unix.EpollWait(c.ep, c.events[:], int(wait.Milliseconds()))
+	if err != nil && err != unix.EINTR {
+		return err
+	}
+	for _, ev := range c.events[:max(n, 0)] {
+		s := &c.conns[ev.Fd]
+		if ev.Events&^unix.EPOLLOUT != 0 {
+			if err := c.receive(s); err != nil {
 				return err
 			}
 		}
-	}
-	return nil
-}
-
-// run keeps going until the time is over, or each connection has had so many
-// messages. With refill it keeps the windows full.
-func (c *client) run(until time.Duration, messages int64) error {
-	events := make([]unix.EpollEvent, 512)
-	left := c.Conns
-	for messages == 0 || left > 0 {
-		if time.Since(epoch) > until {
-			if messages > 0 {
-				return fmt.Errorf("%d connections wait for an answer", left)
-			}
-			return nil
-		}
-		n, err := unix.EpollWait(c.ep, events, 20)
-		if err != nil && err != unix.EINTR {
+		if err := c.send(s); err != nil {
 			return err
 		}
-		for _, ev := range events[:max(n, 0)] {
-			s := &c.conns[ev.Fd]
-			before := s.got
-			if ev.Events&^unix.EPOLLOUT != 0 {
-				if err := c.receive(s, messages); err != nil {
-					return err
-				}
-			}
-			if err := c.send(s); err != nil {
-				return err
-			}
-			if end := messages * int64(c.Size); messages > 0 && before < end && s.got >= end {
-				left--
-			}
-		}
 	}
 	return nil
 }
 
-func (c *client) receive(s *clientConn, messages int64) error {
+func (c *client) receive(s *clientConn) error {
 	n, errno := rawRecv(s.fd, c.buf)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
@@ -192,22 +108,14 @@ func (c *client) receive(s *clientConn, messages int64) error {
 	case n == 0:
 		return fmt.Errorf("the server closed after %d bytes", s.got)
 	}
-	if at := int((s.got + int64(s.seed)) % patternLen); !bytes.Equal(c.buf[:n], c.pattern[at:at+n]) {
+	if !bytes.Equal(c.buf[:n], c.from(s.place, s.got)[:n]) {
 		return fmt.Errorf("a byte is wrong between %d and %d of a connection", s.got, s.got+int64(n))
 	}
 	first := s.got / int64(c.Size)
 	s.got += int64(n)
 	c.bytes += int64(n)
-	done := s.got / int64(c.Size)
-	if c.record {
-		now := time.Since(epoch)
-		for m := first; m < done; m++ {
-			c.hist.RecordValue(int64(now - s.times[m%int64(c.Flight)]))
-		}
-	}
-	s.limit = (done + int64(c.Flight)) * int64(c.Size)
-	if messages > 0 {
-		s.limit = min(s.limit, messages*int64(c.Size))
+	if end := s.got / int64(c.Size); end > first {
+		c.answered(s, first, end)
 	}
 	return nil
 }
@@ -215,14 +123,8 @@ func (c *client) receive(s *clientConn, messages int64) error {
 // send sends up to the limit.
 func (c *client) send(s *clientConn) error {
 	for s.sent < s.limit {
-		if c.record || c.Flight == 1 {
-			now := time.Since(epoch)
-			for m := (s.sent + int64(c.Size) - 1) / int64(c.Size); m < s.limit/int64(c.Size); m++ {
-				s.times[m%int64(c.Flight)] = now
-			}
-		}
-		at := int((s.sent + int64(s.seed)) % patternLen)
-		n, errno := rawSend(s.fd, c.pattern[at:at+int(min(s.limit-s.sent, int64(len(c.pattern)-at)))])
+		p := c.from(s.place, s.sent)
+		n, errno := rawSend(s.fd, p[:min(s.limit-s.sent, int64(len(p)))])
 		switch {
 		case errno == unix.EINTR:
 		case errno == unix.EAGAIN:
@@ -246,28 +148,4 @@ func (c *client) wait(s *clientConn, room bool) error {
 		ev.Events |= unix.EPOLLOUT
 	}
 	return unix.EpollCtl(c.ep, unix.EPOLL_CTL_MOD, s.fd, &ev)
-}
-
-func rawRecv(fd int, p []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), 0, 0, 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), 0
-}
-
-// pinned runs f on a thread that stays on one CPU.
-func pinned(cpu int, f func() error) error {
-	done := make(chan error)
-	go func() {
-		// Not unlocked: the thread ends with the goroutine, and its CPU mask.
-		runtime.LockOSThread()
-		var set unix.CPUSet
-		set.Set(cpu)
-		if runtime.NumCPU() > cpu {
-			unix.SchedSetaffinity(0, &set)
-		}
-		done <- f()
-	}()
-	return <-done
 }

@@ -1,137 +1,141 @@
 //go:build linux
 
-// Command bench measures echo servers side by side: this project on each of
-// its backends, the event loops that people use, package net, and bare loops
-// without any framework, which show what the kernel lets one have.
+// Command bench measures servers side by side: this project on each of its
+// backends, the event loops that people use, package net, and bare loops without
+// any framework, which show what the kernel lets one have.
 //
-//	cd bench && go run .             # rounds of echo: CPU of the server a message
-//	cd bench && go run . idle        # memory of idle connections
+//	cd bench && go run .             # everything; it says how long that takes
+//	cd bench && go run . --quick     # a look at everything, a few minutes
+//	cd bench && go run . echo --case 1000x64x1 --servers proactor-uring,gnet
+//	cd bench && go run . echo --outside 'c-uring=./c_uring -p {port}'
 //
 // Every server runs alone, in a process of its own on CPU 0 with GOMAXPROCS=1;
 // the load comes from CPU 1. A round runs all servers one after the other, and
 // the next round begins with another one, so that what disturbs the machine
-// disturbs all. Only ratios within a round are compared. Every byte that comes
-// back is verified.
+// disturbs all. Only ratios within a round are compared. What is measured during
+// a disturbance is measured again. Every byte that comes back is verified, but
+// for those that wrk gets.
+//
+// rows.csv, table.md and a chart for each family are written to bench/results.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"strings"
+	"runtime"
 	"time"
 
 	"github.com/alecthomas/kong"
 )
 
 type cli struct {
-	Echo   echoCmd   `cmd:"" default:"withargs" help:"Rounds of echo: CPU time of the server a message, and latencies."`
-	Idle   idleCmd   `cmd:"" help:"Memory of idle connections, before and after a first message."`
+	All    allCmd    `cmd:"" default:"withargs" help:"Every family, one after the other."`
 	Server serverCmd `cmd:"" hidden:"" help:"One server, for the measurements."`
 }
 
-func main() {
-	var c cli
-	ctx := kong.Parse(&c, kong.Name("bench"), kong.Description("Measures echo servers side by side."), kong.UsageOnError())
-	if err := ctx.Run(); err != nil {
-		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
-		os.Exit(1)
-	}
+// flags are those of all measurements.
+type flags struct {
+	Servers []string      `help:"Servers to compare; all by default." placeholder:"NAME"`
+	Outside []string      `help:"Another echo server: a command, with {port} where its port belongs. It is a reference of ratios, too." sep:"none" placeholder:"NAME=COMMAND"`
+	Rounds  int           `help:"Rounds; 5, or 1 if quick." placeholder:"N"`
+	Time    time.Duration `help:"Length of one measurement; 1s, or 500ms if quick." placeholder:"DURATION"`
+	Warmup  time.Duration `help:"Load before it; 300ms, or 200ms if quick." placeholder:"DURATION"`
+	Quick   bool          `help:"A first look: fewer and shorter measurements."`
+	Out     string        `help:"Directory for rows.csv, table.md and the charts; empty: none." default:"results"`
 }
 
-// pick resolves names of servers; all when there are none.
-func pick(names []string) ([]server, error) {
-	if len(names) == 0 {
-		return servers, nil
+// AfterApply is called by the parser. It fills in what was not given.
+func (f *flags) AfterApply() error {
+	rounds, length, warmup := 5, time.Second, 300*time.Millisecond
+	if f.Quick {
+		rounds, length, warmup = 1, 500*time.Millisecond, 200*time.Millisecond
 	}
-	var picked []server
-	for _, n := range names {
-		s, ok := find(n)
-		if !ok {
-			var have []string
-			for _, s := range servers {
-				have = append(have, s.name)
-			}
-			return nil, fmt.Errorf("no server %q: there are %s", n, strings.Join(have, ", "))
-		}
-		picked = append(picked, s)
+	if f.Rounds == 0 {
+		f.Rounds = rounds
 	}
-	return picked, nil
-}
-
-type echoCmd struct {
-	Servers []string      `help:"Servers to run; all by default." placeholder:"NAME,..."`
-	Case    []workload    `help:"Connections, bytes a message and messages in flight, as 1000x64x1." default:"1000x64x1" placeholder:"CxBxF,..."`
-	Rounds  int           `help:"Rounds." default:"5"`
-	Time    time.Duration `help:"Length of one measurement." default:"2s"`
-	Warmup  time.Duration `help:"Load before it." default:"500ms"`
-	Out     string        `help:"Directory for rows.csv and table.md; empty: none." default:"results"`
-}
-
-// Run runs the rounds, prints a row for each measurement and the tables.
-func (c *echoCmd) Run() error {
-	picked, err := pick(c.Servers)
-	if err != nil {
-		return err
+	if f.Time == 0 {
+		f.Time = length
 	}
-	var rows []row
-	refused := map[string]bool{}
-	for round := range c.Rounds {
-		for _, w := range c.Case {
-			for i := range picked {
-				s := picked[(i+round)%len(picked)]
-				if refused[s.name] {
-					continue
-				}
-				r, err := measure(s, w, c.Warmup, c.Time)
-				if err != nil {
-					fmt.Printf("%-16s %-12s not run: %v\n", s.name, w, err)
-					refused[s.name] = true
-					continue
-				}
-				r.Round = round + 1
-				rows = append(rows, r)
-				fmt.Printf("%d/%d  %s\n", round+1, c.Rounds, r)
-			}
-		}
+	if f.Warmup == 0 {
+		f.Warmup = warmup
 	}
-	table := tables(rows, c.Case, picked)
-	fmt.Print("\n", table)
-	return save(c.Out, rows, table)
-}
-
-type idleCmd struct {
-	Servers []string `help:"Servers to run; all by default." placeholder:"NAME,..."`
-	Conns   int      `help:"Connections." default:"10000"`
-}
-
-// Run prints the memory a connection for each server.
-func (c *idleCmd) Run() error {
-	picked, err := pick(c.Servers)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("Anonymous memory of the process a connection, %d connections, bytes.\n\n| server | idle | after a message |\n|---|---|---|\n", c.Conns)
-	for _, s := range picked {
-		before, after, err := idle(s, c.Conns)
-		if err != nil {
-			fmt.Printf("| %s | not run: %v | |\n", s.name, err)
-			continue
-		}
-		fmt.Printf("| %s | %.0f | %.0f |\n", s.name, before, after)
+	if f.Rounds < 0 || f.Time < 0 || f.Warmup < 0 {
+		return errors.New("--rounds, --time and --warmup must not be negative")
 	}
 	return nil
 }
 
+// compare runs families and prints the tables.
+func (f flags) compare(of []family) error {
+	if runtime.NumCPU() < 2 {
+		return errors.New("two CPUs are needed: one for the server, one for the load")
+	}
+	c, err := newComparison(f)
+	if err != nil {
+		return err
+	}
+	err = c.all(of)
+	fmt.Print("\n", c.conditions(), c.tables(of))
+	return err
+}
+
+type allCmd struct{ flags }
+
+// Run runs every family.
+func (c *allCmd) Run() error {
+	all := families()
+	if c.Quick {
+		for i := range all {
+			all[i].cases = all[i].quick
+		}
+	}
+	return c.compare(all)
+}
+
+// familyCmd is the command of one family.
+type familyCmd struct {
+	flags
+	Case   []workload `help:"Connections, bytes a message and messages in flight, as 1000x64x1; @2 behind it: two event loops." placeholder:"CxBxF"`
+	family family
+}
+
+// Run runs the family.
+func (c *familyCmd) Run() error {
+	switch {
+	case len(c.Case) > 0:
+		c.family.cases = c.Case
+	case c.Quick:
+		c.family.cases = c.family.quick
+	}
+	return c.compare([]family{c.family})
+}
+
 type serverCmd struct {
-	Name string `arg:""`
-	Addr string `arg:""`
+	Name     string   `arg:""`
+	Protocol protocol `arg:""`
+	Addr     string   `arg:""`
+	Loops    int      `default:"1"`
+	To       string
 }
 
 // Run serves until the process is killed.
 func (c *serverCmd) Run() error {
-	s, ok := find(c.Name)
-	if !ok {
-		return fmt.Errorf("no server %q", c.Name)
+	s := find(servers, c.Name)
+	if !s.can(c.Protocol, c.Loops) {
+		return fmt.Errorf("no server %q for %s with %d loops", c.Name, c.Protocol, c.Loops)
 	}
-	return s.serve(c.Addr)
+	return s.serves[c.Protocol](task{Addr: c.Addr, Loops: c.Loops, To: c.To})
+}
+
+func main() {
+	options := []kong.Option{kong.Name("bench"), kong.Description("Measures servers side by side."), kong.UsageOnError()}
+	for _, f := range families() {
+		options = append(options, kong.DynamicCommand(f.name, f.about, "", &familyCmd{family: f}))
+	}
+	var c cli
+	if err := kong.Parse(&c, options...).Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
 }

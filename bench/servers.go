@@ -3,136 +3,127 @@
 package main
 
 import (
-	"context"
-	"net"
-	"time"
-
-	"github.com/cloudwego/netpoll"
-	"github.com/lesismal/nbio"
-	nblog "github.com/lesismal/nbio/logging"
-	"github.com/panjf2000/gnet/v2"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/proactor-go/proactor"
 )
 
-// server is an echo server to be measured. serve listens at the address and
-// does not return but with an error.
+// protocol is what a server can be asked to do.
+type protocol string
+
+const (
+	echo      protocol = "echo"      // send back what comes
+	framed    protocol = "framed"    // send back messages that begin with their length, whole ones only
+	broadcast protocol = "broadcast" // send each line to every connection
+	web       protocol = "web"       // answer each HTTP request with the page of samples/hello
+	relay     protocol = "relay"     // pass on what comes to a server, and back
+)
+
+// task is what the process of a server is to do.
+type task struct {
+	Addr  string // to listen at
+	Loops int    // event loops
+	To    string // relay: the server behind
+}
+
+// server is a server to be measured, in all that it can do. A function listens
+// and does not return but with an error.
 type server struct {
-	name  string
-	serve func(addr string) error
+	name    string
+	loops   bool // it can have several
+	serves  map[protocol]func(task) error
+	outside []string // the command of an echo server that is not part of this program
 }
 
+// servers are all that are part of this program.
 var servers = []server{
-	{"proactor-uring", onProactor("uring")},
-	{"proactor-epoll", onProactor("epoll")},
-	{"proactor-std", onProactor("std")},
-	{"uring-bare", bareUring},
-	{"epoll-bare", bareEpoll},
-	{"gnet", onGnet},
-	{"netpoll", onNetpoll},
-	{"nbio", onNbio},
-	{"net-4k", onNet(4 << 10)},
-	{"net-64k", onNet(64 << 10)},
+	proactorOn("uring"),
+	proactorOn("epoll"),
+	proactorOn("std"),
+	{name: "uring-bare", serves: map[protocol]func(task) error{echo: bareUring}},
+	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll}},
+	{name: "gnet", loops: true, serves: map[protocol]func(task) error{echo: gnetEcho, framed: gnetFramed, broadcast: gnetBroadcast}},
+	{name: "netpoll", loops: true, serves: map[protocol]func(task) error{echo: netpollEcho}},
+	{name: "nbio", loops: true, serves: map[protocol]func(task) error{echo: nbioEcho}},
+	{name: "select", serves: map[protocol]func(task) error{echo: selectEcho}},
+	{name: "net-4k", loops: true, serves: map[protocol]func(task) error{
+		echo: netEcho(4 << 10), framed: netFramed(4 << 10), broadcast: netBroadcast,
+	}},
+	{name: "net-64k", loops: true, serves: map[protocol]func(task) error{
+		echo: netEcho(64 << 10), framed: netFramed(64 << 10), relay: netRelay(copyBuffered),
+	}},
+	{name: "net-splice", loops: true, serves: map[protocol]func(task) error{echo: spliceEcho, relay: netRelay(copySpliced)}},
+	{name: "fasthttp", loops: true, serves: map[protocol]func(task) error{web: fastHTTP}},
+	{name: "net-http", loops: true, serves: map[protocol]func(task) error{web: netHTTP}},
 }
 
-func find(name string) (server, bool) {
-	for _, s := range servers {
-		if s.name == name {
-			return s, true
-		}
-	}
-	return server{}, false
-}
-
-// onProactor serves with the default limits.
-func onProactor(backend string) func(string) error {
-	return func(addr string) error {
-		e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: 1})
-		if err != nil {
-			return err
-		}
-		s := &proactor.Server{Addr: addr, Engine: e, Handler: proactor.Handler{
-			Data: func(c *proactor.Conn, p []byte) int { c.Write(p); return len(p) },
-		}}
-		return s.ListenAndServe()
-	}
-}
-
-// onNet serves as the books have it: a goroutine and a buffer a connection.
-func onNet(buffer int) func(string) error {
-	return func(addr string) error {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			return err
-		}
-		for {
-			c, err := l.Accept()
+// proactorOn is this project on one of its backends.
+func proactorOn(backend string) server {
+	on := func(serve func(*proactor.Engine, task) error) func(task) error {
+		return func(t task) error {
+			e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: t.Loops})
 			if err != nil {
 				return err
 			}
-			go func() {
-				defer c.Close()
-				buf := make([]byte, buffer)
-				for {
-					n, err := c.Read(buf)
-					if err != nil {
-						return
-					}
-					if _, err := c.Write(buf[:n]); err != nil {
-						return
-					}
-				}
-			}()
+			return serve(e, t)
 		}
 	}
+	return server{name: "proactor-" + backend, loops: true, serves: map[protocol]func(task) error{
+		echo: on(proactorEcho), framed: on(proactorFramed), broadcast: on(proactorBroadcast),
+		web: on(proactorWeb), relay: on(proactorRelay),
+	}}
 }
 
-type gnetEcho struct{ gnet.BuiltinEventEngine }
-
-func (*gnetEcho) OnTraffic(c gnet.Conn) gnet.Action {
-	p, _ := c.Next(-1)
-	c.Write(p)
-	return gnet.None
+// can says whether it can serve a protocol with so many loops.
+func (s server) can(p protocol, loops int) bool {
+	return (s.serves[p] != nil || s.outside != nil && p == echo) && (loops == 1 || s.loops)
 }
 
-func onGnet(addr string) error {
-	return gnet.Run(&gnetEcho{}, "tcp://"+addr, gnet.WithNumEventLoop(1), gnet.WithTCPNoDelay(gnet.TCPNoDelay))
-}
-
-func onNetpoll(addr string) error {
-	if err := netpoll.Configure(netpoll.Config{PollerNum: 1}); err != nil {
-		return err
-	}
-	l, err := netpoll.CreateListener("tcp", addr)
-	if err != nil {
-		return err
-	}
-	loop, err := netpoll.NewEventLoop(func(_ context.Context, c netpoll.Connection) error {
-		r, w := c.Reader(), c.Writer()
-		p, err := r.Next(r.Len())
-		if err != nil {
-			return err
+// args are those of the server's process: this program again, or the outside one.
+func (s server) args(p protocol, t task) ([]string, error) {
+	if s.outside != nil {
+		args := slices.Clone(s.outside)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], portMark, t.Addr[strings.LastIndexByte(t.Addr, ':')+1:])
 		}
-		if _, err = w.WriteBinary(append([]byte(nil), p...)); err != nil {
-			return err
-		}
-		r.Release()
-		return w.Flush()
-	})
-	if err != nil {
-		return err
+		return args, nil
 	}
-	return loop.Serve(l)
+	self, err := os.Executable()
+	return []string{self, "server", s.name, string(p), t.Addr, "--loops=" + strconv.Itoa(t.Loops), "--to=" + t.To}, err
 }
 
-func onNbio(addr string) error {
-	nblog.SetLevel(nblog.LevelNone)
-	e := nbio.NewEngine(nbio.Config{Network: "tcp", Addrs: []string{addr}, NPoller: 1, MaxWriteBufferSize: 64 << 20})
-	e.OnData(func(c *nbio.Conn, p []byte) { c.Write(append([]byte(nil), p...)) })
-	if err := e.Start(); err != nil {
-		return err
+// portMark stands for the port in the command of an outside server.
+const portMark = "{port}"
+
+// parseOutside reads NAME=COMMAND. Its words are separated by spaces.
+func parseOutside(text string) (server, error) {
+	name, command, _ := strings.Cut(text, "=")
+	s := server{name: strings.TrimSpace(name), outside: strings.Fields(command)}
+	if s.name == "" || len(s.outside) == 0 || !strings.Contains(command, portMark) {
+		return s, fmt.Errorf("%q is not NAME=COMMAND with %s in it, such as 'c-uring=./c_uring -p %s'", text, portMark, portMark)
 	}
-	for {
-		time.Sleep(time.Hour)
+	return s, nil
+}
+
+// find gives the server of a name, or one that can nothing.
+func find(among []server, name string) server {
+	for _, s := range among {
+		if s.name == name {
+			return s
+		}
 	}
+	return server{}
+}
+
+// names are for messages.
+func names(of []server) string {
+	var all []string
+	for _, s := range of {
+		all = append(all, s.name)
+	}
+	return strings.Join(all, ", ")
 }

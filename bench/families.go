@@ -1,0 +1,114 @@
+//go:build linux
+
+package main
+
+import "github.com/proactor-go/proactor/samples/hello"
+
+// family is a kind of measurement.
+type family struct {
+	name        string
+	about       string
+	unit, units string // what a cost and a rate are counted in
+	protocol    protocol
+	cases       []workload
+	quick       []workload // fewer, for a first look
+	measure     func(bout) (row, error)
+	figures     []figure // in tables; ratios are those of the first
+	charted     []figure
+	references  []string // servers that the others are compared with, beside the outside ones
+	fixedRate   bool     // the load comes at half the smallest peak
+	growing     bool     // charts have lines over the number of connections
+	needs       string   // a program without which the family is skipped
+}
+
+// families are all of them, in the order in which they run.
+func families() []family {
+	peers := []string{"uring-bare", "epoll-bare", "gnet", "net-4k"}
+	closed := []figure{cpuFigure, rateFigure, p50Figure, p99Figure, p999Figure}
+	return []family{
+		{
+			name: "echo", unit: "message", units: "messages", protocol: echo, measure: measureEcho,
+			about:   "Echo: server CPU a message, as many messages as it can do (closed loop).",
+			cases:   matrix([]int{1, 100, 1_000, 10_000}, []int{64, 1 << 10, 16 << 10, 64 << 10}, []int{1, 16}),
+			quick:   []workload{{100, 64, 1, 1}, {1_000, 64, 1, 1}, {100, 1 << 10, 16, 1}, {100, 64 << 10, 1, 1}},
+			figures: closed, charted: []figure{cpuFigure}, references: peers,
+		},
+		{
+			name: "latency", unit: "message", units: "messages", protocol: echo, measure: measureLatency, fixedRate: true,
+			about: "Latency of echoes at a fixed rate: half of the smallest peak among the servers that are compared. " +
+				"Each message is due at a fixed time, whether or not earlier ones came back, and its latency counts from then (open loop).",
+			cases:   []workload{{100, 64, 1, 1}, {1_000, 64, 1, 1}, {1_000, 1 << 10, 1, 1}, {100, 16 << 10, 1, 1}},
+			quick:   []workload{{1_000, 64, 1, 1}},
+			figures: []figure{cpuFigure, offeredFigure, rateFigure, p50Figure, p99Figure, p999Figure}, charted: []figure{p50Figure, p99Figure, p999Figure},
+			references: peers,
+		},
+		{
+			name: "churn", unit: "connection", units: "connections", protocol: echo, measure: measureChurn,
+			about:   "Churn: connect, one message there and back, close; so many connections at a time.",
+			cases:   []workload{{1, 64, 1, 1}, {100, 64, 1, 1}},
+			quick:   []workload{{100, 64, 1, 1}},
+			figures: []figure{cpuFigure, rateFigure}, charted: []figure{cpuFigure, rateFigure}, references: peers,
+		},
+		{
+			name: "idle", protocol: echo, measure: measureIdle,
+			about:   "Memory of an idle connection: anonymous memory of the server's process.",
+			cases:   []workload{{10_000, 64, 1, 1}},
+			quick:   []workload{{10_000, 64, 1, 1}},
+			figures: []figure{idleFigure, spokenFigure}, charted: []figure{idleFigure, spokenFigure}, references: []string{"gnet", "net-4k"},
+		},
+		{
+			name: "broadcast", unit: "delivered line", units: "delivered lines", protocol: broadcast, measure: measureBroadcast,
+			about:   "Broadcast: lines of one sender to all connections. A latency is that of one delivery.",
+			cases:   []workload{{10_000, 64, 1, 1}, {10_000, 64, 16, 1}},
+			quick:   []workload{{1_000, 64, 16, 1}},
+			figures: closed, charted: []figure{cpuFigure}, references: []string{"gnet", "net-4k"},
+		},
+		{
+			name: "framed", unit: "message", units: "messages", protocol: framed, measure: measureFramed,
+			about:   "Framed messages: a length of 4 bytes comes first, and only whole messages are echoed. The size is that on the wire.",
+			cases:   []workload{{100, 64, 16, 1}, {1_000, 64, 16, 1}},
+			quick:   []workload{{100, 64, 16, 1}},
+			figures: closed, charted: []figure{cpuFigure}, references: []string{"gnet", "net-4k", "net-64k"},
+		},
+		{
+			name: "http", unit: "request", units: "requests", protocol: web, measure: measureHTTP, needs: wrk,
+			about:   "HTTP: wrk gets a page of so many bytes, with the same fields from every server.",
+			cases:   []workload{{100, len(hello.Page), 1, 1}, {1_000, len(hello.Page), 1, 1}},
+			quick:   []workload{{100, len(hello.Page), 1, 1}},
+			figures: []figure{cpuFigure, rateFigure, p50Figure, p99Figure}, charted: []figure{cpuFigure, rateFigure}, references: []string{"fasthttp", "net-http"},
+		},
+		{
+			name: "relay", unit: "MiB", units: "MiB", protocol: relay, measure: measureRelay,
+			about: "Relay: a proxy before an echo server that runs beside the load. Only the proxy's CPU counts; " +
+				"what is echoed passes it twice. net-splice is io.Copy, which leaves the bytes in the kernel.",
+			cases:   []workload{{1, 64 << 10, 4, 1}, {100, 64 << 10, 4, 1}},
+			quick:   []workload{{1, 64 << 10, 4, 1}, {100, 64 << 10, 4, 1}},
+			figures: closed, charted: []figure{cpuFigure}, references: []string{"net-splice", "net-64k"},
+		},
+		{
+			name: "loops", unit: "message", units: "messages", protocol: echo, measure: measureEcho,
+			about: "Echo with one and two event loops. Two of them have both CPUs (GOMAXPROCS=2), and share them with the load: " +
+				"their rate says less than their CPU time.",
+			cases:   []workload{{1_000, 64, 1, 1}, {1_000, 64, 1, 2}, {100, 16 << 10, 1, 1}, {100, 16 << 10, 1, 2}},
+			quick:   []workload{{1_000, 64, 1, 1}, {1_000, 64, 1, 2}},
+			figures: closed, charted: []figure{cpuFigure}, references: []string{"gnet", "net-4k"},
+		},
+		{
+			name: "growth", unit: "message", units: "messages", protocol: echo, measure: measureGrowth, growing: true,
+			about: "Growth: what a message costs, and memory a connection, against the number of connections, up to the most that fits. " +
+				"With a few, memory is that of a page or none.",
+			cases:   growthCases(mostConns()),
+			quick:   []workload{{1, 64, 1, 1}, {100, 64, 1, 1}, {1_000, 64, 1, 1}},
+			figures: []figure{cpuFigure, rateFigure, idleFigure, spokenFigure}, charted: []figure{cpuFigure, idleFigure, spokenFigure},
+			references: peers,
+		},
+	}
+}
+
+// growthCases are powers of ten, and the most.
+func growthCases(most int) (cases []workload) {
+	for n := 1; n < most; n *= 10 {
+		cases = append(cases, workload{n, 64, 1, 1})
+	}
+	return append(cases, workload{most, 64, 1, 1})
+}

@@ -1,0 +1,67 @@
+//go:build linux
+
+package main
+
+import "time"
+
+// grow connects, and tells by how much a connection makes the server's memory
+// grow, before and after its first message.
+func grow(w workload, s *process) (*windows, row, error) {
+	// What some connections make the server do for the first time is not theirs.
+	warm, err := newWindows(workload{10, 64, 1, w.Loops}, echo, s.addr)
+	if err != nil {
+		return nil, row{}, err
+	}
+	defer warm.close()
+	if err := warm.exchange(1, patience); err != nil {
+		return nil, row{}, err
+	}
+	base, err := s.settled()
+	if err != nil {
+		return nil, row{}, err
+	}
+	c, err := newWindows(w, echo, s.addr)
+	if err != nil {
+		return nil, row{}, err
+	}
+	quiet, err := s.settled()
+	if err == nil {
+		err = c.exchange(1, 30*time.Second)
+	}
+	var spoken int64
+	if err == nil {
+		spoken, err = s.settled()
+	}
+	if err != nil {
+		c.close()
+		return nil, row{}, err
+	}
+	n := float64(w.Conns)
+	return c, row{Idle: float64(quiet-base) / n, Spoken: float64(spoken-base) / n}, nil
+}
+
+// measureIdle measures memory alone.
+func measureIdle(b bout) (row, error) {
+	return b.against(echo, "", func(s *process) (row, error) {
+		c, r, err := grow(b.workload, s)
+		if err == nil {
+			c.close()
+		}
+		return r, err
+	})
+}
+
+// measureGrowth measures memory, and then what a message costs with so many
+// connections.
+func measureGrowth(b bout) (row, error) {
+	return b.against(echo, "", func(s *process) (row, error) {
+		c, grown, err := grow(b.workload, s)
+		if err != nil {
+			return row{}, err
+		}
+		defer c.close()
+		r, err := c.timed(b, float64(b.Size), s)
+		r.Idle, r.Spoken = grown.Idle, grown.Spoken
+		return r, err
+	})
+}

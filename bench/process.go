@@ -1,0 +1,154 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a server that runs.
+type process struct {
+	cmd   *exec.Cmd
+	addr  string
+	words bytes.Buffer // what it printed
+	ended chan error
+}
+
+// serverEnv tells a child that it is to be a server, whatever program it is.
+const serverEnv = "PROACTOR_BENCH_SERVER"
+
+// start starts a server in a process of its own on some CPUs, and waits until
+// it takes connections.
+func start(s server, p protocol, t task, cpus []int) (*process, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	t.Addr, t.Loops = l.Addr().String(), cmp.Or(t.Loops, 1)
+	l.Close()
+	args, err := s.args(p, t)
+	if err != nil {
+		return nil, err
+	}
+	run := &process{cmd: exec.Command(args[0], args[1:]...), addr: t.Addr, ended: make(chan error, 1)}
+	run.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", t.Loops), serverEnv+"=1")
+	run.cmd.Stdout, run.cmd.Stderr = &run.words, &run.words
+	// A child has the CPU mask of the thread that made it.
+	if err := pinned(cpus, run.cmd.Start); err != nil {
+		return nil, err
+	}
+	go func() { run.ended <- run.cmd.Wait() }()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		select {
+		case err := <-run.ended:
+			return nil, fmt.Errorf("%w: %s", cmp.Or(err, errors.New("it ended")), strings.TrimSpace(run.words.String()))
+		default:
+		}
+		c, err := net.Dial("tcp4", run.addr)
+		if err == nil {
+			c.Close()
+			return run, nil
+		}
+		if time.Now().After(end) {
+			run.stop()
+			return nil, fmt.Errorf("does not listen: %w", err)
+		}
+	}
+}
+
+// blame adds why the server has ended, if it has, to what its clients saw. They
+// may see it a moment earlier than who waits for the process.
+func (p *process) blame(err error) error {
+	select {
+	case end := <-p.ended:
+		p.ended <- end
+		return fmt.Errorf("%w; the server ended: %s", err, strings.TrimSpace(p.words.String()))
+	case <-time.After(200 * time.Millisecond):
+		return err
+	}
+}
+
+func (p *process) stop() {
+	p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// cpu is the time that all threads of the process have had.
+func (p *process) cpu() (time.Duration, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	if err != nil || len(files) == 0 {
+		return 0, errors.New("the server is gone")
+	}
+	sum := int64(0)
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // a thread that ended
+		}
+		ns, _, _ := strings.Cut(string(b), " ")
+		n, err := strconv.ParseInt(ns, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return time.Duration(sum), nil
+}
+
+// anonymous is the process's own memory in bytes, files that it maps aside.
+func (p *process) anonymous() (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "Anonymous:"); ok {
+			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
+			return n << 10, err
+		}
+	}
+	return 0, errors.New("smaps_rollup has no Anonymous")
+}
+
+// settled is the process's memory once it has not changed for a while.
+func (p *process) settled() (int64, error) {
+	last := int64(-1)
+	for range 40 {
+		n, err := p.anonymous()
+		if err != nil || n == last {
+			return n, err
+		}
+		last = n
+		time.Sleep(300 * time.Millisecond)
+	}
+	return last, nil
+}
+
+// pinned runs f on a thread that stays on these CPUs, as far as there are any.
+func pinned(cpus []int, f func() error) error {
+	done := make(chan error)
+	go func() {
+		// Not unlocked: the thread ends with the goroutine, and its CPU mask.
+		runtime.LockOSThread()
+		var set unix.CPUSet
+		for _, cpu := range cpus {
+			set.Set(cpu)
+		}
+		unix.SchedSetaffinity(0, &set)
+		done <- f()
+	}()
+	return <-done
+}

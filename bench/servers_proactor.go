@@ -1,0 +1,47 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/binary"
+
+	"github.com/proactor-go/proactor"
+	sample "github.com/proactor-go/proactor/samples/broadcast"
+	"github.com/proactor-go/proactor/samples/hello"
+	"github.com/proactor-go/proactor/samples/packet"
+	"github.com/proactor-go/proactor/samples/proxy"
+)
+
+// This project serves with the default limits, and where there is a sample of
+// what is asked for, that sample is measured.
+
+func proactorEcho(e *proactor.Engine, t task) error {
+	s := &proactor.Server{Addr: t.Addr, Engine: e, Handler: proactor.Handler{
+		Data: func(c *proactor.Conn, p []byte) int { c.Write(p); return len(p) },
+	}}
+	return s.ListenAndServe()
+}
+
+func proactorFramed(e *proactor.Engine, t task) error {
+	s, err := packet.New(packet.Options{Addr: t.Addr, Engine: e, Header: headerSize, Order: binary.BigEndian, BodyOnly: true})
+	if err != nil {
+		return err
+	}
+	return s.ListenAndServe()
+}
+
+func proactorBroadcast(e *proactor.Engine, t task) error {
+	s := sample.New(sample.Options{Addr: t.Addr, Engine: e})
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	return s.Serve()
+}
+
+func proactorWeb(e *proactor.Engine, t task) error {
+	return hello.New(hello.Options{Addr: t.Addr, Engine: e}).ListenAndServe()
+}
+
+func proactorRelay(e *proactor.Engine, t task) error {
+	return proxy.New(proxy.Options{Addr: t.Addr, To: t.To, Engine: e}).ListenAndServe()
+}
