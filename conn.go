@@ -283,6 +283,7 @@ func (c *Conn) serve() {
 	}
 	if want&wantFIN != 0 {
 		c.flags |= flagWantFIN
+		c.fed().lost()
 	}
 	if want&wantPause != 0 {
 		c.pause(pausedByUser)

@@ -250,11 +250,8 @@ func (c *Conn) went(n int) {
 
 // flushed does what waits until everything was sent.
 func (c *Conn) flushed() {
-	if c.flags&flagWantFIN != 0 || c.state == stateFlushing {
-		c.fed().lost()
-		if c.spliced() != nil {
-			return // freed comes back
-		}
+	if (c.flags&flagWantFIN != 0 || c.state == stateFlushing) && c.spliced() != nil {
+		return // it was told, and freed comes back
 	}
 	if c.flags&flagWantFIN != 0 && c.state <= stateFlushing {
 		c.sendFIN()
