@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
-	"github.com/proactor-go/proactor/port"
 )
 
 // When a connection that is fed takes nothing more, the stream of the other ends
@@ -44,9 +43,10 @@ func TestRelayEnds(t *testing.T) {
 						}
 					}
 					if under && (name == "Close" || name == "CloseWrite") {
-						in := a.Stats().BytesIn
 						got, err := io.ReadAll(cb)
-						if err != nil || int64(len(got)) < in-int64(port.SpliceMost) || !bytes.Equal(got, want[:len(got)]) {
+						// Where it copies, what is kept has no place to go any more.
+						copied := backend != "uring" && backend != "epoll"
+						if in := a.Stats().BytesIn; err != nil || int64(len(got)) != in && !copied || !bytes.Equal(got, want[:len(got)]) {
 							t.Errorf("%d bytes of %d received arrive, %v", len(got), in, err)
 						}
 						if out := b.Stats().BytesOut; int64(len(got)) != out {
