@@ -219,6 +219,7 @@ func (c *Conn) relayed(cp *port.Completion) {
 	case cp.Err == io.EOF:
 		c.flags |= flagEOF
 		c.atEOF()
+	case e.Class == port.ErrCanceled && r.over && c.state == stateOpen: // lost ends it
 	case e.Class == port.ErrCanceled:
 		if c.state == stateOpen && c.paused == 0 && c.keeps() {
 			c.feed(nil)
