@@ -210,7 +210,8 @@ func (c *Conn) relayed(cp *port.Completion) {
 	r.splicing = false
 	c.flags &^= flagArmed
 	r.spill(cp.Buf)
-	if r.over {
+	lost := r.over && c.state == stateOpen && c.paused&pausedForGood == 0
+	if r.over && !lost {
 		r.detach()
 	}
 	t.freed()
@@ -219,7 +220,7 @@ func (c *Conn) relayed(cp *port.Completion) {
 	case cp.Err == io.EOF:
 		c.flags |= flagEOF
 		c.atEOF()
-	case e.Class == port.ErrCanceled && r.over && c.state == stateOpen: // lost ends it
+	case e.Class == port.ErrCanceled && lost: // the stream is about to end
 	case e.Class == port.ErrCanceled:
 		if c.state == stateOpen && c.paused == 0 && c.keeps() {
 			c.feed(nil)
@@ -266,6 +267,8 @@ func (c *Conn) freed() {
 	c.mu.Unlock()
 	if pending == 0 {
 		c.flushed()
+	} else if c.state == stateFlushing {
+		c.deadlines().linger(c)
 	}
 }
 
@@ -278,26 +281,25 @@ func (r *relay) interrupt() {
 
 // quit ends the relay: from has no more.
 func (r *relay) quit() {
-	if r == nil || r.over {
+	if r == nil {
 		return
 	}
 	r.over = true
-	if r.splicing {
-		r.interrupt()
-	} else {
+	r.interrupt()
+	if !r.splicing {
 		r.detach()
 	}
 }
 
 // lost ends it: to takes no more. The stream of from ends soon, not within
-// whatever ends to.
+// whatever ends to, and until then nobody else is shown its bytes.
 func (r *relay) lost() {
 	if r == nil || r.over {
 		return
 	}
-	c := r.from
-	r.quit()
-	c.loop.do(func() { c.end(ErrRelayEnd) })
+	r.over = true
+	r.interrupt()
+	r.from.loop.do(func() { r.from.end(ErrRelayEnd) })
 }
 
 func (r *relay) detach() {
