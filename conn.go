@@ -91,6 +91,7 @@ type pauseReason uint8
 const (
 	pausedByUser pauseReason = 1 << iota
 	pausedByBacklog
+	pausedByRelay // what it is relayed to has something to send first
 	pausedForGood // the stream has ended, and not by the peer's FIN
 )
 
@@ -269,7 +270,7 @@ func (c *Conn) serve() {
 	pending := c.push()
 	c.mu.Unlock()
 
-	if pending >= c.cfg.limits.HighWater && c.cfg.limits.Overflow == PauseReads {
+	if pending >= c.cfg.limits.HighWater && c.cfg.limits.Overflow == PauseReads && c.relaying() == nil {
 		c.pause(pausedByBacklog)
 	}
 	switch {
@@ -282,6 +283,7 @@ func (c *Conn) serve() {
 	}
 	if want&wantFIN != 0 {
 		c.flags |= flagWantFIN
+		c.fed().lost()
 	}
 	if want&wantPause != 0 {
 		c.pause(pausedByUser)

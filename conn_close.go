@@ -2,6 +2,8 @@ package proactor
 
 import (
 	"time"
+
+	"github.com/proactor-go/proactor/port"
 )
 
 // close begins an orderly end: what waits is sent, then a FIN, the peer's FIN
@@ -15,6 +17,8 @@ func (c *Conn) close(cause error) {
 		return
 	}
 	c.state = stateFlushing
+	c.relaying().quit()
+	c.fed().lost()
 	c.forget()
 	c.mu.Lock()
 	c.shut = true
@@ -43,6 +47,8 @@ func (c *Conn) abort(cause error) {
 // is told when that is done.
 func (c *Conn) closeSocket(reset bool) {
 	c.state = stateClosing
+	c.relaying().quit()
+	c.fed().lost()
 	c.forget()
 	if c.times != nil {
 		for c.times.timers != nil {
@@ -148,10 +154,16 @@ func (c *Conn) progress() (sending bool) {
 	d := c.times
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out == nil || !c.out.sending {
+	var op *port.Op
+	switch r := c.fed(); {
+	case r.holding():
+		op = &r.from.recv
+	case c.out != nil && c.out.sending:
+		op = &c.out.op
+	default:
 		return false
 	}
-	if moved := c.loop.port.Progress(&c.out.op); moved != d.moved {
+	if moved := c.loop.port.Progress(op); moved != d.moved {
 		d.moved, d.lastOut = moved, c.loop.now
 		if c.state == stateFlushing {
 			d.linger(c)
@@ -181,7 +193,7 @@ func (c *Conn) nearest() (at int64, cause error) {
 	}
 	try(max(d.lastIn, d.lastOut), d.idle, ErrIdle)
 	tryRead := func(since int64, limit time.Duration, err error) {
-		if c.flags&flagArmed == 0 || c.state != stateOpen {
+		if c.flags&flagArmed == 0 || c.state != stateOpen || c.relaying().holding() {
 			since, err = now, nil // look again later
 		}
 		try(since, limit, err)

@@ -11,12 +11,7 @@ import (
 // received is told of every completion of the connection's recv.
 func (c *Conn) received(cp *port.Completion) {
 	if cp.N > 0 {
-		c.bytesIn.Store(c.bytesIn.Load() + int64(cp.N))
-		c.loop.count.received(cp.N)
-		c.active = c.loop.now
-		if c.times != nil {
-			c.times.lastIn = c.loop.now
-		}
+		c.came(cp.N)
 		switch {
 		case c.state != stateOpen || c.paused&pausedForGood != 0: // nobody wants it any more
 		case c.paused != 0:
@@ -44,15 +39,39 @@ func (c *Conn) received(cp *port.Completion) {
 	}
 }
 
+// came counts n bytes that arrived.
+func (c *Conn) came(n int) {
+	c.bytesIn.Store(c.bytesIn.Load() + int64(n))
+	c.loop.count.received(n)
+	c.active = c.loop.now
+	if c.times != nil {
+		c.times.lastIn = c.loop.now
+	}
+}
+
 // arm starts the recv, where one is wanted.
 func (c *Conn) arm() {
 	wanted := c.state == stateOpen && c.paused == 0 || c.state == stateLingering
 	if !wanted || c.flags&(flagArmed|flagEOF) != 0 {
 		return
 	}
-	if err := c.loop.port.RecvStream(&c.recv, c.handle); err != nil {
-		panic(err) // the state above says that it can be started
+	if r := c.relaying(); r != nil && c.state == stateOpen {
+		r.arm()
+		return
 	}
+	c.listen()
+}
+
+// listen starts the recv.
+func (c *Conn) listen() {
+	if err := c.loop.port.RecvStream(&c.recv, c.handle); err != nil {
+		panic(err) // the state says that it can be started
+	}
+	c.armed()
+}
+
+// armed notes that it is started.
+func (c *Conn) armed() {
 	c.flags |= flagArmed
 	if c.times != nil {
 		c.times.lastIn = c.loop.now // a read timeout begins
@@ -111,8 +130,12 @@ func (c *Conn) portions(b []byte) (n, end int) {
 }
 
 // consume calls Data once, or Message for each message that is complete. It
-// stops when the handler pauses or closes the connection.
+// stops when the handler pauses or closes the connection. A relay takes the
+// handler's place.
 func (c *Conn) consume(b []byte, eof bool) (n int) {
+	if r := c.relaying(); r != nil {
+		return r.copy(b)
+	}
 	h := &c.cfg.handler
 	if !h.splits() {
 		if h.Data == nil || len(b) == 0 {
@@ -201,7 +224,9 @@ func (c *Conn) atEOF() {
 		return
 	}
 	c.flags |= flagEOFTold
-	if c.cfg.handler.splits() {
+	if r := c.relaying(); r != nil {
+		r.quit()
+	} else if c.cfg.handler.splits() {
 		var rest []byte
 		if c.kept != nil {
 			rest = c.kept.rest()
@@ -234,6 +259,7 @@ func (c *Conn) end(why error) {
 	c.blame(why)
 	c.mu.Unlock()
 	c.pause(pausedForGood)
+	c.relaying().quit()
 	c.forget()
 	c.callEnded(why)
 }

@@ -162,6 +162,10 @@ func (c *Conn) push() int {
 	if o.sending || o.pending == 0 || c.state == stateConnecting {
 		return o.pending
 	}
+	if r := c.spliced(); r != nil {
+		r.interrupt() // freed goes on
+		return o.pending
+	}
 	o.gather()
 	var err error
 	if len(o.vec) == 1 {
@@ -185,15 +189,10 @@ func (c *Conn) sent(cp *port.Completion) {
 	c.mu.Lock()
 	o := c.out
 	o.sending = false
-	c.bytesOut += int64(cp.N)
-	l.count.sent(cp.N)
-	c.active = l.now
+	c.went(cp.N)
 	if cp.Err == nil {
 		l.engine.outbound.Add(-int64(o.was))
 		o.drop(&l.pool)
-	}
-	if c.times != nil {
-		c.times.lastOut = l.now
 	}
 	pending := 0
 	if cp.Err == nil && c.state < stateClosing {
@@ -234,10 +233,26 @@ func (c *Conn) sent(cp *port.Completion) {
 			c.call(c.cfg.handler.Drained)
 		}
 	}
+	if r := c.fed(); r != nil {
+		r.sent(pending)
+	}
+}
+
+// went counts n bytes that the system took. mu is held.
+func (c *Conn) went(n int) {
+	c.bytesOut += int64(n)
+	c.loop.count.sent(n)
+	c.active = c.loop.now
+	if c.times != nil {
+		c.times.lastOut = c.loop.now
+	}
 }
 
 // flushed does what waits until everything was sent.
 func (c *Conn) flushed() {
+	if (c.flags&flagWantFIN != 0 || c.state == stateFlushing) && c.spliced() != nil {
+		return // it was told, and freed comes back
+	}
 	if c.flags&flagWantFIN != 0 && c.state <= stateFlushing {
 		c.sendFIN()
 	}

@@ -14,7 +14,8 @@
 // A [Server] accepts connections and a [Dialer] makes them; any number of both
 // share an engine. A [Handler] is the callbacks of their connections, [Limits]
 // what one may take. A [Keeper] dials again whenever its connection is lost, and
-// a [Registry] keeps connections by a key and writes to all of them.
+// a [Registry] keeps connections by a key and writes to all of them. [Conn.Relay]
+// hands the bytes of one connection to another, inside the system where that can.
 //
 // Beside it are package frame, which cuts a stream into messages, package work,
 // which serves messages by a pool of goroutines that may block, and package

@@ -27,6 +27,8 @@ var (
 	ErrTooLong = errors.New("message too long")
 	// ErrBacklog: no room in Limits.MaxPending or Config.MaxOutbound.
 	ErrBacklog = errors.New("too much waits to be sent")
+	// ErrRelayEnd: the connection that Conn.Relay named takes nothing more.
+	ErrRelayEnd = errors.New("what it was relayed to is closed")
 	// ErrConsumed: Data returned a count below zero or over what it was given.
 	ErrConsumed = errors.New("handler consumed more than it was given")
 )
@@ -37,6 +39,10 @@ var (
 	ErrClosed = errors.New("proactor: connection closed")
 	// ErrEngineClosed says that the engine was closed.
 	ErrEngineClosed = errors.New("proactor: engine closed")
+	// ErrOtherLoop says that two connections are on different loops.
+	ErrOtherLoop = errors.New("proactor: connections of different loops")
+	// ErrRelaying says that a connection is relayed already, or fed by a relay.
+	ErrRelaying = errors.New("proactor: relayed already")
 	// ErrOnLoop says that a call that waits was made by a callback, which must
 	// not wait.
 	ErrOnLoop = errors.New("proactor: a callback must not wait")

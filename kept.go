@@ -3,7 +3,7 @@ package proactor
 import "bufio"
 
 // kept is what a connection remembers of its stream: bytes that were received
-// and not consumed, and the framing's own memory.
+// and not consumed, the framing's own memory, and relays.
 type kept struct {
 	mem   []byte
 	from  int             // so many of mem are consumed after all
@@ -11,6 +11,9 @@ type kept struct {
 	split bufio.SplitFunc // from NewSplit, once it was called
 
 	counted int // bytes of it in Engine.inbound
+
+	relay *relay // where what arrives goes instead of the handler
+	fed   *relay // what this connection sends
 }
 
 // add moves the rest to the front only when that is half of mem at most, so
@@ -33,17 +36,21 @@ func (c *Conn) keeps() bool { return c.kept != nil && len(c.kept.rest()) > 0 }
 func (c *Conn) consumed() {
 	if k := c.kept; k != nil && k.split != nil {
 		c.discount()
-		*k = kept{split: k.split}
+		*k = kept{split: k.split, relay: k.relay, fed: k.fed}
 	} else {
 		c.forget()
 	}
 }
 
-// forget forgets all of it.
+// forget forgets all of it, but for relays, which have ends of their own.
 func (c *Conn) forget() {
-	if c.kept != nil {
+	if k := c.kept; k != nil {
 		c.discount()
-		c.kept = nil
+		if k.relay == nil && k.fed == nil {
+			c.kept = nil
+		} else {
+			*k = kept{relay: k.relay, fed: k.fed}
+		}
 	}
 	if c.times != nil {
 		c.times.pace.since = 0

@@ -135,6 +135,8 @@ func (l *loop) dispatch(c *port.Completion) {
 		l.conns.at(uint32(c.Key)).received(c)
 	case port.KindSend:
 		l.conns.at(uint32(c.Key)).sent(c)
+	case port.KindSplice:
+		l.conns.at(uint32(c.Key)).relayed(c)
 	case port.KindAccept:
 		l.listeners.at(uint32(c.Key)).accepted(c)
 	case port.KindConnect:

@@ -45,7 +45,8 @@
 //     alone; the port goes on.
 //
 // A socket has at most one recv (or accept) and one send (or connect)
-// outstanding; a second one is refused with [ErrBusy]. A send is done when all
+// outstanding; a second one is refused with [ErrBusy]. A splice is the recv of one
+// socket and the send of another. A send is done when all
 // of its bytes are taken, so order and partial sends are no concern of the
 // caller.
 //

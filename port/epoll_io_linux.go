@@ -12,9 +12,12 @@ import (
 func (e *epoll) serve(s *sock, dst []Completion) int {
 	h := s.handle()
 	if op := s.out; op != nil && s.flags&sockWritable != 0 {
-		if op.kind == KindConnect {
+		switch op.kind {
+		case KindConnect:
 			e.connected(s, op)
-		} else {
+		case KindSplice:
+			e.room(op)
+		default:
 			e.push(s, op)
 		}
 		if s = e.p.socks.get(h); s == nil {
@@ -22,10 +25,13 @@ func (e *epoll) serve(s *sock, dst []Completion) int {
 		}
 	}
 	op := s.in
-	if op == nil || s.flags&sockReadable == 0 {
-		return 0
-	}
 	switch {
+	case op == nil:
+		return 0
+	case op.kind == KindSplice:
+		return e.relay(s, op, dst)
+	case s.flags&sockReadable == 0:
+		return 0
 	case op.kind == KindAccept:
 		return e.take(s, op, dst)
 	case op.flags&opStream != 0:

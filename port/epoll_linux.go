@@ -24,6 +24,7 @@ type epoll struct {
 	head   int      // of todo
 	hungry []Handle // streamed recvs that found all buffers lent
 	iov    []unix.Iovec
+	pipes
 }
 
 const (
@@ -54,6 +55,7 @@ func openEpoll(p *Port) (backend, error) {
 }
 
 func (e *epoll) destroy() {
+	e.pipes.close()
 	unix.Close(e.fd)
 	if e.wakeFd >= 0 {
 		unix.Close(e.wakeFd)
@@ -129,7 +131,15 @@ func (e *epoll) connected(s *sock, op *Op) {
 	e.p.connected(s, op, nil)
 }
 
-func (e *epoll) cancel(s *sock, op *Op) { e.p.fail(s, op, canceled(op.kind)) }
+func (e *epoll) cancel(s *sock, op *Op) {
+	if op.kind == KindSplice {
+		s = e.p.socks.get(op.h)
+		e.p.complete(e.unspliced(e.p, s, op))
+		e.p.finish(s, op)
+		return
+	}
+	e.p.fail(s, op, canceled(op.kind))
+}
 
 func (e *epoll) enqueue(s *sock) {
 	if s.flags&sockQueued == 0 {

@@ -15,13 +15,14 @@ const (
 	KindConnect              // an outbound connection was made, or was not
 	KindRecv                 // bytes arrived, or the stream ended
 	KindSend                 // the system took all bytes of a send
+	KindSplice               // bytes went from one socket to another, or the stream ended
 	KindShutdown             // the sending side was shut down: a FIN is on its way
 	KindClose                // the socket is gone, its Handle is void
 	KindTimeout              // a timeout ran out
 	KindPost                 // a completion posted by hand
 )
 
-var kindNames = [...]string{"idle", "accept", "connect", "recv", "send", "shutdown", "close", "timeout", "post"}
+var kindNames = [...]string{"idle", "accept", "connect", "recv", "send", "splice", "shutdown", "close", "timeout", "post"}
 
 // String gives the field's word for the kind: "recv", "send".
 func (k Kind) String() string {
@@ -42,8 +43,8 @@ type Op struct {
 	kind  Kind   // kindIdle unless in flight
 	flags opFlags
 	more  uint16  // KindSend: how many buffers follow buf
-	index int32   // KindTimeout: place in the heap of timeouts
-	n     int64   // KindSend: bytes taken so far; KindTimeout: when, in ns of the port's clock
+	index int32   // KindTimeout: place in the heap of timeouts; KindSplice: its number
+	n     int64   // KindSend, KindSplice: bytes taken so far; KindTimeout: when, in ns of the port's clock
 	mem   *byte   // what is left of the buffer being sent or received into
 	size  int     // bytes of that
 	bufs  *[]byte // KindSend: the first of those that follow
@@ -111,14 +112,16 @@ type Completion struct {
 	Op *Op
 	// Key is what the socket was associated with, or what was posted.
 	Key uint64
-	// N counts bytes: received with this completion, or sent in all. It also
+	// N counts bytes: received with this completion, or handed over by a splice, or
+	// sent in all. It also
 	// counts where Err is set: a canceled send tells what had gone out.
 	N int
 	// Err is nil on success. The end of a stream is io.EOF, on a final
 	// completion; everything else is an *[Error].
 	Err error
 	// Buf holds the N bytes of a streamed recv, lent by the port until
-	// [Port.Release]. It is nil for every other operation.
+	// [Port.Release], or what a splice that was canceled had not handed over, which
+	// is the caller's. It is nil for every other operation.
 	Buf []byte
 	// Socket is an accepted connection, for the caller to [Port.Associate]
 	// with this port or another of the same backend, or to [Port.Discard].
@@ -126,7 +129,7 @@ type Completion struct {
 	// Kind is the kind of operation.
 	Kind Kind
 	// More is set when the operation goes on and further completions follow:
-	// an accept or a streamed recv that is still armed.
+	// an accept, a streamed recv or a splice that is still armed.
 	More bool
 
 	lease uint32 // the buffer that Buf is part of, plus one

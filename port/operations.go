@@ -79,11 +79,17 @@ func (p *Port) Send(op *Op, h Handle, buf []byte) error {
 // Progress is a number that grows for as long as a send that is in flight goes
 // on: the bytes that the system has taken of it and, where the system tells,
 // those that the peer has acknowledged since they met. When it stands still the
-// peer takes nothing. The same goroutines may call it as Send.
+// peer takes nothing. Of a splice it is that of the socket that it sends to, and
+// grows also when the splice begins to hold bytes. The same goroutines may call
+// it as Send.
 func (p *Port) Progress(op *Op) int64 {
 	p.lock()
 	defer p.unlock()
 	n := op.n
+	if op.kind == KindSplice {
+		sp := p.splices.at(op.index)
+		return n + int64(sp.held) + p.b.acked(sp.to)
+	}
 	if s := p.socks.get(op.h); s != nil && s.out == op {
 		n += p.b.acked(s)
 	}

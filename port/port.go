@@ -74,6 +74,7 @@ type Port struct {
 	socks    table
 	ready    queue // completions that wait to be dequeued
 	timeouts timeouts
+	splices  spliceTable
 	inflight int  // operations
 	flip     bool // whose turn it is first: ready or the backend
 	closed   bool
@@ -212,7 +213,7 @@ func (p *Port) begin(op *Op, h Handle, k Kind) (*sock, error) {
 	}
 	var slot **Op
 	switch k {
-	case KindAccept, KindRecv:
+	case KindAccept, KindRecv, KindSplice:
 		slot = &s.in
 	case KindConnect, KindSend:
 		slot = &s.out
@@ -240,17 +241,25 @@ func (p *Port) begin(op *Op, h Handle, k Kind) (*sock, error) {
 }
 
 // finish gives op back to the caller. Backends call it right after they made
-// the final completion; it may close the socket, so s is void afterwards.
+// the final completion; it may close the socket, so s is void afterwards. Of a
+// splice s is the socket that it receives from.
 func (p *Port) finish(s *sock, op *Op) {
 	if s.in == op {
 		s.in = nil
 	} else if s.out == op {
 		s.out = nil
 	}
+	var to *sock
+	if op.kind == KindSplice {
+		to = p.parted(op)
+	}
 	op.kind, op.mem, op.size, op.bufs, op.more = kindIdle, nil, 0, nil, 0
 	p.inflight--
 	if s.ending != nil {
 		p.settle(s)
+	}
+	if to != nil && to != s && to.ending != nil {
+		p.settle(to)
 	}
 }
 

@@ -73,7 +73,7 @@ func (p *Port) takePosted() {
 	in.mu.Unlock()
 	for _, op := range cancels {
 		switch op.kind {
-		case KindAccept, KindConnect, KindRecv, KindSend:
+		case KindAccept, KindConnect, KindRecv, KindSend, KindSplice:
 			if s := p.socks.get(op.h); s != nil && (s.in == op || s.out == op) {
 				p.cancelOp(s, op)
 			}

@@ -8,6 +8,7 @@ const (
 	sysUringEnter    = 426
 	sysUringRegister = 427
 
+	uringOpPollAdd     = 6
 	uringOpAccept      = 13
 	uringOpAsyncCancel = 14
 	uringOpConnect     = 16
@@ -56,7 +57,7 @@ type sqe struct {
 	off      uint64 // connect: length of the address
 	addr     uint64
 	len      uint32
-	opFlags  uint32 // msg_flags, accept_flags, cancel_flags
+	opFlags  uint32 // msg_flags, accept_flags, cancel_flags, poll32_events
 	userData uint64
 	bufGroup uint16
 	_        uint16

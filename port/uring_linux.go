@@ -27,6 +27,8 @@ type uring struct {
 	quota     uint32   // bytes after which the kernel ends it; 0: it cannot
 	wakeFd    int
 	msgs      msgPool
+	pipes
+	impatient bool // a recv on a non-blocking socket does not wait: no splices
 }
 
 const (
@@ -84,6 +86,9 @@ func (u *uring) start() (err error) {
 		return err
 	}
 	if err = u.probe(); err != nil {
+		return err
+	}
+	if err = u.probeSplice(); err != nil {
 		return err
 	}
 	if u.wakeFd, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
@@ -237,6 +242,9 @@ func (u *uring) connect(s *sock, op *Op, to Addr) {
 }
 
 func (u *uring) cancel(s *sock, op *Op) {
+	if op.kind == KindSplice {
+		s = u.p.socks.get(op.h)
+	}
 	if op.flags&opStarved != 0 { // the kernel has nothing to cancel
 		u.p.fail(s, op, canceled(op.kind))
 		return
@@ -294,6 +302,7 @@ func (u *uring) release0() {
 	u.ring.close()
 	u.bufs.close()
 	u.msgs.close()
+	u.pipes.close()
 	if u.wakeFd >= 0 {
 		unix.Close(u.wakeFd)
 	}

@@ -53,6 +53,8 @@ func (u *uring) reap(e *cqe, c *Completion) bool {
 		return u.received(s, s.in, e.res, c)
 	case KindSend:
 		return u.sent(s, s.out, e.res, c)
+	case KindSplice:
+		return u.spliced(s, s.in, e.res, c)
 	case KindAccept:
 		return u.accepted(s, s.in, e, c)
 	default:

@@ -17,7 +17,7 @@ import (
 //
 //   - a completion is of an operation in flight, with its kind and key;
 //   - each operation has one completion without More, and none after it;
-//   - More is for accepts and streamed recvs only;
+//   - More is for accepts, streamed recvs and splices only;
 //   - N, Buf, Socket and Err fit the kind, and an error is of a known class;
 //   - nothing comes for a socket after its close, and all its operations have
 //     ended before;
@@ -52,12 +52,14 @@ type op struct {
 	kind    port.Kind
 	h       port.Handle
 	key     uint64
-	many    bool     // may complete with More
-	flying  bool     // started, and its final completion was not seen
-	buf     []byte   // of a plain recv
-	sent    [][]byte // of a send
-	sum     uint32   // checksum of sent
-	size    int      // bytes of a send
+	many    bool        // may complete with More
+	flying  bool        // started, and its final completion was not seen
+	buf     []byte      // of a plain recv
+	sent    [][]byte    // of a send
+	sum     uint32      // checksum of sent
+	size    int         // bytes of a send
+	to      port.Handle // of a splice
+	moved   int64       // bytes that it handed over
 	last    port.Completion
 	ended   moment
 	finals  int
@@ -94,6 +96,7 @@ func (k *checker) start(o *op, call func(*port.Op) error) error {
 	o.flying = true
 	k.flying++
 	k.live[o.h]++
+	k.live[o.to]++
 	k.ops[&o.Op] = o
 	fill(o.buf, poisonBefore)
 	o.size, o.sum = 0, 0
@@ -108,6 +111,7 @@ func (k *checker) start(o *op, call func(*port.Op) error) error {
 		o.flying = false
 		k.flying--
 		k.live[o.h]--
+		k.live[o.to]--
 		k.mu.Unlock()
 		if o.InFlight() {
 			k.t.Errorf("%v was refused (%v), but its Op is in flight", o.kind, err)
@@ -177,7 +181,7 @@ func (k *checker) see(since int64, now moment, c *port.Completion) error {
 		return fmt.Errorf("want kind %v", o.kind)
 	case c.Key != o.key:
 		return fmt.Errorf("want key %#x", o.key)
-	case o.kind != port.KindTimeout && k.closed[o.h].before(since, now):
+	case o.kind != port.KindTimeout && (k.closed[o.h].before(since, now) || k.closed[o.to].before(since, now)):
 		return errors.New("it comes after the close of its socket")
 	case c.More && !o.many:
 		return errors.New("more is set on an operation that completes once")
@@ -189,6 +193,7 @@ func (k *checker) see(since int64, now moment, c *port.Completion) error {
 		o.flying, o.last, o.ended = false, *c, now
 		k.flying--
 		k.live[o.h]--
+		k.live[o.to]--
 		if o.InFlight() {
 			return errors.New("the Op is still in flight after its final completion")
 		}
@@ -199,8 +204,8 @@ func (k *checker) see(since int64, now moment, c *port.Completion) error {
 	if c.Socket != 0 && c.Kind != port.KindAccept {
 		return errors.New("it has a Socket")
 	}
-	if c.Buf != nil && !(c.Kind == port.KindRecv && c.More) {
-		return errors.New("buf is set on what is no streamed recv")
+	if c.Buf != nil && !(c.Kind == port.KindRecv && c.More || c.Kind == port.KindSplice && errors.Is(c.Err, port.ErrCanceled)) {
+		return errors.New("buf is set on what is no streamed recv, and no splice that was canceled")
 	}
 	switch c.Kind {
 	case port.KindAccept:
@@ -209,6 +214,8 @@ func (k *checker) see(since int64, now moment, c *port.Completion) error {
 		return k.seeRecv(o, c)
 	case port.KindSend:
 		return k.seeSend(o, c)
+	case port.KindSplice:
+		return k.seeSplice(o, c)
 	case port.KindClose:
 		k.closed[o.h] = now
 		if n := k.live[o.h]; n > 0 && !k.several {
@@ -298,6 +305,19 @@ func (k *checker) seeSend(o *op, c *port.Completion) error {
 	return nil
 }
 
+func (k *checker) seeSplice(o *op, c *port.Completion) error {
+	switch {
+	case c.More && (c.N <= 0 || c.Err != nil):
+		return fmt.Errorf("n = %d with More", c.N)
+	case !c.More && c.Err == nil:
+		return errors.New("the splice ended without a reason")
+	case c.N < 0 || len(c.Buf) > port.SpliceMost:
+		return fmt.Errorf("n = %d, %d bytes not handed over", c.N, len(c.Buf))
+	}
+	o.moved += int64(c.N)
+	return nil
+}
+
 // settled checks at the end what can change behind the caller's back.
 func (k *checker) settled() {
 	for _, b := range k.past {
@@ -315,14 +335,14 @@ var classes = []error{port.ErrReset, port.ErrRefused, port.ErrTimeout, port.ErrU
 
 // knownError checks clause 5: a class that every system has, and the kind.
 func knownError(c *port.Completion) error {
-	if c.Err == nil || c.Err == io.EOF && c.Kind == port.KindRecv {
+	if c.Err == nil || c.Err == io.EOF && (c.Kind == port.KindRecv || c.Kind == port.KindSplice) {
 		return nil
 	}
 	e, ok := c.Err.(*port.Error)
 	if !ok {
 		return fmt.Errorf("the error is a %T, not a *port.Error", c.Err)
 	}
-	if e.Kind != c.Kind {
+	if e.Kind != c.Kind && !(c.Kind == port.KindSplice && (e.Kind == port.KindRecv || e.Kind == port.KindSend)) {
 		return fmt.Errorf("the error says it is of a %v", e.Kind)
 	}
 	for _, class := range classes {

@@ -2,6 +2,7 @@ package porttest
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -35,30 +36,28 @@ func descriptorLimit() int {
 // envChild says that this process is the one to run out of descriptors.
 const envChild = "PROACTOR_PORTTEST_CHILD"
 
-// Out of descriptors, an accept ends with ErrNoDescriptors; everything else
-// goes on, the connections wait, and a later Accept brings them. All this in a
-// process of its own, as others need descriptors too.
-func acceptOutOfDescriptors(e *env) {
-	if e.b.Memory {
-		e.Skip("sockets in memory have no descriptors")
+// inChild has a process of its own run the test, and reports true there where it
+// does not run: other tests need descriptors too.
+func (e *env) inChild() bool {
+	if os.Getenv(envChild) != "" {
+		return false
 	}
-	if os.Getenv(envChild) == "" {
-		parts := strings.Split(e.Name(), "/")
-		for i := range parts {
-			parts[i] = "^" + parts[i] + "$"
-		}
-		cmd := exec.Command(os.Args[0], "-test.v", "-test.run", strings.Join(parts, "/"))
-		cmd.Env = append(os.Environ(), envChild+"=1")
-		out, err := cmd.CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "--- PASS") {
-			e.Fatalf("%v\n%s", err, out)
-		}
-		return
+	parts := strings.Split(e.Name(), "/")
+	for i := range parts {
+		parts[i] = "^" + parts[i] + "$"
 	}
-	r := e.open(port.Config{})
-	old := r.pair("tcp")
-	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
-	waiting := []Peer{r.dial("tcp", l.addr), r.dial("tcp", l.addr)}
+	cmd := exec.Command(os.Args[0], "-test.v", "-test.run", strings.Join(parts, "/"))
+	cmd.Env = append(os.Environ(), envChild+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS") {
+		e.Fatalf("%v\n%s", err, out)
+	}
+	return true
+}
+
+// useDescriptors uses up all descriptors. It gives them, for closeAll.
+func (r *rig) useDescriptors() (fill []int) {
+	r.Helper()
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		r.Fatal(err)
@@ -67,19 +66,37 @@ func acceptOutOfDescriptors(e *env) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		r.Fatal(err)
 	}
-	var fill []int
 	for {
 		fd, err := syscall.Dup(0)
 		if err != nil {
-			break
+			return fill
 		}
 		fill = append(fill, fd)
 	}
-	defer func() {
-		for _, fd := range fill {
-			syscall.Close(fd)
-		}
-	}()
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		syscall.Close(fd)
+	}
+}
+
+// Out of descriptors, an accept ends with ErrNoDescriptors; everything else
+// goes on, the connections wait, and a later Accept brings them. All this in a
+// process of its own, as others need descriptors too.
+func acceptOutOfDescriptors(e *env) {
+	if e.b.Memory {
+		e.Skip("sockets in memory have no descriptors")
+	}
+	if e.inChild() {
+		return
+	}
+	r := e.open(port.Config{})
+	old := r.pair("tcp")
+	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
+	waiting := []Peer{r.dial("tcp", l.addr), r.dial("tcp", l.addr)}
+	fill := r.useDescriptors()
+	defer closeAll(fill)
 	for range 3 {
 		a := r.arm(l)
 		c := r.fails(a, port.ErrNoDescriptors)
@@ -111,8 +128,8 @@ func acceptOutOfDescriptors(e *env) {
 		}
 	}
 	// One is free: one connection comes, the other still waits.
-	syscall.Close(fill[len(fill)-1])
-	fill = fill[:len(fill)-1]
+	syscall.Close(fill[0])
+	fill[0] = -1
 	a := r.arm(l)
 	first := &conn{peer: waiting[0]}
 	first.h, first.key = r.associate(r.next(a))
@@ -124,4 +141,45 @@ func acceptOutOfDescriptors(e *env) {
 	second := &conn{peer: waiting[1]}
 	second.h, second.key = r.associate(r.next(a))
 	r.chat(second, 3, 1000)
+}
+
+// Out of descriptors, a splice ends with ErrNoDescriptors when the first bytes
+// come, and none is lost. One that has its pipe goes on.
+func spliceOutOfDescriptors(e *env) {
+	if e.b.Memory {
+		e.Skip("sockets in memory have no descriptors")
+	}
+	if e.inChild() {
+		return
+	}
+	r := e.open(port.Config{})
+	r.spliceable()
+	_, slow, held, w := r.jammed(1, 2*jam)
+	from, to := r.pair("tcp"), r.pair("tcp")
+	fill := r.useDescriptors()
+	defer closeAll(fill)
+	for i := range int64(3) {
+		o := r.splice(from, to)
+		r.await(r.do(func() error { return writePattern(from.peer, 2, i*100, 100, 100) }))
+		c := r.fails(o, port.ErrNoDescriptors)
+		r.side(o, port.KindSplice)
+		var pe *port.Error
+		if !errors.As(c.Err, &pe) || !pe.Temporary() {
+			r.Errorf("%v is not temporary", c.Err)
+		}
+		in := r.stream(from)
+		r.gather(in, 100)
+		r.matches(in, 2, i*100)
+		r.p.Cancel(&in.Op)
+		r.fails(in, port.ErrCanceled)
+	}
+	r.await(r.do(func() error { return readPattern(slow.peer, 1, 0, 2*jam) }), w)
+	r.fails(held, io.EOF)
+	// Its pipe is free now.
+	o := r.splice(from, to)
+	r.await(r.do(func() error { return writePattern(from.peer, 3, 0, 100, 100) }),
+		r.do(func() error { return readPattern(to.peer, 3, 0, 100) }))
+	if !o.flying {
+		r.Errorf("the splice ended: %v", o.last.Err)
+	}
 }

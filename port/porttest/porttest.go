@@ -97,7 +97,7 @@ type test struct {
 }
 
 var tests = join(acceptTests, connectTests, addressTests, recvTests, sendTests, shutdownTests, closeTests,
-	cancelTests, timeoutTests, postTests, ruleTests, bufferTests, manyTests, portCloseTests, sharedTests)
+	cancelTests, timeoutTests, postTests, ruleTests, bufferTests, spliceTests, spliceEndTests, manyTests, portCloseTests, sharedTests)
 
 func join(lists ...[]test) (all []test) {
 	for _, l := range lists {

@@ -3,9 +3,10 @@
 //
 // What to look at: the connection to the server is dialed beside the client's
 // (proactor.Dialer.Beside), on its loop, so that the callbacks of the two are
-// made by one goroutine and need no lock. A side whose peer is slow makes the
-// other side's reads pause, until Drained: memory stays bounded whatever the
-// speeds. While the server is being dialed the client is not read either.
+// made by one goroutine and need no lock. Conn.Relay does the rest: on Linux the
+// bytes do not leave the system, and a side whose peer is slow makes the other
+// side's reads stop, whatever the speeds. While the server is being dialed the
+// client is not read either.
 package proxy
 
 import (
@@ -32,10 +33,8 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// limits of both sides. How much may wait is for relay to keep, which also
-// reads on from a side that has much to be sent to it: else two sides that both
-// wait for the other would wait for ever.
-var limits = proactor.Limits{HighWater: 256 << 10, LowWater: 64 << 10, MaxPending: 1 << 20, Overflow: proactor.RejectWrites}
+// limits of both sides, for what is copied.
+var limits = proactor.Limits{HighWater: 256 << 10, LowWater: 64 << 10, MaxPending: 1 << 20}
 
 type proxy struct {
 	to      string
@@ -61,11 +60,9 @@ func New(o Options) *proactor.Server {
 	p := &proxy{to: o.To, timeout: cmp.Or(o.Timeout, 10*time.Second), log: cmp.Or(o.Log, slog.Default())}
 	of := func(c *proactor.Conn) *pair { return c.Value().(*pair) }
 	return &proactor.Server{Addr: o.Addr, Engine: o.Engine, Log: p.log, Limits: limits, Handler: proactor.Handler{
-		Opened:  p.open,
-		Data:    func(c *proactor.Conn, b []byte) int { return of(c).relay(c, b) },
-		Drained: func(c *proactor.Conn) { of(c).drained(c) },
-		Ended:   func(c *proactor.Conn, why error) { of(c).ended(c, why) },
-		Closed:  func(c *proactor.Conn, cause error) { of(c).closed(c, cause) },
+		Opened: p.open,
+		Ended:  func(c *proactor.Conn, why error) { of(c).ended(c, why) },
+		Closed: func(c *proactor.Conn, cause error) { of(c).closed(c, cause) },
 	}}
 }
 
@@ -86,11 +83,9 @@ func (p *proxy) open(client *proactor.Conn) {
 	client.SetValue(w)
 	client.PauseRead()
 	d := proactor.Dialer{Beside: client, Limits: limits, Handler: proactor.Handler{
-		Opened:  func(c *proactor.Conn) { w.server.conn = c },
-		Data:    w.relay,
-		Drained: w.drained,
-		Ended:   w.ended,
-		Closed:  w.closed,
+		Opened: func(c *proactor.Conn) { w.server.conn = c },
+		Ended:  w.ended,
+		Closed: w.closed,
 	}}
 	d.DialAsync(ctx, "tcp", p.to, func(server *proactor.Conn, err error) {
 		cancel()
@@ -98,7 +93,7 @@ func (p *proxy) open(client *proactor.Conn) {
 		case err == nil && w.client.gone:
 			server.Abort()
 		case err == nil:
-			client.ResumeRead()
+			w.relay()
 		default:
 			if !errors.Is(err, context.Canceled) {
 				p.log.Warn("no connection to the server", "client", client.RemoteAddr(), "err", err)
@@ -116,25 +111,26 @@ func (w *pair) sides(c *proactor.Conn) (this, other *side) {
 	return &w.server, &w.client
 }
 
-func (w *pair) relay(c *proactor.Conn, b []byte) int {
-	_, other := w.sides(c)
-	if _, err := other.conn.Write(b); err != nil {
-		c.Abort() // it is closing, or the engine's limit is reached
-	} else if other.conn.Stats().Pending >= limits.HighWater {
-		c.PauseRead()
+// relay joins the two. One of them may have ended meanwhile, which closed is told.
+func (w *pair) relay() {
+	client, server := w.client.conn, w.server.conn
+	if !w.server.ended {
+		server.Relay(client)
 	}
-	return len(b)
-}
-
-func (w *pair) drained(c *proactor.Conn) {
-	_, other := w.sides(c)
-	other.conn.ResumeRead()
+	if !w.client.ended {
+		client.Relay(server)
+		client.ResumeRead()
+	}
 }
 
 // ended passes the end of a stream on. When both streams have ended, both
 // connections have done their work.
-func (w *pair) ended(c *proactor.Conn, _ error) {
+func (w *pair) ended(c *proactor.Conn, why error) {
 	this, other := w.sides(c)
+	if errors.Is(why, proactor.ErrRelayEnd) || errors.Is(why, proactor.ErrBacklog) {
+		c.Abort() // what it sent cannot be passed on
+		return
+	}
 	this.ended = true
 	switch {
 	case other.conn == nil: // the proxy shuts down before the server was there
