@@ -24,18 +24,16 @@ type outbound struct {
 
 // chunk is a run of bytes to be sent.
 type chunk struct {
-	mem  []byte // len: filled
-	from int    // up to here it is being sent, or was
-	size int    // class of the pool; 0: outbound.first, or a payload that is shared
+	mem   []byte // len: filled
+	from  int    // up to here it is being sent, or was
+	class int8   // of the pool; -1: outbound.first, or a payload that is shared
 }
 
 // waiter is a WriteContext that waits for room.
 type waiter struct{ room chan struct{} }
 
 const (
-	firstChunk = 1 << 10
-	midChunk   = 16 << 10
-	bigChunk   = 64 << 10
+	firstChunk = 256
 	// sendMost bounds the bytes of one send, so that the memory of those that
 	// went out is free for others, and a write timeout sees progress.
 	sendMost = 256 << 10
@@ -46,15 +44,15 @@ const (
 type pool struct {
 	mu     sync.Mutex
 	outs   []*outbound
-	mids   [][]byte
-	bigs   [][]byte
+	chunks [len(classes)][][]byte
 	leased int // outbounds and chunks in use
 }
 
+// classes are the sizes of chunks in bytes, and how many of each are kept.
+var classes = [...]struct{ size, keep int }{{2 << 10, 1024}, {16 << 10, 256}, {64 << 10, 64}}
+
 const (
 	keepOuts = 2048
-	keepMids = 256
-	keepBigs = 64
 	// keepChunks bounds the list of an outbound that is kept: one that waited
 	// for a slow peer may have grown long.
 	keepChunks = 64
@@ -89,32 +87,31 @@ func (p *pool) put(o *outbound) {
 
 // chunk gives memory for n bytes or, where that is more, the largest size.
 func (p *pool) chunk(n int) chunk {
-	list, size := &p.mids, midChunk
-	if n > midChunk {
-		list, size = &p.bigs, bigChunk
+	i := 0
+	for i < len(classes)-1 && n > classes[i].size {
+		i++
 	}
+	list := &p.chunks[i]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leased++
 	if k := len(*list); k > 0 {
 		mem := (*list)[k-1]
 		*list = (*list)[:k-1]
-		return chunk{mem: mem[:0], size: size}
+		return chunk{mem: mem[:0], class: int8(i)}
 	}
-	return chunk{mem: make([]byte, 0, size), size: size}
+	return chunk{mem: make([]byte, 0, classes[i].size), class: int8(i)}
 }
 
 func (p *pool) putChunk(c chunk) {
-	if c.size == 0 {
+	if c.class < 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leased--
-	if c.size == midChunk && len(p.mids) < keepMids {
-		p.mids = append(p.mids, c.mem)
-	} else if c.size == bigChunk && len(p.bigs) < keepBigs {
-		p.bigs = append(p.bigs, c.mem)
+	if list := &p.chunks[c.class]; len(*list) < classes[c.class].keep {
+		*list = append(*list, c.mem)
 	}
 }
 
@@ -125,11 +122,15 @@ func (p *pool) inUse() int {
 	return p.leased
 }
 
-// append copies b to the end of what waits.
+// append copies b to the end of what waits: the more waits, the larger the chunks.
 func (o *outbound) append(p *pool, b []byte) {
 	o.pending += len(b)
-	if len(o.chunks) == 0 {
-		o.chunks = append(o.chunks, chunk{mem: o.first[:0]})
+	switch {
+	case len(o.chunks) > 0:
+	case len(b) <= firstChunk:
+		o.chunks = append(o.chunks, chunk{mem: o.first[:0], class: -1})
+	default:
+		o.chunks = append(o.chunks, p.chunk(o.pending))
 	}
 	for {
 		c := &o.chunks[len(o.chunks)-1]
@@ -138,14 +139,14 @@ func (o *outbound) append(p *pool, b []byte) {
 		if b = b[n:]; len(b) == 0 {
 			return
 		}
-		o.chunks = append(o.chunks, p.chunk(len(b)))
+		o.chunks = append(o.chunks, p.chunk(o.pending))
 	}
 }
 
 // share puts b itself at the end of what waits, not a copy of it.
 func (o *outbound) share(b []byte) {
 	o.pending += len(b)
-	o.chunks = append(o.chunks, chunk{mem: b[:len(b):len(b)]})
+	o.chunks = append(o.chunks, chunk{mem: b[:len(b):len(b)], class: -1})
 }
 
 // gather lists what the next send shall send: all that waits, up to sendMost.

@@ -17,7 +17,8 @@ type provided struct {
 	mem     []byte // the buffers, one after the other
 	ringMem []byte
 	ring    unsafe.Pointer
-	size    int
+	size    int // of a buffer
+	length  int // how much of one the kernel is given: more once messages are large
 	count   int
 	inc     bool // piece by piece; set before open, which finds out
 	tail    uint16
@@ -36,13 +37,16 @@ type provided struct {
 
 type providedSlab struct {
 	off  int // up to where the kernel filled it
+	end  int // up to where it can
 	refs int // pieces lent
 }
 
 const (
 	// pieceSize is the size of buffers that are filled piece by piece. A message
-	// of 64 KiB lies across two of them one time in four.
-	pieceSize = 256 << 10
+	// of 64 KiB lies across two of them one time in four. For small messages
+	// the kernel is given firstLength of each, which is less memory in use.
+	pieceSize   = 256 << 10
+	firstLength = 64 << 10
 	// firstDepth, in bytes, is what the kernel has to receive into at first.
 	firstDepth = 256 << 10
 	// warmDepth is as much as a processor's own cache holds, more or less.
@@ -89,7 +93,11 @@ func (b *provided) open(ringFd, size, count int) error {
 	for i := range b.spare {
 		b.spare[i] = uint16(count - 1 - i)
 	}
-	b.depth = min(count, max(1, firstDepth/size))
+	b.length = size
+	if b.inc {
+		b.length = min(size, firstLength)
+	}
+	b.depth = min(count, max(1, firstDepth/b.length))
 	b.fill()
 	b.publish()
 	return nil
@@ -119,7 +127,7 @@ func (b *provided) fill() {
 // ranDry is called when the kernel says that it had no buffer. It says so of
 // many recvs at a time: the first one counts.
 func (b *provided) ranDry() {
-	if !b.dry && b.depth*b.size < warmDepth {
+	if !b.dry && b.depth*b.length < warmDepth {
 		b.deepen()
 	}
 	b.dry = true
@@ -135,7 +143,8 @@ func (b *provided) deepen() {
 func (b *provided) put(i int) {
 	e := (*bufEntry)(unsafe.Add(b.ring, uintptr(int(b.tail)&(b.count-1))*unsafe.Sizeof(bufEntry{})))
 	e.addr = uint64(uintptr(unsafe.Pointer(&b.mem[i*b.size])))
-	e.len = uint32(b.size)
+	e.len = uint32(b.length)
+	b.slabs[i].end = b.length
 	e.bid = uint16(i)
 	b.tail++
 	b.with++
@@ -164,15 +173,24 @@ func (b *provided) lend(i, n int) []byte {
 	s.refs++
 	b.out++
 	if !b.inc {
-		s.off = b.size
+		s.off = s.end
 	} else {
 		s.off += n
 	}
-	if s.off == b.size {
+	if s.off == s.end {
 		b.with--
+		if n > b.length/16 && b.length < b.size { // it may have been cut here
+			b.lengthen()
+		}
 		b.fill()
 	}
 	return b.mem[start : start+n : start+n]
+}
+
+// lengthen gives the kernel more of each buffer from now on, and not more in all.
+func (b *provided) lengthen() {
+	b.length = min(2*b.length, b.size)
+	b.depth = max(1, min(b.depth, warmDepth/b.length))
 }
 
 // release takes a piece of buffer i back. With the last one of a full buffer
@@ -184,7 +202,7 @@ func (b *provided) release(i int) {
 	}
 	s.refs--
 	b.out--
-	if s.refs == 0 && s.off == b.size {
+	if s.refs == 0 && s.off == s.end {
 		s.off = 0
 		b.spare = append(b.spare, uint16(i))
 		b.fill()
