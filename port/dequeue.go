@@ -1,9 +1,6 @@
 package port
 
-import (
-	"runtime"
-	"time"
-)
+import "time"
 
 // Dequeue waits for completions and puts up to len(dst) of them into dst. It
 // returns how many; 0 when timeout ran out first. A timeout of 0 only looks,
@@ -30,10 +27,7 @@ func (p *Port) Dequeue(dst []Completion, timeout time.Duration) (int, error) {
 		}
 	}
 	for {
-		// Goroutines that wait for a processor get theirs here: cheaper than
-		// to have the runtime take it from a blocked system call.
-		runtime.Gosched()
-		p.wait(p.timeouts.until(limit))
+		p.wait(p.courtesy.yield(p.timeouts.until(limit)))
 		if n := p.collect(dst); n > 0 || now() >= limit {
 			return n, nil
 		}

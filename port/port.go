@@ -78,6 +78,7 @@ type Port struct {
 	inflight int  // operations
 	flip     bool // whose turn it is first: ready or the backend
 	closed   bool
+	courtesy courtesy
 
 	posted inbox // what Post and Cancel asked for
 	sleep  sleep

@@ -3,7 +3,6 @@ package port
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -64,7 +63,7 @@ func openUring(p *Port) (backend, error) {
 func openUringWith(p *Port, ways uringWays) (backend, error) {
 	u := &uring{p: p, wakeFd: -1, multishot: !ways.oneshot, quota: recvQuota, bufs: provided{inc: !ways.whole}}
 	if p.cfg.Mode == Exclusive {
-		runtime.LockOSThread()
+		p.courtesy.lock()
 	}
 	err := u.ring.open(ways.flags)
 	if err == nil {
@@ -74,9 +73,7 @@ func openUringWith(p *Port, ways uringWays) (backend, error) {
 		}
 		u.release0()
 	}
-	if p.cfg.Mode == Exclusive {
-		runtime.UnlockOSThread()
-	}
+	p.courtesy.unlock()
 	return nil, err
 }
 
@@ -292,9 +289,7 @@ func (u *uring) leased() int          { return u.bufs.out }
 
 func (u *uring) destroy() {
 	u.release0()
-	if u.p.cfg.Mode == Exclusive {
-		runtime.UnlockOSThread()
-	}
+	u.p.courtesy.unlock()
 }
 
 // release0 frees what open made. Closing the ring ends the read of wakeFd.
