@@ -117,8 +117,9 @@ func (p *Port) collectShared(dst []Completion) (int, error) {
 }
 
 // collect gathers what is there without blocking: what the port made itself
-// and what the backend has. They take turns at being first, so that neither
-// can keep the other out for ever.
+// and what the backend has. Either may go alone, but not twice in a row: so
+// neither can keep the other out for ever, and the backend is not asked in vain
+// after each send that ended at once.
 func (p *Port) collect(dst []Completion) int {
 	if !p.posted.empty() {
 		p.takePosted()
@@ -126,16 +127,15 @@ func (p *Port) collect(dst []Completion) int {
 	if p.timeouts.any() {
 		p.expire()
 	}
-	p.flip = !p.flip
-	if p.flip {
-		n := p.ready.take(dst)
-		if n < len(dst) {
-			n += p.b.poll(dst[n:])
+	n := 0
+	if !p.alone {
+		if n = p.ready.take(dst); n > 0 {
+			p.alone = true
+			return n
 		}
-		return n
 	}
-	n := p.b.poll(dst)
-	if n < len(dst) {
+	p.alone = false
+	if n = p.b.poll(dst); n < len(dst) {
 		n += p.ready.take(dst[n:])
 	}
 	return n

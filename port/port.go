@@ -76,7 +76,7 @@ type Port struct {
 	timeouts timeouts
 	splices  spliceTable
 	inflight int  // operations
-	flip     bool // whose turn it is first: ready or the backend
+	alone    bool // ready went alone, the last time
 	closed   bool
 	courtesy courtesy
 
