@@ -44,6 +44,7 @@ var servers = []server{
 	proactorOn("uring"),
 	proactorOn("epoll"),
 	proactorOn("std"),
+	{name: "proactor-spin", serves: map[protocol]func(task) error{echo: proactorSpin}},
 	{name: "uring-bare", serves: map[protocol]func(task) error{echo: bareUring}},
 	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll}},
 	{name: "gnet", loops: true, serves: map[protocol]func(task) error{echo: gnetEcho, framed: gnetFramed, broadcast: gnetBroadcast}},

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/proactor-go/proactor"
 	sample "github.com/proactor-go/proactor/samples/broadcast"
@@ -20,6 +21,15 @@ func proactorEcho(e *proactor.Engine, t task) error {
 		Data: func(c *proactor.Conn, p []byte) int { c.Write(p); return len(p) },
 	}}
 	return s.ListenAndServe()
+}
+
+// proactorSpin never blocks as long as there is something to do now and then.
+func proactorSpin(t task) error {
+	e, err := proactor.NewEngine(proactor.Config{Backend: "uring", Loops: 1, Spin: 10 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	return proactorEcho(e, t)
 }
 
 func proactorFramed(e *proactor.Engine, t task) error {

@@ -20,7 +20,7 @@ func (p *Port) Dequeue(dst []Completion, timeout time.Duration) (int, error) {
 	}
 	limit := deadline(timeout)
 	if p.cfg.Spin > 0 {
-		for end := now() + int64(p.cfg.Spin); now() < end; {
+		for end := now() + int64(p.cfg.Spin); now() < end; p.courtesy.yield(0) {
 			if n := p.collect(dst); n > 0 {
 				return n, nil
 			}

@@ -27,11 +27,15 @@ func (f listenFlags) check() error {
 type serverFlags struct {
 	engineFlags
 	listenFlags
-	Admin string `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
+	Spin  time.Duration `default:"0s" help:"How long a loop looks for work before it blocks: it answers sooner, and uses a processor up." placeholder:"DURATION"`
+	Admin string        `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
 }
 
 // Validate is called by the parser.
 func (f *serverFlags) Validate() error {
+	if f.Spin < 0 {
+		return errors.New("--spin must not be negative")
+	}
 	return errors.Join(f.engineFlags.check(), f.listenFlags.check())
 }
 
@@ -46,7 +50,7 @@ type service interface {
 
 // serve runs a server on an engine of its own until the command is to end.
 func serve(env *environment, name string, f serverFlags, build func(*proactor.Engine) (service, error)) error {
-	e, err := proactor.NewEngine(proactor.Config{Backend: f.name(), Loops: f.Loops, Log: env.log})
+	e, err := proactor.NewEngine(proactor.Config{Backend: f.name(), Loops: f.Loops, Spin: f.Spin, Log: env.log})
 	if err != nil {
 		return err
 	}
