@@ -15,7 +15,7 @@ type sim struct {
 	sockets []*simSocket // by the socket's slot; the driver's alone
 	lender  lender
 	hungry  []Handle // streamed recvs that wait for a buffer
-	bell
+	*bell
 
 	// With a clock. The bell is rung by it alone, at times of this port's own.
 	number  uint64
@@ -385,4 +385,4 @@ func (b *sim) acked(s *sock) int64 {
 
 func (b *sim) flush()      {}
 func (b *sim) leased() int { return b.lender.out }
-func (b *sim) destroy()    {}
+func (b *sim) destroy()    { b.still() }

@@ -18,7 +18,7 @@ import (
 type std struct {
 	p     *Port
 	conns []*stdConn // by the socket's slot; the driver's alone
-	bell
+	*bell
 	group sync.WaitGroup // goroutines
 
 	mu     sync.Mutex // guards what follows
@@ -48,6 +48,7 @@ type stdConn struct {
 	raw      syscall.RawConn
 	local    Addr
 	options  SocketOptions
+	late     bool               // what is written has a deadline that has passed
 	dial     context.CancelFunc // ends the connect in flight
 	stop     chan struct{}      // closed to end a recv that waits for a buffer
 	ahead    chan struct{}      // a token for each piece that waits to be dequeued
@@ -255,6 +256,7 @@ func (b *std) cancel(s *sock, op *Op) {
 		}
 	case KindSend:
 		if c.conn != nil {
+			c.late = true
 			b.cancelSend(c)
 		}
 	}
@@ -275,5 +277,8 @@ func (b *std) leased() int {
 	return b.lender.out
 }
 
-func (b *std) flush()   {}
-func (b *std) destroy() { b.group.Wait() }
+func (b *std) flush() {}
+func (b *std) destroy() {
+	b.still()
+	b.group.Wait()
+}

@@ -172,11 +172,19 @@ func (b *std) send(s *sock, op *Op) {
 		b.tell(stdEvent{h: h, op: op, err: net.ErrClosed})
 		return
 	}
-	c.conn.SetWriteDeadline(time.Time{})
+	if c.late {
+		c.late = false
+		c.conn.SetWriteDeadline(time.Time{})
+	}
 	n, err := c.trySend(op)
 	op.advance(n)
-	if err != nil || op.remaining() == 0 {
+	if err != nil {
 		b.tell(stdEvent{h: h, op: op, err: err})
+		return
+	}
+	if op.remaining() == 0 {
+		b.p.complete(Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)})
+		b.p.finish(s, op)
 		return
 	}
 	bufs := append([][]byte{op.buf()}, op.rest()...)
