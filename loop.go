@@ -46,7 +46,7 @@ type task struct {
 	f func()
 }
 
-const batchLen = 256
+const batchLen = 128
 
 // Keys of completions: a slot of conns, or of listeners.
 const listenerKey = 1 << 32

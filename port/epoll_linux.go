@@ -69,7 +69,7 @@ func (e *epoll) wake() {
 }
 
 func (e *epoll) attach(s *sock, sk Socket) error {
-	s.sys = uint64(sk)
+	s.sys = uint32(sk)
 	s.flags |= sockWritable // until a write says otherwise
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff, Fd: int32(s.index), Pad: int32(s.gen)}
 	if _, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(e.fd), unix.EPOLL_CTL_ADD, uintptr(sk), uintptr(unsafe.Pointer(&ev)), 0, 0); errno != 0 {

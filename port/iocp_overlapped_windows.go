@@ -193,7 +193,7 @@ func cancelIo(s *sock, o *windows.Overlapped) {
 
 // opError is the error of an operation that ended with errno.
 func opError(s *sock, op *Op, errno syscall.Errno) error {
-	if s.sys == uint64(NoSocket) { // see hangUp
+	if s.sys == noSystem { // see hangUp
 		return canceled(op.kind)
 	}
 	if op.flags&opCanceled != 0 {

@@ -258,16 +258,19 @@ func (b *iocp) cancel(s *sock, op *Op) {
 	}
 }
 
+// noSystem is the number of a socket that is closed before its port says so.
+const noSystem = ^uint32(0)
+
 // hangUp closes the handle of a socket already while its operations are
 // outstanding, which ends them for certain. Wine forgets a CancelIoEx that comes
 // while another thread carries the operation on.
 func (b *iocp) hangUp(s *sock) {
-	if s.sys == uint64(NoSocket) {
+	if s.sys == noSystem {
 		return // by the other direction's cancel
 	}
 	cancelIo(s, nil)
 	if closeSocket(windows.Handle(s.sys), s.flags&sockReset != 0) == nil {
-		s.sys = uint64(NoSocket)
+		s.sys = noSystem
 	}
 }
 
@@ -281,7 +284,7 @@ func (b *iocp) attach(s *sock, sk Socket) error {
 	}
 	t := b.slots.at(s.index)
 	t.skip = b.skip && windows.SetFileCompletionNotificationModes(h, windows.FILE_SKIP_COMPLETION_PORT_ON_SUCCESS|windows.FILE_SKIP_SET_EVENT_ON_HANDLE) == nil
-	s.sys = uint64(sk)
+	s.sys = uint32(sk)
 	if s.flags&sockListener != 0 {
 		return b.attachListener(t, sk)
 	}
@@ -311,7 +314,7 @@ func (b *iocp) close(s *sock, reset bool) error {
 		b.spare = append(b.spare, t.accepts)
 		t.accepts = nil
 	}
-	if s.sys == uint64(NoSocket) {
+	if s.sys == noSystem {
 		return nil // see hangUp
 	}
 	return closeSocket(windows.Handle(s.sys), reset)

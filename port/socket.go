@@ -113,7 +113,7 @@ type sock struct {
 	in     *Op    // accept or recv in flight
 	out    *Op    // connect or send in flight
 	ending *Op    // shutdown that waits for out, or close that waits for both
-	sys    uint64
+	sys    uint32 // the system's number for it; Windows' has no more bits that count
 	index  uint32
 	gen    uint32 // of the current socket; even: the slot is free
 	flags  sockFlags

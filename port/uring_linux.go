@@ -324,6 +324,6 @@ func (u *uring) close(s *sock, reset bool) error {
 }
 
 func (u *uring) attach(s *sock, sk Socket) error {
-	s.sys = uint64(sk)
+	s.sys = uint32(sk)
 	return nil
 }

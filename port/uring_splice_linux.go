@@ -15,7 +15,7 @@ func (u *uring) splices() bool { return !u.impatient }
 // splice makes the sockets non-blocking for good: recvs and sends of the ring
 // wait all the same, which probe has seen.
 func (u *uring) splice(s *sock, op *Op) {
-	for _, fd := range [...]uint64{s.sys, u.p.splices.at(op.index).to.sys} {
+	for _, fd := range [...]uint32{s.sys, u.p.splices.at(op.index).to.sys} {
 		unix.SetNonblock(int(fd), true)
 	}
 	u.await(s, op, awaitsBytes)
