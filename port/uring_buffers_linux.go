@@ -46,9 +46,9 @@ const (
 	// of 64 KiB lies across two of them one time in four. For small messages
 	// the kernel is given firstLength of each, which is less memory in use.
 	pieceSize   = 256 << 10
-	firstLength = 64 << 10
+	firstLength = 32 << 10
 	// firstDepth, in bytes, is what the kernel has to receive into at first.
-	firstDepth = 256 << 10
+	firstDepth = 128 << 10
 	// warmDepth is as much as a processor's own cache holds, more or less.
 	warmDepth = 2 << 20
 )
