@@ -15,6 +15,7 @@ func (p *Port) Dequeue(dst []Completion, timeout time.Duration) (int, error) {
 	if p.closed {
 		return 0, ErrPortClosed
 	}
+	p.patient = timeout != 0 && p.cfg.Spin == 0
 	if n := p.collect(dst); n > 0 || timeout == 0 {
 		return n, nil
 	}
@@ -32,6 +33,18 @@ func (p *Port) Dequeue(dst []Completion, timeout time.Duration) (int, error) {
 			return n, nil
 		}
 	}
+}
+
+// fewCompletions at a time, less than so many, mean that there is time.
+const fewCompletions = 8
+
+// skipLook says, once after each poll that found few, that a backend need not
+// look without blocking: most likely there is nothing, and the caller blocks
+// next, which looks as well.
+func (p *Port) skipLook() bool {
+	skip := p.patient && p.few
+	p.few = false
+	return skip
 }
 
 // wait blocks in the backend unless there is something to do already.

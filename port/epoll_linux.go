@@ -149,7 +149,7 @@ func (e *epoll) enqueue(s *sock) {
 }
 
 func (e *epoll) poll(dst []Completion) int {
-	if e.got == 0 {
+	if e.got == 0 && (len(e.todo) > 0 || !e.p.skipLook()) {
 		e.got = e.look()
 	}
 	for i := range e.events[:e.got] {
@@ -174,6 +174,7 @@ func (e *epoll) poll(dst []Completion) int {
 	if n == 0 {
 		e.flush()
 	}
+	e.p.few = n > 0 && n < fewCompletions
 	return n
 }
 

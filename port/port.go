@@ -77,6 +77,8 @@ type Port struct {
 	splices  spliceTable
 	inflight int  // operations
 	alone    bool // ready went alone, the last time
+	patient  bool // Dequeue blocks if it finds nothing
+	few      bool // the backend's poll before found few completions
 	closed   bool
 	courtesy courtesy
 
@@ -378,6 +380,7 @@ func (p *Port) Close() error {
 		}
 	}
 	p.inflight -= p.timeouts.clear()
+	p.patient = false
 	p.unlock()
 	var batch [64]Completion
 	for {

@@ -23,16 +23,12 @@ const (
 	setupCQSize      = 1 << 3
 	setupClamp       = 1 << 4
 	setupCoopTaskrun = 1 << 8
-	setupTaskrunFlag = 1 << 9
 	setupSingle      = 1 << 12
 	setupDefer       = 1 << 13
 	setupNoSQArray   = 1 << 16
 
 	enterGetEvents = 1 << 0
 	enterExtArg    = 1 << 3
-
-	sqCQOverflow = 1 << 1 // flags that the kernel sets beside the queue
-	sqTaskrun    = 1 << 2
 
 	cqeFMore = 1 << 1
 

@@ -18,7 +18,6 @@ type ring struct {
 	flags uint32 // of the setup that succeeded
 
 	sqHead, sqTail    *uint32 // shared with the kernel
-	sqFlags           *uint32
 	sqes              unsafe.Pointer
 	sqEntries, sqMask uint32
 	tail              uint32 // up to where submissions are filled in
@@ -39,18 +38,18 @@ const (
 
 // setups are the flags to try, the best first. With DEFER_TASKRUN the kernel
 // does its part of the work when the loop asks for it, not whenever it likes,
-// which is cheapest, and TASKRUN_FLAG lets it say whether there is any;
-// SINGLE_ISSUER ties the ring to its thread. A shared ring cannot have these.
+// which is cheapest; SINGLE_ISSUER ties the ring to its thread. A shared ring
+// cannot have either.
 func setups(m Mode) []uint32 {
 	const base = setupCQSize | setupClamp
 	if m == Shared {
 		return []uint32{base | setupNoSQArray, base}
 	}
 	return []uint32{
-		base | setupNoSQArray | setupSingle | setupDefer | setupTaskrunFlag,
-		base | setupSingle | setupDefer | setupTaskrunFlag,
-		base | setupSingle | setupCoopTaskrun | setupTaskrunFlag,
-		base | setupCoopTaskrun | setupTaskrunFlag,
+		base | setupNoSQArray | setupSingle | setupDefer,
+		base | setupSingle | setupDefer,
+		base | setupSingle | setupCoopTaskrun,
+		base | setupCoopTaskrun,
 		base,
 	}
 }
@@ -87,7 +86,7 @@ func (r *ring) open(flags []uint32) error {
 		return os.NewSyscallError("mmap", err)
 	}
 	word := func(off uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.ringMem[off])) }
-	r.sqHead, r.sqTail, r.sqFlags = word(p.sqOff.head), word(p.sqOff.tail), word(p.sqOff.flags)
+	r.sqHead, r.sqTail = word(p.sqOff.head), word(p.sqOff.tail)
 	r.cqHead, r.cqTail = word(p.cqOff.head), word(p.cqOff.tail)
 	r.sqEntries, r.sqMask, r.cqMask = p.sqEntries, p.sqEntries-1, p.cqEntries-1
 	r.sqes, r.cqes = unsafe.Pointer(&r.sqeMem[0]), unsafe.Pointer(&r.ringMem[p.cqOff.cqes])
@@ -140,13 +139,6 @@ func (r *ring) refill() {
 }
 
 func (r *ring) pending() bool { return r.tail != r.sent }
-
-// quiet holds when entering the kernel would change nothing: there is nothing to
-// submit, and it says that it has nothing to do.
-func (r *ring) quiet() bool {
-	return !r.pending() && len(r.overflow) == 0 && r.flags&setupTaskrunFlag != 0 &&
-		atomic.LoadUint32(r.sqFlags)&(sqTaskrun|sqCQOverflow) == 0
-}
 
 // submit hands the filled submissions to the kernel and lets it do what it has
 // to do, without waiting. RawSyscall leaves the Go scheduler out of a call
