@@ -47,7 +47,7 @@ type stdConn struct {
 	listener net.Listener
 	conn     net.Conn
 	raw      syscall.RawConn
-	fd       uintptr // of conn; for the driver, who alone closes it
+	fd       uintptr // of conn, which the driver alone closes
 	local    Addr
 	options  SocketOptions
 	late     bool               // what is written has a deadline that has passed

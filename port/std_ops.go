@@ -212,8 +212,8 @@ func (b *std) send(s *sock, op *Op) {
 // is seen.
 const stdPiece = 64 << 10
 
-// stdTurn bounds the bytes of a send that the driver hands over itself.
-const stdTurn = 256 << 10
+// stdTurn bounds the writes that the driver makes for one send.
+const stdTurn = 4
 
 func (b *std) localAddr(s *sock) (Addr, error) {
 	switch c := b.conns[s.index]; {

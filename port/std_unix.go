@@ -56,10 +56,10 @@ func (c *stdConn) write(p []byte) (n int, err error) {
 // cancelSend ends a send.
 func (b *std) cancelSend(c *stdConn) { c.conn.SetWriteDeadline(longAgo) }
 
-// trySend hands over what the system takes at once, up to stdTurn.
+// trySend hands over what the system takes at once, in stdTurn writes at the most.
 func (c *stdConn) trySend(op *Op) error {
-	for op.size > 0 && op.n < stdTurn {
-		n, err := c.tryWrite(op.buf()[:min(op.size, stdTurn)])
+	for turn := 0; op.size > 0 && turn < stdTurn; turn++ {
+		n, err := c.tryWrite(op.buf()[:min(op.size, stdPiece)])
 		if err == syscall.EAGAIN {
 			return nil // the goroutine will wait
 		}
