@@ -20,12 +20,13 @@ type std struct {
 	conns []*stdConn // by the socket's slot; the driver's alone
 	*bell
 	group sync.WaitGroup // goroutines
+	taken []stdEvent     // by poll, which has dealt with those before next
+	next  int
 
 	mu     sync.Mutex // guards what follows
 	events []stdEvent
-	taken  []stdEvent
 	lender lender
-	fed    chan struct{} // closed when a buffer is free again; nil: nobody waits
+	fed    sync.Cond // a buffer is free again, or a recv that waits for one is canceled
 }
 
 // stdEvent is what a goroutine tells the driver of an operation.
@@ -46,16 +47,18 @@ type stdConn struct {
 	listener net.Listener
 	conn     net.Conn
 	raw      syscall.RawConn
+	fd       uintptr // of conn, which the driver alone closes
 	local    Addr
 	options  SocketOptions
 	late     bool               // what is written has a deadline that has passed
 	dial     context.CancelFunc // ends the connect in flight
-	stop     chan struct{}      // closed to end a recv that waits for a buffer
-	ahead    chan struct{}      // a token for each piece that waits to be dequeued
+	canceled bool               // the recv; guarded by std.mu
+	ahead    atomic.Int32       // pieces that wait to be dequeued
+	room     sync.Cond          // there are fewer than stdAhead again
 
 	// A peer's reset is told once, by the first call that finds it; the other
 	// direction then finds an end of stream that it must not believe. calls
-	// is held from a system call until what it told is noted.
+	// is held from the system call of a send until what it told is noted.
 	calls  sync.Mutex
 	broken error // what a send was told
 
@@ -71,7 +74,9 @@ type deadliner interface{ SetDeadline(time.Time) error }
 var longAgo = time.Unix(1, 0)
 
 func openStd(p *Port) (backend, error) {
-	return &std{p: p, bell: newBell(), lender: newLender(p.cfg.buffers(DefaultBufferSize))}, nil
+	b := &std{p: p, bell: newBell(), lender: newLender(p.cfg.buffers(DefaultBufferSize))}
+	b.fed.L = &b.mu
+	return b, nil
 }
 
 // stdSockets are the sockets that no port knows, numbered.
@@ -115,13 +120,16 @@ func (b *std) attach(s *sock, sk Socket) error {
 		b.conns = append(b.conns, nil)
 	}
 	b.conns[s.index] = c
+	c.room.L = &b.mu
 	return nil
 }
 
 // init finds the way past package net to a connection's descriptor.
 func (c *stdConn) init() (err error) {
 	if sc, ok := c.conn.(syscall.Conn); ok {
-		c.raw, err = sc.SyscallConn()
+		if c.raw, err = sc.SyscallConn(); err == nil {
+			err = c.raw.Control(func(fd uintptr) { c.fd = fd })
+		}
 	}
 	return err
 }
@@ -161,44 +169,53 @@ func (b *std) shutdown(s *sock) error {
 // tell queues an event and wakes the driver.
 func (b *std) tell(e stdEvent) {
 	b.mu.Lock()
-	b.events = append(b.events, e)
-	first := len(b.events) == 1
+	b.note(e)
 	b.mu.Unlock()
-	if first {
+}
+
+// note is tell for one who holds mu.
+func (b *std) note(e stdEvent) {
+	b.events = append(b.events, e)
+	if len(b.events) == 1 {
 		b.wake()
 	}
 }
 
-func (b *std) poll(dst []Completion) int {
-	b.mu.Lock()
-	n := min(len(b.events), len(dst))
-	b.taken = append(b.taken[:0], b.events[:n]...)
-	rest := copy(b.events, b.events[n:])
-	clear(b.events[rest:])
-	b.events = b.events[:rest]
-	b.mu.Unlock()
-	made := 0
-	for i := range b.taken {
-		e := &b.taken[i]
-		if e.part {
-			e.op.advance(e.n)
-			continue
-		}
-		s := b.p.socks.get(e.h)
-		dst[made] = b.completion(s, e)
-		made++
-		if e.buf != nil {
-			<-b.conns[s.index].ahead
-		}
-		if !e.more {
-			b.p.finish(s, e.op)
+func (b *std) poll(dst []Completion) (n int) {
+	for n == 0 && b.take() {
+		for ; n < len(dst) && b.next < len(b.taken); b.next++ {
+			e := &b.taken[b.next]
+			if e.part {
+				e.op.advance(e.n)
+				continue
+			}
+			s := b.p.socks.get(e.h)
+			dst[n] = b.completion(s, e)
+			n++
+			if e.buf != nil {
+				b.dequeued(b.conns[s.index])
+			}
+			if !e.more {
+				b.p.finish(s, e.op)
+			}
 		}
 	}
-	clear(b.taken)
-	if rest > 0 {
+	if b.next < len(b.taken) {
 		b.wake()
 	}
-	return made
+	return n
+}
+
+// take takes the events that came, once those taken before are dealt with.
+func (b *std) take() bool {
+	if b.next == len(b.taken) {
+		clear(b.taken)
+		b.next = 0
+		b.mu.Lock()
+		b.taken, b.events = b.events, b.taken[:0]
+		b.mu.Unlock()
+	}
+	return len(b.taken) > 0
 }
 
 // completion turns an event into what the caller gets.
@@ -249,9 +266,11 @@ func (b *std) cancel(s *sock, op *Op) {
 	case KindConnect:
 		c.dial()
 	case KindRecv:
-		if c.stop != nil {
-			close(c.stop)
-			c.stop = nil
+		if c.conn != nil {
+			b.mu.Lock()
+			c.canceled = true
+			b.fed.Broadcast()
+			b.mu.Unlock()
 			c.conn.SetReadDeadline(longAgo)
 		}
 	case KindSend:
@@ -264,9 +283,8 @@ func (b *std) cancel(s *sock, op *Op) {
 
 func (b *std) release(lease uint32) {
 	b.mu.Lock()
-	if b.lender.release(lease) && b.fed != nil {
-		close(b.fed)
-		b.fed = nil
+	if b.lender.release(lease) {
+		b.fed.Broadcast()
 	}
 	b.mu.Unlock()
 }

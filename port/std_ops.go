@@ -114,17 +114,14 @@ func (b *std) recv(s *sock, op *Op) {
 		b.tell(stdEvent{h: h, op: op, err: net.ErrClosed})
 		return
 	}
-	if c.stop == nil { // the first, or the one before was canceled
+	if c.canceled {
+		c.canceled = false
 		c.conn.SetReadDeadline(time.Time{})
-		c.stop = make(chan struct{})
 	}
-	if c.ahead == nil {
-		c.ahead = make(chan struct{}, stdAhead)
-	}
-	stop, buf, stream := c.stop, op.buf(), op.flags&opStream != 0
+	buf, stream := op.buf(), op.flags&opStream != 0
 	b.group.Go(func() {
 		if stream {
-			b.stream(c, h, op, stop)
+			b.tell(stdEvent{h: h, op: op, err: b.stream(c, h, op)})
 			return
 		}
 		n, err := c.read(buf)
@@ -132,37 +129,45 @@ func (b *std) recv(s *sock, op *Op) {
 	})
 }
 
-// stream is the goroutine of a streamed recv.
-func (b *std) stream(c *stdConn, h Handle, op *Op, stop <-chan struct{}) {
-	for {
-		n, buf, lease, err := b.receive(c, stop)
-		if n == 0 {
-			b.tell(stdEvent{h: h, op: op, err: err})
-			return
-		}
-		c.ahead <- struct{}{} // poll gives way, whatever else happens
-		b.tell(stdEvent{h: h, op: op, n: n, buf: buf, lease: lease + 1, more: true})
+// receive carries a streamed recv on: with a read that does not wait, and into a
+// buffer that is taken only where that gets something.
+func (b *std) receive(c *stdConn, h Handle, op *Op) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	room := b.room(c)
+	if room == nil {
+		return ErrCanceled
 	}
+	n, err := c.tryRead(room)
+	if n > 0 {
+		buf, lease := b.lender.lend(n)
+		c.ahead.Add(1)
+		b.note(stdEvent{h: h, op: op, n: n, buf: buf, lease: lease + 1, more: true})
+	}
+	return err
 }
 
-// room waits until there is a buffer to receive into. It returns with mu held,
-// unless stop was closed.
-func (b *std) room(stop <-chan struct{}) ([]byte, bool) {
-	for {
+// room waits until the connection may receive, and there is a buffer for it; nil:
+// the recv is canceled. mu is held, but not while it waits.
+func (b *std) room(c *stdConn) []byte {
+	for !c.canceled {
+		if c.ahead.Load() == stdAhead {
+			c.room.Wait() // dequeued ends it, whatever else happens
+		} else if buf := b.lender.room(); buf != nil {
+			return buf
+		} else {
+			b.fed.Wait()
+		}
+	}
+	return nil
+}
+
+// dequeued counts a piece less ahead.
+func (b *std) dequeued(c *stdConn) {
+	if c.ahead.Add(-1) == stdAhead-1 {
 		b.mu.Lock()
-		if buf := b.lender.room(); buf != nil {
-			return buf, true
-		}
-		if b.fed == nil {
-			b.fed = make(chan struct{})
-		}
-		fed := b.fed
+		c.room.Signal()
 		b.mu.Unlock()
-		select {
-		case <-fed:
-		case <-stop:
-			return nil, false
-		}
 	}
 }
 
@@ -176,9 +181,7 @@ func (b *std) send(s *sock, op *Op) {
 		c.late = false
 		c.conn.SetWriteDeadline(time.Time{})
 	}
-	n, err := c.trySend(op)
-	op.advance(n)
-	if err != nil {
+	if err := c.trySend(op); err != nil {
 		b.tell(stdEvent{h: h, op: op, err: err})
 		return
 	}
@@ -209,6 +212,9 @@ func (b *std) send(s *sock, op *Op) {
 // is seen.
 const stdPiece = 64 << 10
 
+// stdTurn bounds the writes that the driver makes for one send.
+const stdTurn = 4
+
 func (b *std) localAddr(s *sock) (Addr, error) {
 	switch c := b.conns[s.index]; {
 	case c.listener != nil:
@@ -227,11 +233,11 @@ func (b *std) remoteAddr(s *sock) (Addr, error) {
 	return Addr{}, &Error{Kind: KindConnect, Class: ErrReset}
 }
 
-func (b *std) acked(s *sock) (n int64) {
+func (b *std) acked(s *sock) int64 {
 	if c := b.conns[s.index]; c.raw != nil {
-		c.raw.Control(func(fd uintptr) { n = acked(int(fd)) })
+		return acked(int(c.fd))
 	}
-	return n
+	return 0
 }
 
 func fromNet(a net.Addr) Addr {

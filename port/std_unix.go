@@ -9,31 +9,25 @@ import (
 
 func controlListener(string, string, syscall.RawConn) error { return nil }
 
-// receive takes a buffer only for the moment of a read that gets something:
-// while the connection is idle, the goroutine waits without one.
-func (b *std) receive(c *stdConn, stop <-chan struct{}) (n int, buf []byte, lease uint32, err error) {
-	werr := c.raw.Read(func(fd uintptr) bool {
-		room, ok := b.room(stop)
-		if !ok {
-			err = ErrCanceled
-			return true
-		}
-		defer b.mu.Unlock()
-		if n, err = c.tryRead(fd, room); n > 0 {
-			buf, lease = b.lender.lend(n)
+// stream is the goroutine of a streamed recv: while the connection is idle, it
+// waits without a buffer. It is one Read of package net from beginning to end.
+func (b *std) stream(c *stdConn, h Handle, op *Op) (err error) {
+	werr := c.raw.Read(func(uintptr) bool {
+		for err = nil; err == nil; {
+			err = b.receive(c, h, op)
 		}
 		return err != syscall.EAGAIN
 	})
 	if werr != nil {
-		return 0, nil, 0, werr
+		return werr
 	}
-	return n, buf, lease, err
+	return err
 }
 
 // read waits for bytes and receives them.
 func (c *stdConn) read(p []byte) (n int, err error) {
-	if werr := c.raw.Read(func(fd uintptr) bool {
-		n, err = c.tryRead(fd, p)
+	if werr := c.raw.Read(func(uintptr) bool {
+		n, err = c.tryRead(p)
 		return err != syscall.EAGAIN
 	}); werr != nil {
 		return 0, werr
@@ -43,10 +37,10 @@ func (c *stdConn) read(p []byte) (n int, err error) {
 
 // write hands all of p over, and waits for room where there is none.
 func (c *stdConn) write(p []byte) (n int, err error) {
-	if werr := c.raw.Write(func(fd uintptr) bool {
+	if werr := c.raw.Write(func(uintptr) bool {
 		for n < len(p) && err == nil {
 			var k int
-			if k, err = c.tryWrite(fd, p[n:]); err == syscall.EAGAIN {
+			if k, err = c.tryWrite(p[n:]); err == syscall.EAGAIN {
 				err = nil
 				return false
 			}
@@ -62,47 +56,40 @@ func (c *stdConn) write(p []byte) (n int, err error) {
 // cancelSend ends a send.
 func (b *std) cancelSend(c *stdConn) { c.conn.SetWriteDeadline(longAgo) }
 
-// trySend hands over what the system takes at once.
-func (c *stdConn) trySend(op *Op) (n int, err error) {
-	c.raw.Write(func(fd uintptr) bool {
-		n, err = c.tryWrite(fd, op.buf())
-		return true
-	})
-	if err == syscall.EAGAIN {
-		err = nil // the goroutine will wait
+// trySend hands over what the system takes at once, in stdTurn writes at the most.
+func (c *stdConn) trySend(op *Op) error {
+	for turn := 0; op.size > 0 && turn < stdTurn; turn++ {
+		n, err := c.tryWrite(op.buf()[:min(op.size, stdPiece)])
+		if err == syscall.EAGAIN {
+			return nil // the goroutine will wait
+		}
+		if err != nil {
+			return err
+		}
+		op.advance(n)
 	}
-	return n, err
+	return nil
 }
 
-func (c *stdConn) tryRead(fd uintptr, p []byte) (int, error) {
+func (c *stdConn) tryRead(p []byte) (int, error) {
+	n, err := sysRead(c.fd, p)
+	if n > 0 || err != nil {
+		return n, err
+	}
 	c.calls.Lock()
 	defer c.calls.Unlock()
-	n, err := retry(syscall.Read, fd, p)
-	switch {
-	case n > 0 || err != nil:
-	case c.broken != nil:
-		err = c.broken
-	default:
-		err = io.EOF
+	if c.broken != nil {
+		return 0, c.broken
 	}
-	return n, err
+	return 0, io.EOF
 }
 
-func (c *stdConn) tryWrite(fd uintptr, p []byte) (int, error) {
+func (c *stdConn) tryWrite(p []byte) (int, error) {
 	c.calls.Lock()
 	defer c.calls.Unlock()
-	n, err := retry(syscall.Write, fd, p)
+	n, err := sysWrite(c.fd, p)
 	if err != nil && err != syscall.EAGAIN {
 		c.broken = err
 	}
 	return n, err
-}
-
-// retry makes the call until no signal interrupts it.
-func retry(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, error) {
-	for {
-		if n, err := call(int(fd), p); err != syscall.EINTR {
-			return max(n, 0), err
-		}
-	}
 }

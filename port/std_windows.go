@@ -25,33 +25,24 @@ func controlListener(network, _ string, raw syscall.RawConn) (err error) {
 	return err
 }
 
-// receive waits without a buffer until there is something (package net does it
-// with a read of zero bytes), then reads, which does not wait.
-func (b *std) receive(c *stdConn, stop <-chan struct{}) (n int, buf []byte, lease uint32, err error) {
-	waited := false
+// stream is the goroutine of a streamed recv. It waits without a buffer until
+// there is something (package net does it with a read of zero bytes), then reads,
+// which does not wait.
+func (b *std) stream(c *stdConn, h Handle, op *Op) error {
 	for {
+		waited := false
 		err := c.raw.Read(func(uintptr) bool {
 			ready := waited
 			waited = true
 			return ready
 		})
 		if err == nil {
-			break
+			err = b.receive(c, h, op)
 		}
-		if waited = false; !aborted(err) {
-			return 0, nil, 0, err
+		if err != nil && !aborted(err) {
+			return err
 		}
 	}
-	room, ok := b.room(stop)
-	if !ok {
-		return 0, nil, 0, ErrCanceled
-	}
-	defer b.mu.Unlock()
-	n, err = c.read(room)
-	if n > 0 {
-		buf, lease = b.lender.lend(n)
-	}
-	return n, buf, lease, err
 }
 
 // read waits for bytes and receives them.
@@ -82,8 +73,11 @@ func (c *stdConn) write(p []byte) (int, error) {
 	return n, err
 }
 
+// tryRead is read: stream waited before.
+func (c *stdConn) tryRead(p []byte) (int, error) { return c.read(p) }
+
 // trySend leaves sends to the goroutine.
-func (c *stdConn) trySend(*Op) (int, error) { return 0, nil }
+func (c *stdConn) trySend(*Op) error { return nil }
 
 // cancelSend ends a send. Wine forgets a CancelIoEx that comes while another
 // thread carries the operation on, and package net, which asks only once, would
