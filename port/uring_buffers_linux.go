@@ -44,7 +44,8 @@ type providedSlab struct {
 const (
 	// pieceSize is the size of buffers that are filled piece by piece. A message
 	// of 64 KiB lies across two of them one time in four. For small messages
-	// the kernel is given firstLength of each, which is less memory in use.
+	// the kernel is given firstLength of each, which is less memory in use, and
+	// twice as much whenever one was cut that is no longer small for that.
 	pieceSize   = 256 << 10
 	firstLength = 32 << 10
 	// firstDepth, in bytes, is what the kernel has to receive into at first.
@@ -179,7 +180,7 @@ func (b *provided) lend(i, n int) []byte {
 	}
 	if s.off == s.end {
 		b.with--
-		if n > b.length/16 && b.length < b.size { // it may have been cut here
+		if n > b.length/64 && b.length < b.size { // such a message is cut too often
 			b.lengthen()
 		}
 		b.fill()

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# A million connections on one machine, both ends, where a process may not have a
+# million descriptors: so many pairs of `serve echo` and `load echo`, each with as
+# many connections as `ulimit -n` allows. First all connect, then 20,000 messages a
+# second in all go out, on the connections in turn. Prints the memory of the servers
+# and that of the kernel, and what the clients saw.
+#
+#	bench/million.sh [CONNECTIONS] [BACKEND]
+#
+# One pair is enough where `ulimit -n` is more than CONNECTIONS + 100.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+want=${1:-1000000} backend=${2:-uring} rate=20000 first=21000
+most=$(ulimit -Hn)
+ulimit -n "$most"
+each=$((most == 0 ? want : most - 100 < want ? most - 100 : want))
+each=$((each > 28000 ? 28000 : each)) # ports of one address
+pairs=$(((want + each - 1) / each))
+each=$(((want + pairs - 1) / pairs))
+tmp=$(mktemp -d)
+pids=()
+trap 'kill "${pids[@]}" 2>/dev/null || true; wait; rm -rf "$tmp"' EXIT
+go build -o "$tmp/proactor" ./cmd/proactor
+
+# kernel prints KiB: what the kernel's own allocators hold, and sockets' queues.
+kernel() { awk '/^(Slab|KernelStack|PageTables|Percpu):/ {n += $2} END {print n}' /proc/meminfo; }
+available() { awk '/^MemAvailable:/ {print $2}' /proc/meminfo; }
+anonymous() { cat $(printf '/proc/%s/smaps_rollup ' "$@") | awk '/^Anonymous:/ {n += $2} END {print n}'; }
+sockets() { awk '/^TCP:/ {print $3}' /proc/net/sockstat; }
+
+for i in $(seq "$pairs"); do
+	"$tmp/proactor" serve echo --backend "$backend" --loops 1 --listen "127.0.0.1:$((first + i))" >"$tmp/serve.$i" 2>&1 &
+	pids+=($!)
+done
+servers=("${pids[@]}")
+for i in $(seq "$pairs"); do # listening
+	until grep -q listening "$tmp/serve.$i"; do
+		kill -0 "${servers[$((i - 1))]}" # it has not ended
+		sleep 0.1
+	done
+done
+kernel0=$(kernel) available0=$(available) anonymous0=$(anonymous "${servers[@]}") sockets0=$(sockets) began=$(date +%s%N)
+echo "$pairs pairs of $each connections, $backend"
+loads=()
+for i in $(seq "$pairs"); do
+	"$tmp/proactor" load echo --to "127.0.0.1:$((first + i))" --loops 1 --conns "$each" --rate "$((rate / pairs))" \
+		--duration "${seconds:-60}s" --timeout 120s --json >"$tmp/load.$i" 2>"$tmp/log.$i" &
+	loads+=($!)
+	pids+=($!)
+done
+held=0
+for _ in $(seq 600); do # at most five minutes
+	held=$((($(sockets) - sockets0) / 2))
+	[ "$held" -lt $((pairs * each)) ] || break
+	kill -0 "${loads[@]}" 2>/dev/null || break
+	sleep 0.5
+done
+took=$((($(date +%s%N) - began) / 1000000))
+echo "connected: $held in $took ms, $((held * 1000 / took)) a second"
+sleep 5 # messages are under way
+kernel1=$(kernel) available1=$(available) anonymous1=$(anonymous "${servers[@]}")
+per() { echo "$1: $(($2 / 1024)) MiB, $(($2 * 1024 / (held > 0 ? held : 1))) B a connection"; }
+per "servers' memory" $((anonymous1 - anonymous0))
+per "kernel's memory, both ends" $((kernel1 - kernel0))
+per "all that is less available, both ends" $((available0 - available1))
+status=0
+for p in "${loads[@]}"; do wait "$p" || status=$?; done
+echo "loads: exit status $status; messages, and the worst p99 of any pair:"
+cat "$tmp"/load.* | awk '
+	/"(latency|connect)": \{/ {in_latency = /latency/}
+	/"opened":/ {opened += $2}
+	/"failed":/ {failed += $2}
+	/"messages":/ {messages += $2}
+	/"messages_per_second":/ {rate += $2}
+	/"p50_us":/ && in_latency && $2 > p50 {p50 = $2 + 0}
+	/"p99_us":/ && in_latency && $2 > p99 {p99 = $2 + 0}
+	END {printf "opened %d, failed %d, messages %d, %.0f a second, p50 %.0f µs, p99 %.0f µs\n", opened, failed, messages, rate, p50, p99}'
+cat "$tmp"/log.* | sort | uniq -c | sort -rn | head -5
+exit "$status"
