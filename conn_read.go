@@ -192,10 +192,7 @@ func (c *Conn) callSplit(b []byte, eof bool) (advance int, msg []byte, err error
 			advance, msg, err = h.Split(b, eof)
 			return
 		}
-		if c.kept == nil {
-			c.kept = new(kept)
-		}
-		if c.kept.split == nil {
+		if c.remember().split == nil {
 			c.kept.split = h.NewSplit()
 		}
 		advance, msg, err = c.kept.split(b, eof)

@@ -3,6 +3,7 @@ package proactor
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/proactor-go/proactor/internal/goid"
 	"github.com/proactor-go/proactor/port"
@@ -283,3 +284,9 @@ func (c *Conn) sendFIN() {
 // here reports whether the caller is the loop's goroutine. It is slow: only
 // for calls that are about to wait.
 func (l *loop) here() bool { return goid.Current() == l.goroutine }
+
+// onLoop reports whether the caller is a goroutine of any loop. It is as slow.
+func (e *Engine) onLoop() bool {
+	me := goid.Current()
+	return slices.ContainsFunc(e.loops, func(l *loop) bool { return l.goroutine == me })
+}

@@ -38,10 +38,8 @@ type Dialer struct {
 // Handler.Opened then. It must not be called by a callback: there it fails
 // with [ErrOnLoop].
 func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, error) {
-	for _, l := range d.engine().loops {
-		if l.here() {
-			return nil, ErrOnLoop
-		}
+	if d.engine().onLoop() {
+		return nil, ErrOnLoop
 	}
 	type result struct {
 		c   *Conn

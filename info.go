@@ -24,10 +24,8 @@ type ConnInfo struct {
 // moment. It waits for the loops: in a callback it fails with [ErrOnLoop].
 // [ErrEngineClosed] says that the engine has ended.
 func (e *Engine) Conns() ([]ConnInfo, error) {
-	for _, l := range e.loops {
-		if l.here() {
-			return nil, ErrOnLoop
-		}
+	if e.onLoop() {
+		return nil, ErrOnLoop
 	}
 	lists := make([]chan []ConnInfo, len(e.loops))
 	for i, l := range e.loops {

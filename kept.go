@@ -57,11 +57,16 @@ func (c *Conn) forget() {
 	}
 }
 
-func (c *Conn) keep(b []byte) {
+// remember gives kept, made where there was none.
+func (c *Conn) remember() *kept {
 	if c.kept == nil {
 		c.kept = new(kept)
 	}
-	c.kept.add(b)
+	return c.kept
+}
+
+func (c *Conn) keep(b []byte) {
+	c.remember().add(b)
 }
 
 // recount tells the engine how many bytes are kept now. False: there is no room

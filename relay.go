@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 
-	"github.com/proactor-go/proactor/internal/goid"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -40,14 +39,11 @@ func (c *Conn) Relay(to *Conn) error {
 	if to.loop != l {
 		return ErrOtherLoop
 	}
-	here := goid.Current()
-	if here == l.goroutine {
+	switch {
+	case l.here():
 		return c.relayTo(to)
-	}
-	for _, other := range l.engine.loops {
-		if here == other.goroutine {
-			return ErrOnLoop
-		}
+	case l.engine.onLoop():
+		return ErrOnLoop
 	}
 	done := make(chan error, 1)
 	if !l.do(func() { done <- c.relayTo(to) }) {
@@ -103,12 +99,7 @@ func (c *Conn) relayTo(to *Conn) error {
 		return ErrRelaying
 	}
 	r := &relay{from: c, to: to}
-	for _, c := range [...]*Conn{c, to} {
-		if c.kept == nil {
-			c.kept = new(kept)
-		}
-	}
-	c.kept.relay, to.kept.fed = r, r
+	c.remember().relay, to.remember().fed = r, r
 	// The recv under way is canceled, and this may be a callback in the middle of
 	// what has arrived: all of that is kept, and goes first.
 	c.pause(pausedByRelay)

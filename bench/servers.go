@@ -66,11 +66,7 @@ var servers = []server{
 func proactorOn(backend string) server {
 	on := func(serve func(*proactor.Engine, task) error) func(task) error {
 		return func(t task) error {
-			e, err := proactor.NewEngine(proactor.Config{Backend: backend, Loops: t.Loops})
-			if err != nil {
-				return err
-			}
-			return serve(e, t)
+			return onEngine(proactor.Config{Backend: backend, Loops: t.Loops}, serve, t)
 		}
 	}
 	return server{name: "proactor-" + backend, loops: true, serves: map[protocol]func(task) error{

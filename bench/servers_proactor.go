@@ -16,6 +16,14 @@ import (
 // This project serves with the default limits, and where there is a sample of
 // what is asked for, that sample is measured.
 
+func onEngine(cfg proactor.Config, serve func(*proactor.Engine, task) error, t task) error {
+	e, err := proactor.NewEngine(cfg)
+	if err != nil {
+		return err
+	}
+	return serve(e, t)
+}
+
 func proactorEcho(e *proactor.Engine, t task) error {
 	s := &proactor.Server{Addr: t.Addr, Engine: e, Handler: proactor.Handler{
 		Data: func(c *proactor.Conn, p []byte) int { c.Write(p); return len(p) },
@@ -25,11 +33,7 @@ func proactorEcho(e *proactor.Engine, t task) error {
 
 // proactorSpin never blocks as long as there is something to do now and then.
 func proactorSpin(t task) error {
-	e, err := proactor.NewEngine(proactor.Config{Backend: "uring", Loops: 1, Spin: 10 * time.Millisecond})
-	if err != nil {
-		return err
-	}
-	return proactorEcho(e, t)
+	return onEngine(proactor.Config{Backend: "uring", Loops: t.Loops, Spin: 10 * time.Millisecond}, proactorEcho, t)
 }
 
 func proactorFramed(e *proactor.Engine, t task) error {

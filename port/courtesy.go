@@ -34,7 +34,7 @@ func (c *courtesy) lock() {
 	c.runnable[0].Name = "/sched/goroutines/runnable:goroutines"
 }
 
-// unlock is what lock was not, once or never.
+// unlock takes lock back; without one it does nothing.
 func (c *courtesy) unlock() {
 	if c.locked {
 		runtime.UnlockOSThread()

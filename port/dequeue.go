@@ -148,7 +148,9 @@ func (p *Port) collect(dst []Completion) int {
 		}
 	}
 	p.alone = false
-	if n = p.b.poll(dst); n < len(dst) {
+	n = p.b.poll(dst)
+	p.few = n > 0 && n < fewCompletions
+	if n < len(dst) {
 		n += p.ready.take(dst[n:])
 	}
 	return n

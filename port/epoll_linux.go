@@ -174,7 +174,6 @@ func (e *epoll) poll(dst []Completion) int {
 	if n == 0 {
 		e.flush()
 	}
-	e.p.few = n > 0 && n < fewCompletions
 	return n
 }
 

@@ -269,7 +269,7 @@ func (u *uring) missed(e *cqe) {
 
 func (u *uring) flush() {
 	u.feed()
-	if u.pending() || len(u.overflow) > 0 {
+	if u.pending() {
 		u.bufs.publish()
 		u.submit()
 	}

@@ -11,7 +11,7 @@ func (u *uring) poll(dst []Completion) int {
 	if head == tail {
 		u.feed()
 		u.bufs.publish()
-		if u.pending() || len(u.overflow) > 0 || !u.p.skipLook() {
+		if u.pending() || !u.p.skipLook() {
 			u.submit()
 			head, tail = u.completions()
 		}
@@ -23,7 +23,6 @@ func (u *uring) poll(dst []Completion) int {
 		}
 	}
 	u.reaped(head)
-	u.p.few = n > 0 && n < fewCompletions
 	if n == 0 || u.p.cfg.Mode == Shared {
 		u.flush() // block submits nothing of a shared port, and may be next
 	}

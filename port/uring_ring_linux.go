@@ -138,7 +138,7 @@ func (r *ring) refill() {
 	r.overflow = r.overflow[:copy(r.overflow, r.overflow[n:])]
 }
 
-func (r *ring) pending() bool { return r.tail != r.sent }
+func (r *ring) pending() bool { return r.tail != r.sent || len(r.overflow) > 0 }
 
 // submit hands the filled submissions to the kernel and lets it do what it has
 // to do, without waiting. RawSyscall leaves the Go scheduler out of a call

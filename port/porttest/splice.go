@@ -224,6 +224,17 @@ func (r *rig) jammed(s stream, n int64) (from, to *conn, o *op, w *task) {
 	return from, to, o, w
 }
 
+// joined makes a splice that holds bytes, as jammed does, or one on which nothing
+// has arrived, without a task.
+func (r *rig) joined(held bool) (from, to *conn, o *op, w *task) {
+	r.Helper()
+	if held {
+		return r.jammed(2, 3*jam)
+	}
+	from, to = r.pair("tcp"), r.pair("tcp")
+	return from, to, r.splice(from, to), nil
+}
+
 // A peer that does not read stops the splice, which holds little; when it
 // reads, everything comes. How far it is can be seen.
 func spliceSlowReader(e *env) {

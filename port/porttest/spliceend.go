@@ -118,16 +118,8 @@ func spliceCloseEither(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
 	for i := range r.n(40, 8) {
-		var from, to *conn
-		var o *op
-		var w *task
 		held := i%4 == 3
-		if held {
-			from, to, o, w = r.jammed(2, 3*jam)
-		} else {
-			from, to = r.pair("tcp"), r.pair("tcp")
-			o = r.splice(from, to)
-		}
+		from, to, o, w := r.joined(held)
 		closes, stays := from, to
 		if i%2 == 1 {
 			closes, stays = to, from
@@ -204,13 +196,9 @@ func spliceToReset(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
 	for i := range r.n(20, 5) {
-		var from, to *conn
-		var o *op
-		if i%2 == 1 {
-			from, to, o, _ = r.jammed(2, 3*jam)
-		} else {
-			from, to = r.pair("tcp"), r.pair("tcp")
-			o = r.splice(from, to)
+		held := i%2 == 1
+		from, to, o, _ := r.joined(held)
+		if !held {
 			r.do(func() error {
 				writePattern(from.peer, 1, 0, 1<<30, 1000) // until we close
 				return nil
