@@ -2,17 +2,14 @@
 # Very many connections on one machine, both ends, where a process may not have so
 # many descriptors: as many pairs of `serve echo` and `load echo` as it takes, each
 # with as many connections as `ulimit -n` allows, from several addresses of
-# the loopback. When a pair is connected, its share of 20,000 messages a second goes out,
-# on its connections in turn. Prints the memory of the servers and that of the
-# kernel, and what the clients saw.
+# the loopback. When all are connected, 20,000 messages a second go out, on all
+# connections in turn, which is in no order that the servers know. Prints the memory
+# of the servers and that of the kernel, and what the clients saw.
 #
 #	bench/many.sh [CONNECTIONS] [BACKEND]    # 200000, uring; seconds=60 of messages
-#
-# All pairs must be connected before the first has had its seconds: what was held at
-# the same time is printed, and is less where that did not work.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-want=${1:-200000} backend=${2:-uring} rate=20000 first=21000
+want=${1:-200000} backend=${2:-uring} rate=20000 first=21000 seconds=${seconds:-60}
 most=$(ulimit -Hn)
 ulimit -n "$most"
 [ "$most" != unlimited ] || most=$((want + 100))
@@ -28,6 +25,7 @@ go build -o "$tmp/proactor" ./cmd/proactor
 kernel() { awk '/^(Slab|KernelStack|PageTables|Percpu):/ {n += $2} END {print n}' /proc/meminfo; }
 available() { awk '/^MemAvailable:/ {print $2}' /proc/meminfo; }
 anonymous() { cat $(printf '/proc/%s/smaps_rollup ' "$@") | awk '/^Anonymous:/ {n += $2} END {print n}'; }
+cpu() { cat $(printf '/proc/%s/stat ' "$@") | awk '{n += $14 + $15} END {print n}'; }
 sockets() { awk '/^TCP:/ {print $3}' /proc/net/sockstat; }
 
 for i in $(seq "$pairs"); do
@@ -44,14 +42,16 @@ done
 kernel0=$(kernel) available0=$(available) anonymous0=$(anonymous "${servers[@]}") sockets0=$(sockets) began=$(date +%s%N)
 echo "$pairs pairs of $each connections, $backend"
 loads=()
+mkfifo "$tmp/hold"
+exec 9<>"$tmp/hold" # until it is closed, no message goes
 for i in $(seq "$pairs"); do
 	"$tmp/proactor" load echo --to "127.0.0.1:$((first + i))" --loops 1 --conns "$each" --sources $((each / 20000 + 8)) --rate "$((rate / pairs))" \
-		--duration "${seconds:-60}s" --timeout 120s --json >"$tmp/load.$i" 2>"$tmp/log.$i" &
+		--hold --duration "${seconds}s" --timeout 120s --json <"$tmp/hold" 9>&- >"$tmp/load.$i" 2>"$tmp/log.$i" &
 	loads+=($!)
 	pids+=($!)
 done
 held=0
-for _ in $(seq 600); do # at most five minutes
+for _ in $(seq 1200); do # at most ten minutes
 	held=$((($(sockets) - sockets0) / 2))
 	[ "$held" -lt $((pairs * each)) ] || break
 	kill -0 "${loads[@]}" 2>/dev/null || break
@@ -59,16 +59,23 @@ for _ in $(seq 600); do # at most five minutes
 done
 took=$((($(date +%s%N) - began) / 1000000))
 echo "connected: $held in $took ms, $((held * 1000 / took)) a second"
-sleep 5 # messages are under way
-kernel1=$(kernel) available1=$(available) anonymous1=$(anonymous "${servers[@]}")
-per() { echo "$1: $(($2 / 1024)) MiB, $(($2 * 1024 / (held > 0 ? held : 1))) B a connection"; }
-per "servers' memory" $((anonymous1 - anonymous0))
-per "kernel's memory, both ends" $((kernel1 - kernel0))
-per "all that is less available, both ends" $((available0 - available1))
+per() { echo "  $1: $(($2 / 1024)) MiB, $(($2 * 1024 / (held > 0 ? held : 1))) B a connection"; }
+memory() {
+	per "servers' memory" $(($(anonymous "${servers[@]}") - anonymous0))
+	per "kernel's memory, both ends" $(($(kernel) - kernel0))
+	per "all that is less available, both ends" $((available0 - $(available)))
+}
+memory
+cpu0=$(cpu "${servers[@]}")
+exec 9>&- # messages go
+sleep "$((seconds * 9 / 10))"
+echo "after $((seconds * 9 / 10)) s of messages: $((($(sockets) - sockets0) / 2)) connected"
+memory
 status=0
 for p in "${loads[@]}"; do wait "$p" || status=$?; done
+ticks=$(($(cpu "${servers[@]}") - cpu0))
 echo "loads: exit status $status; messages, and the worst p99 of any pair:"
-cat "$tmp"/load.* | awk '
+cat "$tmp"/load.* | awk -v cpu="$((ticks * 1000000 / $(getconf CLK_TCK)))" '
 	/"(latency|connect)": \{/ {in_latency = /latency/}
 	/"opened":/ {opened += $2}
 	/"failed":/ {failed += $2}
@@ -76,6 +83,7 @@ cat "$tmp"/load.* | awk '
 	/"messages_per_second":/ {rate += $2}
 	/"p50_us":/ && in_latency && $2 > p50 {p50 = $2 + 0}
 	/"p99_us":/ && in_latency && $2 > p99 {p99 = $2 + 0}
-	END {printf "opened %d, failed %d, messages %d, %.0f a second, p50 %.0f µs, p99 %.0f µs\n", opened, failed, messages, rate, p50, p99}'
+	END {printf "opened %d, failed %d, messages %d, %.0f a second, p50 %.0f µs, p99 %.0f µs\n", opened, failed, messages, rate, p50, p99
+		if (messages > 0) printf "servers, closes included: %.1f µs of CPU a message\n", cpu / messages}'
 cat "$tmp"/log.* | sort | uniq -c | sort -rn | head -5
 exit "$status"

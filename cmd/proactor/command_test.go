@@ -167,6 +167,7 @@ func TestBadFlags(t *testing.T) {
 		"load echo --idle --rate 5",
 		"load echo --idle --churn",
 		"load echo --churn --pipeline 2",
+		"load echo --churn --hold",
 		"load echo --sources=-1",
 		"load echo --source nonsense",
 		"load echo --sources 2 --source 127.0.0.1",

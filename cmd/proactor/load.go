@@ -27,8 +27,9 @@ type loadEcho struct {
 	Count       int           `help:"Messages of each connection; with --churn, connections one after the other." placeholder:"N"`
 	Duration    time.Duration `help:"How long to go on. 10s when there is no --count either." placeholder:"DURATION"`
 	Rate        float64       `help:"Messages a second in all, at fixed times, whether or not answers come. Latencies count from those times." placeholder:"N"`
-	Churn       bool          `help:"Connect, one message, close, and again."`
+	Churn       bool          `xor:"hold" help:"Connect, one message, close, and again."`
 	Idle        bool          `help:"Connect and hold for --duration."`
+	Hold        bool          `xor:"hold" help:"When all are connected, hold back messages, and the start of --duration, until standard input ends."`
 	Source      []string      `xor:"source" help:"IP addresses to connect from, in turn." placeholder:"ADDR"`
 	Sources     int           `xor:"source" help:"Connect from 127.0.0.1 and the N-1 addresses after it." placeholder:"N"`
 	ConnectRate float64       `help:"Connects a second; no limit by default." placeholder:"N"`
@@ -37,7 +38,7 @@ type loadEcho struct {
 	JSON        bool          `name:"json" help:"Print the result as JSON."`
 }
 
-// options are those of package load.
+// options are those of package load, but for Begin.
 func (c *loadEcho) options() (load.Options, error) {
 	o := load.Options{
 		To: c.To, Backend: c.name(), Loops: c.Loops, Conns: c.Conns, Size: c.Size, Pipeline: c.Pipeline,
@@ -75,6 +76,14 @@ func (c *loadEcho) Run(env *environment) error {
 		return err
 	}
 	o.Log = env.log
+	if c.Hold {
+		begin := make(chan struct{})
+		go func() {
+			io.Copy(io.Discard, env.stdin) // an error is an end, too
+			close(begin)
+		}()
+		o.Begin = begin
+	}
 	if f, ok := env.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		o.Progress = f
 	}

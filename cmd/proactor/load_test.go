@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,6 +130,46 @@ func TestInterruptEndsLoad(t *testing.T) {
 	c.Wait()
 	if status := c.ProcessState.ExitCode(); status != 1 || !strings.Contains(out.String(), "5 clean, 0 failed") || !strings.Contains(out.String(), "proactor: interrupted\n") {
 		t.Errorf("status %d: %s", status, &out)
+	}
+}
+
+// TestHold: no message goes before standard input ends, and then all do.
+func TestHold(t *testing.T) {
+	var early, connected atomic.Int64
+	all, released := make(chan struct{}), make(chan struct{})
+	to := bad(t, func(c *net.TCPConn) {
+		if connected.Add(1) == 5 {
+			close(all)
+		}
+		b := make([]byte, 64)
+		n, _ := c.Read(b)
+		select {
+		case <-released:
+		default:
+			early.Add(1)
+		}
+		c.Write(b[:n])
+		io.Copy(c, c)
+	})
+	c := commandWith(t, "load", "echo", "--to", to, "--conns", "5", "--count", "10", "--hold")
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-all:
+	case <-time.After(patience):
+		t.Error("it does not connect")
+	}
+	close(released)
+	in.Close()
+	if err := c.Wait(); err != nil || early.Load() != 0 || !strings.Contains(out.String(), "5 clean, 0 failed") {
+		t.Errorf("%v, %d early: %s", err, early.Load(), &out)
 	}
 }
 

@@ -39,6 +39,10 @@ type Options struct {
 	Churn bool // connect, one message, close, and again
 	Idle  bool // connect and hold
 
+	// Begin, if set, holds back the first message, and the start of Duration,
+	// until it is closed, also when all are connected.
+	Begin <-chan struct{}
+
 	Sources     []string      // IP addresses to connect from, in turn
 	ConnectRate float64       // connects a second; 0: no limit
 	Connecting  int           // connects in flight at most; 0: 256
@@ -87,6 +91,8 @@ func (o Options) Validate() error {
 		return errors.New("--idle sends nothing: --churn, --rate and --count do not go with it")
 	case o.Churn && (o.Rate > 0 || o.Pipeline > 1):
 		return errors.New("--churn sends one message a connection: --rate and --pipeline do not go with it (--connect-rate does)")
+	case o.Churn && o.Begin != nil:
+		return errors.New("--hold waits for all to be connected: --churn does not go with it")
 	case o.Count == 0 && o.Duration == 0:
 		return errors.New("one of --count and --duration must be given")
 	}

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"sync"
@@ -87,7 +88,9 @@ func (r *run) run(ctx context.Context) *Report {
 	r.todo = make(chan *client, o.Conns)
 	r.connects.Store(int64(o.Conns))
 	r.left.Store(int64(o.Conns))
-	for i := range o.Conns {
+	// In any order, so that those that take turns in the schedule are not
+	// neighbours in the memory of the server.
+	for _, i := range rand.Perm(o.Conns) {
 		r.todo <- &r.lanes[i%len(r.lanes)].clients[i/len(r.lanes)]
 	}
 	dialing, stopDialing := context.WithCancel(ctx)
@@ -102,6 +105,13 @@ func (r *run) run(ctx context.Context) *Report {
 		select {
 		case <-r.connected:
 		case <-ctx.Done():
+		}
+		if o.Begin != nil {
+			select {
+			case <-o.Begin:
+			case <-r.done: // none is left
+			case <-ctx.Done():
+			}
 		}
 		if ctx.Err() == nil {
 			r.began.Store(nanotime())

@@ -158,6 +158,39 @@ func TestLateAnswersCount(t *testing.T) {
 	}
 }
 
+// TestBegin: when all are connected, messages still wait for Begin, and so does
+// Duration; a run that waits can be canceled.
+func TestBegin(t *testing.T) {
+	o := Options{To: echoServer(t, ""), Conns: 5, Duration: time.Millisecond}
+	begin := make(chan struct{})
+	o.Begin = begin
+	held := 0
+	o.Progress = lines(func(line string) {
+		if strings.Contains(line, "5 open  0 messages") {
+			if held++; held == 2 {
+				close(begin)
+			}
+		}
+	})
+	r, err := Echo(t.Context(), o)
+	if err != nil || r.Err() != nil || held < 2 || r.Messages < 5 || r.Connections.Clean != 5 {
+		t.Errorf("%v, held %d times: %+v", err, held, r)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), echotest.Patience)
+	defer cancel()
+	o.Begin = make(chan struct{})
+	o.Progress = lines(func(line string) {
+		if strings.Contains(line, "5 open") {
+			cancel()
+		}
+	})
+	r, err = Echo(ctx, o)
+	if err != nil || !r.Interrupted || r.Messages != 0 || r.Connections.Clean != 5 {
+		t.Errorf("%v, %+v", err, r)
+	}
+}
+
 func TestProgress(t *testing.T) {
 	var b strings.Builder
 	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 2, Duration: 1200 * time.Millisecond, Rate: 50, Progress: &b})
