@@ -168,6 +168,8 @@ func TestBadFlags(t *testing.T) {
 		"load echo --idle --churn",
 		"load echo --churn --pipeline 2",
 		"load echo --churn --hold",
+		"load echo --burst 2",
+		"load echo --burst 0 --rate 1",
 		"load echo --sources=-1",
 		"load echo --source nonsense",
 		"load echo --sources 2 --source 127.0.0.1",

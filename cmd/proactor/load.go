@@ -27,6 +27,7 @@ type loadEcho struct {
 	Count       int           `help:"Messages of each connection; with --churn, connections one after the other." placeholder:"N"`
 	Duration    time.Duration `help:"How long to go on. 10s when there is no --count either." placeholder:"DURATION"`
 	Rate        float64       `help:"Messages a second in all, at fixed times, whether or not answers come. Latencies count from those times." placeholder:"N"`
+	Burst       int           `default:"1" help:"Messages of --rate that are due at once, default ${default}." placeholder:"N"`
 	Churn       bool          `xor:"hold" help:"Connect, one message, close, and again."`
 	Idle        bool          `help:"Connect and hold for --duration."`
 	Hold        bool          `xor:"hold" help:"When all are connected, hold back messages, and the start of --duration, until standard input ends."`
@@ -42,7 +43,7 @@ type loadEcho struct {
 func (c *loadEcho) options() (load.Options, error) {
 	o := load.Options{
 		To: c.To, Backend: c.name(), Loops: c.Loops, Conns: c.Conns, Size: c.Size, Pipeline: c.Pipeline,
-		Count: c.Count, Duration: c.Duration, Rate: c.Rate, Churn: c.Churn, Idle: c.Idle,
+		Count: c.Count, Duration: c.Duration, Rate: c.Rate, Burst: c.Burst, Churn: c.Churn, Idle: c.Idle,
 		Sources: c.Source, ConnectRate: c.ConnectRate, Connecting: c.Connecting, Timeout: c.Timeout,
 	}
 	var err error
@@ -60,7 +61,7 @@ func (c *loadEcho) Validate() error {
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"conns", c.Conns}, {"size", c.Size}, {"pipeline", c.Pipeline}, {"connecting", c.Connecting}} {
+	}{{"conns", c.Conns}, {"size", c.Size}, {"pipeline", c.Pipeline}, {"burst", c.Burst}, {"connecting", c.Connecting}} {
 		if f.value < 1 {
 			return errors.New("--" + f.name + " must be 1 or more")
 		}

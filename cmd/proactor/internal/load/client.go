@@ -101,7 +101,9 @@ func (c *client) pump(now int64) {
 // which the connections take turns.
 func (c *client) intended(k int64) int64 {
 	r := c.lane.run
-	return r.began.Load() + int64(float64(int64(c.index)+k*int64(r.opt.Conns))*r.interval)
+	n := int64(c.index) + k*int64(r.opt.Conns)
+	n -= n % int64(r.opt.Burst) // the first of its burst
+	return r.began.Load() + int64(float64(n)*r.interval)
 }
 
 // received checks what came back.

@@ -72,7 +72,9 @@ func newLane(r *run, i, n int) (*lane, error) {
 	h := proactor.Handler{Data: l.data, Closed: l.closed}
 	// Reads must go on whatever waits to be sent: the server may be waiting
 	// for us to take its answers.
-	limits := proactor.Limits{Overflow: proactor.RejectWrites, HighWater: max(256<<10, inFlight), LingerTimeout: o.Timeout}
+	// A peer that is gone shows by the answer that does not come: no probes, of which
+	// many idle connections would send many.
+	limits := proactor.Limits{Overflow: proactor.RejectWrites, HighWater: max(256<<10, inFlight), LingerTimeout: o.Timeout, KeepAlive: -1}
 	sources := o.Sources
 	if len(sources) == 0 {
 		sources = []string{""}
@@ -157,7 +159,9 @@ func (l *lane) start(now int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.started = true
-	l.pump(now)
+	if l.run.opt.Rate == 0 { // else nothing is due yet, and of many to look at each takes long
+		l.pump(now)
+	}
 }
 
 // stop lets no more messages go. Connections close when those in flight are

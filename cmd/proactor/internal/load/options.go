@@ -36,6 +36,7 @@ type Options struct {
 	// whether or not answers come; latencies then count from the time at which
 	// a message was due. 0: each answer lets the next message go.
 	Rate  float64
+	Burst int  // of the schedule of Rate, how many messages are due at once; 0: 1
 	Churn bool // connect, one message, close, and again
 	Idle  bool // connect and hold
 
@@ -83,6 +84,8 @@ func (o Options) Validate() error {
 		return errors.New("a duration must not be negative")
 	case !(o.Rate >= 0 && o.Rate <= 1e8):
 		return errors.New("--rate must be from 0 to 100000000")
+	case o.Burst < 0 || o.Burst > 1 && o.Rate == 0:
+		return errors.New("--burst is of the messages of --rate")
 	case !(o.ConnectRate >= 0 && o.ConnectRate <= 1e6):
 		return errors.New("--connect-rate must be from 0 to 1000000")
 	case o.Connecting < 0:
@@ -113,6 +116,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Conns, 1)
 	set(&o.Size, 64)
 	set(&o.Pipeline, 1)
+	set(&o.Burst, 1)
 	set(&o.Connecting, 256)
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second

@@ -114,7 +114,9 @@ func (r *run) run(ctx context.Context) *Report {
 			}
 		}
 		if ctx.Err() == nil {
-			r.began.Store(nanotime())
+			// Several loads that begin together do not go in step.
+			phase := rand.Float64() * r.interval * float64(o.Burst)
+			r.began.Store(nanotime() + int64(phase))
 			for _, l := range r.lanes {
 				l.start(nanotime())
 			}

@@ -120,6 +120,17 @@ func TestConnectRate(t *testing.T) {
 	}
 }
 
+// TestBurst: what is due at once is not sent one after the other.
+func TestBurst(t *testing.T) {
+	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 50, Count: 2, Rate: 5, Burst: 100})
+	if err != nil || r.Err() != nil || r.Messages != 100 {
+		t.Fatal(err, r)
+	}
+	if r.Seconds > 10 { // the last would be due after almost 20
+		t.Errorf("a burst took %v s", r.Seconds)
+	}
+}
+
 // TestLateAnswersCount: with a rate, a server that stops for a while is seen in
 // the latencies of all messages that were due meanwhile.
 func TestLateAnswersCount(t *testing.T) {
