@@ -167,6 +167,14 @@ func (b *provided) publish() {
 	b.fresh, b.dry = b.tail, false
 }
 
+// piece is how many bytes use up what the kernel is given of a buffer.
+func (b *provided) piece() int {
+	if !b.inc {
+		return 1
+	}
+	return b.length
+}
+
 // lend notes that the kernel put n bytes into buffer i, and lends them.
 func (b *provided) lend(i, n int) []byte {
 	s := &b.slabs[i]
