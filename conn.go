@@ -104,6 +104,7 @@ const (
 	flagWantFIN                       // CloseWrite was called
 	flagFIN                           // our FIN is out
 	flagFeeding                       // the handler is being given bytes
+	flagHeld                          // what it wrote goes out after them
 	flagOpened                        // Opened was called
 )
 
@@ -267,7 +268,14 @@ func (c *Conn) serve() {
 	}
 	want, cause := c.want, c.blamed()
 	c.want = 0
-	pending := c.push()
+	var pending int
+	if want == wantLook && c.flags&flagFeeding != 0 && c.out != nil {
+		// What the handler writes for the messages of one piece goes out as one.
+		c.flags |= flagHeld
+		pending = c.out.pending
+	} else {
+		pending = c.push()
+	}
 	c.mu.Unlock()
 
 	if pending >= c.cfg.limits.HighWater && c.cfg.limits.Overflow == PauseReads && c.relaying() == nil {

@@ -29,3 +29,10 @@ func PortStats(e *Engine) []port.Stats {
 	}
 	return all
 }
+
+// Sending is whether a send is in flight.
+func Sending(c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out != nil && c.out.sending
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/proactor-go/proactor"
@@ -215,5 +216,36 @@ func TestPauseAtTheEnd(t *testing.T) {
 		expectEnd(t, c, []byte("0:a\n1:b\n2:last\n"))
 		c.Close()
 		r.ends(proactor.ErrPeerClosed)
+	})
+}
+
+// What a handler answers to the messages of one piece goes out as one: not the
+// first in a packet of its own, and the others when that was sent.
+func TestAnswersTogether(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		const messages = 10
+		r := newRig(t, backend)
+		n := 0
+		var early atomic.Int64 // sends before the last message
+		c := client(t, r.serve(proactor.Handler{
+			Split: bufio.ScanLines,
+			Message: func(c *proactor.Conn, msg []byte) {
+				c.Write(msg)
+				if proactor.Sending(c) {
+					early.Add(1)
+				}
+				if n++; n == messages {
+					c.Close()
+				}
+			},
+		}))
+		// In one piece, as the bytes before the last one are no message.
+		if _, err := c.Write([]byte(strings.Repeat("m\n", messages))); err != nil {
+			t.Fatal(err)
+		}
+		expectEnd(t, c, []byte(strings.Repeat("m", messages)))
+		if n := early.Load(); n > 0 {
+			t.Errorf("a send was under way after %d of %d messages of one piece", n, messages)
+		}
 	})
 }
