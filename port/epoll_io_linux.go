@@ -8,7 +8,7 @@ import (
 )
 
 // serve tries what is in flight on a socket that may be ready. A streamed recv
-// or accept gives at most one completion a turn.
+// gives at most one completion a turn, an accept acceptTurn.
 func (e *epoll) serve(s *sock, dst []Completion) int {
 	h := s.handle()
 	if op := s.out; op != nil && s.flags&sockWritable != 0 {
@@ -107,17 +107,23 @@ func (e *epoll) read(s *sock, buf []byte) (int, syscall.Errno) {
 }
 
 func (e *epoll) take(s *sock, op *Op, dst []Completion) int {
-	for {
+	for n := 0; ; {
+		if n == min(len(dst), acceptTurn) {
+			e.enqueue(s)
+			return n
+		}
 		fd, _, errno := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(s.sys), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		switch {
 		case errno == 0:
-			dst[0] = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: Socket(fd), More: true}
-			e.enqueue(s)
-			return 1
+			dst[n] = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: Socket(fd), More: true}
+			n++
 		case errno == unix.EINTR || acceptAgain(errno):
 		case errno == unix.EAGAIN:
 			s.flags &^= sockReadable
-			return 0
+			return n
+		case n > 0:
+			e.enqueue(s) // and then tells
+			return n
 		default:
 			// Still readable: when Accept is called anew it tries at once.
 			dst[0] = Completion{Op: op, Key: s.key, Kind: KindAccept, Err: sysError(KindAccept, errno)}

@@ -32,6 +32,10 @@ const (
 	// sendTurn bounds the bytes that one send hands over before others have
 	// their turn.
 	sendTurn = 1 << 20
+	// acceptTurn bounds the connections that one accept takes before others have
+	// their turn. With one of a thousand, beside as many that are busy, the last
+	// waited for a second.
+	acceptTurn = 32
 	// wakeIndex stands for the wake-up descriptor among the sockets' slots.
 	wakeIndex = -1
 )
