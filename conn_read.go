@@ -90,14 +90,7 @@ func (c *Conn) feed(b []byte) {
 	c.flags |= flagFeeding
 	n, end := c.portions(b)
 	c.flags &^= flagFeeding
-	if c.flags&flagHeld != 0 {
-		c.flags &^= flagHeld
-		c.mu.Lock()
-		if c.state < stateClosing {
-			c.push()
-		}
-		c.mu.Unlock()
-	}
+	c.pushHeld()
 	rest := len(b) - n
 	if c.cfg.limits.MinRate > 0 {
 		c.setPace(n > 0, rest > 0)

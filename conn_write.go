@@ -12,8 +12,8 @@ import (
 // Write queues p to be sent. It copies p, does not wait, and takes all of p or
 // nothing: then the error is [ErrClosed] or [ErrBacklog], see Limits. Writes
 // go out in the order of the calls, the bytes of each in one piece, whoever
-// calls; those that come while others are being sent go out together. p may be
-// of any size.
+// calls; those that come while others are being sent go out together, and so do
+// those of the callbacks for the messages of one piece. p may be of any size.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	if err := c.admit(len(p)); err != nil {
@@ -182,6 +182,20 @@ func (c *Conn) push() int {
 		c.times.lastOut = c.loop.now // a write timeout begins
 	}
 	return o.pending
+}
+
+// pushHeld sends what was held back while the handler was given a piece.
+func (c *Conn) pushHeld() {
+	if c.flags&flagHeld == 0 {
+		return
+	}
+	c.flags &^= flagHeld
+	if c.state >= stateClosing {
+		return
+	}
+	c.mu.Lock()
+	c.push()
+	c.mu.Unlock()
 }
 
 // sent is told that a send has ended.
