@@ -129,6 +129,9 @@ func TestHandlerBlocks(t *testing.T) {
 // time is closed for having been silent.
 func TestHandlerBlocksThroughTimeouts(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
+		if onWine && backend == "std" {
+			t.Skip("with the processors busy, package net under Wine now and then tells of bytes seconds after they came; why is open")
+		}
 		const timeout = 8 * short
 		r := newRig(t, backend, func(c *proactor.Config) { c.Loops = 1 })
 		handler, entered, free := blocking()
