@@ -175,6 +175,14 @@ func (b *provided) piece() int {
 	return b.length
 }
 
+// came is told, before lend, of n bytes of a message in buffer i.
+func (b *provided) came(i, n int) {
+	s := &b.slabs[i]
+	if s.off+n == s.end && n > b.length/64 && b.length < b.size { // such a message is cut too often
+		b.lengthen()
+	}
+}
+
 // lend notes that the kernel put n bytes into buffer i, and lends them.
 func (b *provided) lend(i, n int) []byte {
 	s := &b.slabs[i]
@@ -188,9 +196,6 @@ func (b *provided) lend(i, n int) []byte {
 	}
 	if s.off == s.end {
 		b.with--
-		if n > b.length/64 && b.length < b.size { // such a message is cut too often
-			b.lengthen()
-		}
 		b.fill()
 	}
 	return b.mem[start : start+n : start+n]

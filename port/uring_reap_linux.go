@@ -72,6 +72,7 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 	more := e.flags&cqeFMore != 0
 	if e.res > 0 {
 		i := int(e.flags >> 16)
+		u.bufs.came(i, int(e.res))
 		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(e.res), Buf: u.bufs.lend(i, int(e.res)), More: true, lease: uint32(i) + 1}
 		if !more {
 			u.rearm(s, op)
