@@ -130,7 +130,7 @@ func TestHandlerBlocks(t *testing.T) {
 func TestHandlerBlocksThroughTimeouts(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		if onWine && backend == "std" {
-			t.Skip("with the processors busy, package net under Wine now and then tells of bytes seconds after they came; why is open")
+			t.Skip("under Wine, with the processors busy, a connection is now and then closed as silent although bytes came; why is open")
 		}
 		const timeout = 8 * short
 		r := newRig(t, backend, func(c *proactor.Config) { c.Loops = 1 })
