@@ -16,6 +16,7 @@ func FuzzLine(f *testing.F) {
 	for i, sent := range []string{
 		"", "NOOP\r\nstat\r\nHELO\r\nNOOP\r\n", "top\r", "\r\n", "\u017fTAT\r\n", "LIST\n\r\r\nx",
 		"NOOP" + long, "NOOP" + long + "\r", "NOOP" + long + "\r\nNOOP\r\n", "NOOP" + long + "\rx", "NOOP" + long + "y\r\n",
+		"NOOP" + long + "x",
 	} {
 		f.Add([]byte(sent), uint64(i))
 	}

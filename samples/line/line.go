@@ -105,8 +105,8 @@ func NewSplit() bufio.SplitFunc {
 	split := frame.Line(Max - 1).Splitter()
 	return func(data []byte, atEOF bool) (advance int, text []byte, err error) {
 		advance, text, err = split(data, atEOF)
-		if text == nil && err == nil && len(data) >= Max && data[Max-1] != '\r' {
-			err = &frame.TooLongError{Max: Max - 1, Length: Max}
+		if text == nil && len(data) >= Max && data[Max-1] != '\r' {
+			err = &frame.TooLongError{Max: Max - 1, Length: Max} // also where the stream ends there
 		}
 		return advance, text, err
 	}
