@@ -50,6 +50,7 @@ func (e *epoll) stream(s *sock, op *Op, dst []Completion) int {
 	n, errno := e.read(s, buf)
 	switch {
 	case n > 0:
+		e.came += n
 		b, lease := e.lender.lend(n)
 		dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, N: n, Buf: b, More: true, lease: lease + 1}
 		if s.flags&sockReadable != 0 {

@@ -22,6 +22,7 @@ type epoll struct {
 	got    int      // events that wait to be noted
 	todo   []Handle // sockets with something to try, in turn
 	head   int      // of todo
+	came   int      // bytes received in this poll
 	hungry []Handle // streamed recvs that found all buffers lent
 	iov    []unix.Iovec
 	pipes
@@ -29,6 +30,9 @@ type epoll struct {
 
 const (
 	epollEvents = 512
+	// recvTurn bounds the bytes that one poll receives: what is answered now is
+	// still in the processor's cache.
+	recvTurn = 512 << 10
 	// sendTurn bounds the bytes that one send hands over before others have
 	// their turn.
 	sendTurn = 1 << 20
@@ -161,9 +165,10 @@ func (e *epoll) poll(dst []Completion) int {
 	}
 	e.got = 0
 	n := 0
+	e.came = 0
 	// A socket that is still ready goes to the end of the line; those that
 	// joined it now wait for the next poll.
-	for end := len(e.todo); e.head < end && n < len(dst); {
+	for end := len(e.todo); e.head < end && n < len(dst) && e.came < recvTurn; {
 		h := e.todo[e.head]
 		e.head++
 		if s := e.p.socks.get(h); s != nil {

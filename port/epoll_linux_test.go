@@ -4,15 +4,13 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Connections that wait to be accepted take few turns, whatever else is busy.
 func TestEpollAcceptTurn(t *testing.T) {
-	p, err := Open(Config{Backend: "epoll"})
-	if err != nil {
-		t.Skip(err)
-	}
-	defer p.Close()
+	p := openOn(t, "epoll", Config{})
 	l, err := p.Listen("tcp", "127.0.0.1:0", SocketOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +46,34 @@ func TestEpollAcceptTurn(t *testing.T) {
 				t.Fatalf("got %+v", c)
 			}
 			p.Discard(c.Socket)
+		}
+	}
+}
+
+// A turn receives no more than stays in the processor's cache, and the next ones
+// the rest.
+func TestEpollRecvTurn(t *testing.T) {
+	p := openOn(t, "epoll", Config{})
+	const streams, size = 20, 60_000
+	for range streams {
+		if n, err := unix.Write(streamPair(t, p), make([]byte, size)); n != size {
+			t.Fatal(n, err)
+		}
+	}
+	var dst [streams]Completion
+	for sum := 0; sum < streams*size; {
+		n, err := p.Dequeue(dst[:], 10*time.Second)
+		if n == 0 {
+			t.Fatalf("after %d bytes: %v", sum, err)
+		}
+		turn := 0
+		for i := range dst[:n] {
+			turn += dst[i].N
+			p.Release(&dst[i])
+		}
+		sum += turn
+		if turn < recvTurn && sum < streams*size || turn >= recvTurn+size {
+			t.Errorf("a turn of %d bytes, and %d are left; want %d and less than one message more", turn, streams*size-sum, recvTurn)
 		}
 	}
 }

@@ -51,7 +51,7 @@ const (
 	// firstDepth, in bytes, is what the kernel has to receive into at first.
 	firstDepth = 128 << 10
 	// warmDepth is as much as a processor's own cache holds, more or less.
-	warmDepth = 2 << 20
+	warmDepth = 1 << 20
 )
 
 // Without piecewise filling, smaller buffers and more of them.

@@ -22,6 +22,7 @@ type uring struct {
 	ring
 	bufs      provided
 	starved   []Handle // streamed recvs that found no buffer
+	typical   int      // bytes that a streamed recv gives
 	multishot bool     // recv can be armed once
 	quota     uint32   // bytes after which the kernel ends it; 0: it cannot
 	wakeFd    int
@@ -61,7 +62,7 @@ func openUring(p *Port) (backend, error) {
 }
 
 func openUringWith(p *Port, ways uringWays) (backend, error) {
-	u := &uring{p: p, wakeFd: -1, multishot: !ways.oneshot, quota: recvQuota, bufs: provided{inc: !ways.whole}}
+	u := &uring{p: p, wakeFd: -1, multishot: !ways.oneshot, quota: recvQuota, typical: 1, bufs: provided{inc: !ways.whole}}
 	if p.cfg.Mode == Exclusive {
 		p.courtesy.lock()
 	}
@@ -284,6 +285,9 @@ func (u *uring) block(d time.Duration) {
 		// Others submit meanwhile; what came of it is for poll to find.
 		u.wait(0, d)
 		return
+	}
+	if len(u.starved) > 0 && u.bufs.with > 0 {
+		d = 0 // there may be bytes for those that were not fed yet
 	}
 	u.entered(u.wait(u.tail-u.ring.sent, d))
 }

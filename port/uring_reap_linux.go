@@ -8,8 +8,8 @@ import (
 
 func (u *uring) poll(dst []Completion) int {
 	head, tail := u.completions()
-	if head == tail {
-		u.feed()
+	for fed := true; head == tail && fed; {
+		fed = u.feed()
 		u.bufs.publish()
 		if u.pending() || !u.p.skipLook() {
 			u.submit()
@@ -72,6 +72,7 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 	more := e.flags&cqeFMore != 0
 	if e.res > 0 {
 		i := int(e.flags >> 16)
+		u.typical = max(1, u.typical+(int(e.res)-u.typical)/8)
 		u.bufs.came(i, int(e.res))
 		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(e.res), Buf: u.bufs.lend(i, int(e.res)), More: true, lease: uint32(i) + 1}
 		if !more {
@@ -110,21 +111,31 @@ func (u *uring) rearm(s *sock, op *Op) {
 	}
 }
 
-// feed arms the recvs that starved, once there are buffers.
-func (u *uring) feed() {
-	if len(u.starved) > 0 && u.bufs.with == 0 {
+// feed arms recvs that starved, the first ones first, once there are buffers: as
+// many as these may have room for, and never none. The others would only starve
+// again. It reports whether it armed any.
+func (u *uring) feed() bool {
+	if len(u.starved) == 0 {
+		return false
+	}
+	if u.bufs.with == 0 {
 		u.bufs.deepen() // the caller keeps all that it was lent
 	}
-	if len(u.starved) == 0 || u.bufs.with == 0 {
-		return
+	if u.bufs.with == 0 {
+		return false
 	}
-	for _, h := range u.starved {
+	n := len(u.starved)
+	if u.p.cfg.Mode == Exclusive {
+		n = min(n, 1+u.bufs.with*u.bufs.length/u.typical)
+	}
+	for _, h := range u.starved[:n] {
 		if s := u.p.socks.get(h); s != nil && s.in != nil && s.in.flags&opStarved != 0 {
 			s.in.flags &^= opStarved
 			u.recv(s, s.in)
 		}
 	}
-	u.starved = u.starved[:0]
+	u.starved = u.starved[:copy(u.starved, u.starved[n:])]
+	return true
 }
 
 func (u *uring) received(s *sock, op *Op, res int32, c *Completion) bool {

@@ -14,6 +14,7 @@ var bufferTests = []test{
 	{name: "BuffersOneTiny", run: func(e *env) { buffersExhausted(e, 512, 1) }},
 	{name: "BuffersStarvedCancel", run: buffersStarvedCancel},
 	{name: "BuffersStarvedClose", run: buffersStarvedClose},
+	{name: "BuffersStarvedSilent", run: buffersStarvedSilent},
 	{name: "BuffersOutliveSocket", run: buffersOutliveSocket},
 	{name: "BuffersUntouchedWhileLent", run: buffersUntouched},
 	{name: "BuffersAligned", run: buffersAligned},
@@ -151,6 +152,35 @@ func buffersStarvedClose(e *env) {
 		}
 		r.await(writers[i])
 	}
+}
+
+// Streams that began while all buffers were lent, and on which nothing comes, do
+// not stand before one on which something does.
+func buffersStarvedSilent(e *env) {
+	r := e.open(port.Config{BufferSize: 4096, BufferCount: 2})
+	r.hold = true
+	full := r.pair("tcp")
+	r.stream(full)
+	w := r.do(func() error { return writePattern(full.peer, stream(0), 0, 2*4096, 2*4096) })
+	lent := func() (n int) {
+		for _, c := range r.held {
+			n += c.N
+		}
+		return n
+	}
+	r.until("all buffers lent", func() bool { return lent() == 2*4096 })
+	var c *conn
+	var o *op
+	for range 40 {
+		c = r.pair("tcp")
+		o = r.stream(c)
+	}
+	r.await(w, r.do(func() error { return writePattern(c.peer, stream(1), 0, 3000, 3000) }))
+	r.ok(r.timeout(20 * time.Millisecond)) // the backend has looked at them in vain
+	r.hold = false
+	r.release()
+	r.gather(o, 3000)
+	r.matches(o, stream(1), 0)
 }
 
 // What is lent stays lent when its socket is closed.

@@ -1,0 +1,40 @@
+package port
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// openOn opens a port that the test closes.
+func openOn(t *testing.T, backend string, cfg Config) *Port {
+	t.Helper()
+	cfg.Backend = backend
+	p, err := Open(cfg)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// streamPair gives the far end of a socket from which p receives a stream.
+func streamPair(t *testing.T, p *Port) int {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil && p.Backend() == "epoll" {
+		err = unix.SetNonblock(pair[0], true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(pair[1]) })
+	h, err := p.Associate(Socket(pair[0]), 0)
+	if err == nil {
+		err = p.RecvStream(new(Op), h)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair[1]
+}
