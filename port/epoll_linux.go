@@ -22,7 +22,7 @@ type epoll struct {
 	got    int      // events that wait to be noted
 	todo   []Handle // sockets with something to try, in turn
 	head   int      // of todo
-	came   int      // bytes received in this poll
+	came   int      // bytes that streamed recvs gave in this poll
 	hungry []Handle // streamed recvs that found all buffers lent
 	iov    []unix.Iovec
 	pipes
@@ -30,8 +30,8 @@ type epoll struct {
 
 const (
 	epollEvents = 512
-	// recvTurn bounds the bytes that one poll receives: what is answered now is
-	// still in the processor's cache.
+	// recvTurn bounds the bytes that the streamed recvs of one poll give: what is
+	// answered now is still in the processor's cache.
 	recvTurn = 512 << 10
 	// sendTurn bounds the bytes that one send hands over before others have
 	// their turn.
@@ -180,9 +180,7 @@ func (e *epoll) poll(dst []Completion) int {
 		e.todo = e.todo[:copy(e.todo, e.todo[e.head:])]
 		e.head = 0
 	}
-	if n == 0 {
-		e.flush()
-	}
+	e.flush()
 	return n
 }
 

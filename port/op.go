@@ -55,7 +55,7 @@ type opFlags uint8
 const (
 	opStream   opFlags = 1 << iota // recv: armed once, lends a buffer with each completion
 	opCanceled                     // a cancel was asked for
-	opStarved                      // uring: waits for a receive buffer
+	opStarved                      // uring: waits for its turn at the receive buffers
 	opArmed                        // uring, iocp: the kernel has a request for it
 )
 

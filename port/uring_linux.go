@@ -21,7 +21,8 @@ type uring struct {
 	p *Port
 	ring
 	bufs      provided
-	starved   []Handle // streamed recvs that found no buffer
+	starved   []Handle // streamed recvs that are to be armed, in turn: they found no buffer,
+	ended     []Handle // or had their quota: those wait until it is known who starved
 	typical   int      // bytes that a streamed recv gives
 	multishot bool     // recv can be armed once
 	quota     uint32   // bytes after which the kernel ends it; 0: it cannot
@@ -273,7 +274,7 @@ func (u *uring) missed(e *cqe) {
 }
 
 func (u *uring) flush() {
-	u.feed()
+	u.feed(u.room())
 	if u.pending() {
 		u.bufs.publish()
 		u.submit()

@@ -8,12 +8,15 @@ import (
 
 func (u *uring) poll(dst []Completion) int {
 	head, tail := u.completions()
-	for fed := true; head == tail && fed; {
-		fed = u.feed()
+	for room := u.room(); head == tail; room *= 2 {
+		fed := u.feed(room)
 		u.bufs.publish()
 		if u.pending() || !u.p.skipLook() {
 			u.submit()
 			head, tail = u.completions()
+		}
+		if !fed || len(u.starved) == 0 {
+			break
 		}
 	}
 	n := 0
@@ -23,6 +26,9 @@ func (u *uring) poll(dst []Completion) int {
 		}
 	}
 	u.reaped(head)
+	if head == tail {
+		u.takeTurns()
+	}
 	if n == 0 || u.p.cfg.Mode == Shared {
 		u.flush() // block submits nothing of a shared port, and may be next
 	}
@@ -75,8 +81,13 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 		u.typical = max(1, u.typical+(int(e.res)-u.typical)/8)
 		u.bufs.came(i, int(e.res))
 		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(e.res), Buf: u.bufs.lend(i, int(e.res)), More: true, lease: uint32(i) + 1}
-		if !more {
-			u.rearm(s, op)
+		switch {
+		case more:
+		case op.flags&opCanceled != 0:
+			u.p.fail(s, op, canceled(op.kind))
+		default:
+			op.flags |= opStarved
+			u.ended = append(u.ended, s.handle())
 		}
 		return true
 	}
@@ -111,23 +122,21 @@ func (u *uring) rearm(s *sock, op *Op) {
 	}
 }
 
-// feed arms recvs that starved, the first ones first, once there are buffers: as
-// many as these may have room for, and never none. The others would only starve
-// again. It reports whether it armed any.
-func (u *uring) feed() bool {
-	if len(u.starved) == 0 {
+// takeTurns puts those that had their quota behind those that starve. It is
+// called when all that the kernel said was seen: who starved beside them waits
+// before them.
+func (u *uring) takeTurns() {
+	u.starved = append(u.starved, u.ended...)
+	u.ended = u.ended[:0]
+}
+
+// feed arms up to so many of the recvs that starved, those first that wait the
+// longest, if there are buffers. It reports whether it armed any.
+func (u *uring) feed(most int) bool {
+	if len(u.starved) == 0 || u.bufs.with == 0 {
 		return false
 	}
-	if u.bufs.with == 0 {
-		u.bufs.deepen() // the caller keeps all that it was lent
-	}
-	if u.bufs.with == 0 {
-		return false
-	}
-	n := len(u.starved)
-	if u.p.cfg.Mode == Exclusive {
-		n = min(n, 1+u.bufs.with*u.bufs.length/u.typical)
-	}
+	n := min(len(u.starved), most)
 	for _, h := range u.starved[:n] {
 		if s := u.p.socks.get(h); s != nil && s.in != nil && s.in.flags&opStarved != 0 {
 			s.in.flags &^= opStarved
@@ -136,6 +145,16 @@ func (u *uring) feed() bool {
 	}
 	u.starved = u.starved[:copy(u.starved, u.starved[n:])]
 	return true
+}
+
+// room is for how many recvs the kernel has room, more or less, and never none:
+// more of them would only starve again. The workers of a Shared port need not take
+// turns for it.
+func (u *uring) room() int {
+	if u.p.cfg.Mode == Shared {
+		return len(u.starved) + 1
+	}
+	return 1 + u.bufs.with*u.bufs.length/u.typical
 }
 
 func (u *uring) received(s *sock, op *Op, res int32, c *Completion) bool {

@@ -15,6 +15,7 @@ var bufferTests = []test{
 	{name: "BuffersStarvedCancel", run: buffersStarvedCancel},
 	{name: "BuffersStarvedClose", run: buffersStarvedClose},
 	{name: "BuffersStarvedSilent", run: buffersStarvedSilent},
+	{name: "BuffersFair", run: buffersFair},
 	{name: "BuffersOutliveSocket", run: buffersOutliveSocket},
 	{name: "BuffersUntouchedWhileLent", run: buffersUntouched},
 	{name: "BuffersAligned", run: buffersAligned},
@@ -158,29 +159,64 @@ func buffersStarvedClose(e *env) {
 // not stand before one on which something does.
 func buffersStarvedSilent(e *env) {
 	r := e.open(port.Config{BufferSize: 4096, BufferCount: 2})
-	r.hold = true
-	full := r.pair("tcp")
-	r.stream(full)
-	w := r.do(func() error { return writePattern(full.peer, stream(0), 0, 2*4096, 2*4096) })
-	lent := func() (n int) {
-		for _, c := range r.held {
-			n += c.N
-		}
-		return n
-	}
-	r.until("all buffers lent", func() bool { return lent() == 2*4096 })
+	const n = 20_000
+	_, full, writers := r.exhaust(4096, 2, 1, n)
 	var c *conn
 	var o *op
 	for range 40 {
 		c = r.pair("tcp")
 		o = r.stream(c)
 	}
-	r.await(w, r.do(func() error { return writePattern(c.peer, stream(1), 0, 3000, 3000) }))
+	r.await(r.do(func() error { return writePattern(c.peer, stream(1), 0, 3000, 3000) }))
 	r.ok(r.timeout(20 * time.Millisecond)) // the backend has looked at them in vain
 	r.hold = false
 	r.release()
 	r.gather(o, 3000)
 	r.matches(o, stream(1), 0)
+	r.fails(full[0], io.EOF)
+	r.matches(full[0], stream(0), 0)
+	r.await(writers...)
+}
+
+// Streams on which more comes than is taken have turns: none is left out.
+func buffersFair(e *env) {
+	r := e.open(port.Config{})
+	var cs []*conn
+	var writers []*task
+	for range 12 {
+		c := r.pair("tcp")
+		cs = append(cs, c)
+		writers = append(writers, r.do(func() error {
+			block := make([]byte, 64<<10)
+			for {
+				if _, err := c.peer.Write(block); err != nil {
+					return nil // enough was seen
+				}
+			}
+		}))
+	}
+	r.ok(r.timeout(20 * time.Millisecond)) // they have filled what the system has for them
+	var ops []*op
+	for _, c := range cs {
+		ops = append(ops, r.stream(c))
+	}
+	const many = 8 << 20
+	least, most := 0, 0
+	r.until("bytes", func() bool {
+		least, most = many, 0
+		for _, o := range ops {
+			least, most = min(least, len(o.data)), max(most, len(o.data))
+		}
+		return least > 0 || most > many
+	})
+	if least == 0 {
+		r.Errorf("a stream got nothing, another %d bytes", most)
+	}
+	for i, c := range cs {
+		r.ok(r.close(c, true))
+		r.fails(ops[i], port.ErrCanceled)
+	}
+	r.await(writers...)
 }
 
 // What is lent stays lent when its socket is closed.

@@ -17,6 +17,7 @@ var sharedTests = []test{
 	{name: "SharedEcho", run: sharedEcho, shared: true},
 	{name: "SharedStreams", run: sharedStreams, shared: true},
 	{name: "SharedStarts", run: sharedStarts, shared: true},
+	{name: "SharedLeftover", run: sharedLeftover, shared: true},
 	{name: "SharedPosts", run: sharedPosts, shared: true},
 	{name: "SharedTimeouts", run: sharedTimeouts, shared: true},
 	{name: "SharedTimeoutBesidePosts", run: sharedTimeoutBesidePosts, shared: true},
@@ -361,6 +362,66 @@ func sharedStarts(e *env) {
 	r.within("goroutines", done)
 	r.within("peers", peers)
 	dismiss()
+}
+
+// A worker that takes one completion and does not come back leaves the others of
+// that moment to one that blocks.
+func sharedLeftover(e *env) {
+	r := e.open(port.Config{BufferSize: 4096, BufferCount: 64})
+	const size = 16 * 4096
+	var mu sync.Mutex
+	left := 0 // bytes that did not come yet
+	var waits chan struct{}
+	took := func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if left -= n; left == 0 && waits != nil {
+			close(waits)
+			waits = nil
+		}
+	}
+	r.startWorkers()
+	c := r.pair("tcp")
+	r.stopWorkers()
+	o := r.stream(c)
+	dismiss := r.crew(1, func(c *port.Completion) {
+		n := c.N
+		r.p.Release(c)
+		took(n)
+	})
+	for range r.n(100, 20) {
+		all := make(chan struct{})
+		mu.Lock()
+		left, waits = size, all
+		mu.Unlock()
+		sent := make(chan struct{})
+		go func() { // not a task: its post would wake the other
+			c.peer.Write(make([]byte, size)) // what does not come is seen
+			close(sent)
+		}()
+		// Before the other, most often, and without a wait.
+		var mine [1]port.Completion
+		for n, ended := 0, false; n == 0 && !ended; {
+			since := r.k.begin()
+			var err error
+			if n, err = r.p.Dequeue(mine[:], 0); err != nil {
+				r.Fatal(err)
+			}
+			r.k.observe(since, mine[:n])
+			select {
+			case <-all:
+				ended = true
+			default:
+			}
+		}
+		took(mine[0].N)
+		r.within("the other completions", all)
+		r.p.Release(&mine[0])
+		<-sent
+	}
+	dismiss()
+	r.ok(r.close(c, false))
+	r.fails(o, port.ErrCanceled)
 }
 
 // Each post goes to one of the workers.
