@@ -23,7 +23,7 @@ func Dial(t testing.TB, addr string) *net.TCPConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { hangUp(c) })
 	return c
 }
 
