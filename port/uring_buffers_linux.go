@@ -29,7 +29,7 @@ type provided struct {
 	// The kernel uses buffers in the order in which it got them, all that it
 	// has: so it has few, which stay warm, and more once those ran out. From
 	// warmDepth on that is no reason to give it more: what finds no buffer waits
-	// until this batch has been looked at, unless the caller keeps buffers.
+	// until this batch has been looked at.
 	depth int      // how many it is to have
 	dry   bool     // it had none, of those that it knows of
 	spare []uint16 // the others, the warmest last
@@ -129,15 +129,10 @@ func (b *provided) fill() {
 // many recvs at a time: the first one counts.
 func (b *provided) ranDry() {
 	if !b.dry && b.depth*b.length < warmDepth {
-		b.deepen()
+		b.depth = min(2*b.depth, b.count)
+		b.fill()
 	}
 	b.dry = true
-}
-
-// deepen gives the kernel more buffers, where there are any.
-func (b *provided) deepen() {
-	b.depth = min(2*b.depth, b.count)
-	b.fill()
 }
 
 // put gives buffer i to the kernel, with the next publish.

@@ -22,7 +22,7 @@ type uring struct {
 	ring
 	bufs      provided
 	starved   []Handle // streamed recvs that are to be armed, in turn: they found no buffer,
-	ended     []Handle // or had their quota: those wait until it is known who starved
+	ended     []Handle // or are armed anew: those wait until it is known who starved
 	typical   int      // bytes that a streamed recv gives
 	multishot bool     // recv can be armed once
 	quota     uint32   // bytes after which the kernel ends it; 0: it cannot

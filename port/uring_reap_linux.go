@@ -81,13 +81,8 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 		u.typical = max(1, u.typical+(int(e.res)-u.typical)/8)
 		u.bufs.came(i, int(e.res))
 		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(e.res), Buf: u.bufs.lend(i, int(e.res)), More: true, lease: uint32(i) + 1}
-		switch {
-		case more:
-		case op.flags&opCanceled != 0:
-			u.p.fail(s, op, canceled(op.kind))
-		default:
-			op.flags |= opStarved
-			u.ended = append(u.ended, s.handle())
+		if !more {
+			u.rearm(s, op)
 		}
 		return true
 	}
@@ -110,7 +105,8 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 }
 
 // rearm starts an operation anew that the kernel ended but we did not: it ran
-// out of room for completions, or was interrupted.
+// out of room for completions, was interrupted, or had its quota. A streamed recv
+// waits for its turn.
 func (u *uring) rearm(s *sock, op *Op) {
 	switch {
 	case op.flags&opCanceled != 0:
@@ -118,11 +114,12 @@ func (u *uring) rearm(s *sock, op *Op) {
 	case op.kind == KindAccept:
 		u.accept(s, op)
 	default:
-		u.recv(s, op)
+		op.flags |= opStarved
+		u.ended = append(u.ended, s.handle())
 	}
 }
 
-// takeTurns puts those that had their quota behind those that starve. It is
+// takeTurns puts those that are armed anew behind those that starve. It is
 // called when all that the kernel said was seen: who starved beside them waits
 // before them.
 func (u *uring) takeTurns() {
