@@ -42,10 +42,9 @@ func TestNoGarbage(t *testing.T) {
 		}
 		mallocs()
 		few := mallocs()
-		o.Count += 400
-		if runtime.GOOS == "windows" {
-			o.Count -= 380
-		}
+		// So many more that what differs from run to run, some fifty allocations,
+		// is nothing beside one for each.
+		o.Count += 200
 		many := mallocs()
 		if each := (float64(many) - float64(few)) / float64(50*(o.Count-20)); each > 0.05 {
 			t.Errorf("%.2f allocations a message", each)
