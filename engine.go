@@ -16,7 +16,9 @@ import (
 // Config says how to make an [Engine]. The zero value is a good one.
 type Config struct {
 	// Loops is how many goroutines carry the connections, each with a
-	// completion port of its own. 0: GOMAXPROCS.
+	// completion port of its own. 0: GOMAXPROCS. A loop that waits costs less
+	// where GOMAXPROCS is one more than the loops: then the runtime's monitor
+	// does not take its processor (docs/performance.md, "At half the load").
 	Loops int
 	// Backend forces a backend of package port: "iocp", "uring", "epoll",
 	// "std", or "sim" with Sim. Empty: the environment variable

@@ -97,6 +97,9 @@ func TestWriteContext(t *testing.T) {
 		r := newRig(t, backend)
 		s := r.serve(proactor.Handler{}, limits(proactor.Limits{HighWater: 1000, MaxPending: 2000}))
 		c := client(t, s)
+		if err := c.SetReadBuffer(64 << 10); err != nil { // or the system lets it grow, to 32 MiB even
+			t.Fatal(err)
+		}
 		conn := r.accepted()
 		big := pattern(1, 8<<20) // more than the system takes
 		if _, err := conn.Write(big); err != nil {

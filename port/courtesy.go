@@ -20,6 +20,7 @@ import (
 type courtesy struct {
 	locked   bool
 	runnable [1]metrics.Sample
+	asking   int64 // how long that takes, when not everything is cold
 	next     int64 // when to ask again
 	yielded  int64 // when it did last
 }
@@ -58,7 +59,10 @@ func (c *courtesy) yield(d time.Duration) time.Duration {
 	}
 	metrics.Read(c.runnable[:])
 	asked := now()
-	c.next = asked + 20*(asked-began)
+	if cost := asked - began; c.asking == 0 || cost < c.asking {
+		c.asking = cost
+	}
+	c.next = asked + 20*c.asking
 	v := c.runnable[0].Value
 	if v.Kind() != metrics.KindUint64 || v.Uint64() > 0 || asked-c.yielded > int64(uninterrupted) {
 		runtime.Gosched()

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A goroutine that waits for the only processor runs before its owner blocks,
@@ -29,5 +30,32 @@ func TestCourtesy(t *testing.T) {
 			}
 		}
 		c.unlock()
+	}
+}
+
+// A port where nothing happens blocks: it does not look again and again until
+// its time is over.
+func TestQuietPortBlocks(t *testing.T) {
+	for _, backend := range Backends() {
+		cfg := Config{Backend: backend}
+		if backend == "sim" {
+			cfg.Sim = NewSim()
+		}
+		p, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits := 0
+		for limit := now() + int64(50*time.Millisecond); now() < limit; waits++ {
+			p.wait(p.courtesy.yield(p.timeouts.until(limit)))
+			if n := p.collect(make([]Completion, 1)); n > 0 {
+				t.Fatalf("%s: %d completions", backend, n)
+			}
+		}
+		// One, or a few where goroutines of others or a signal came between.
+		if waits > 10 {
+			t.Errorf("%s: %d waits in 50 ms", backend, waits)
+		}
+		p.Close()
 	}
 }

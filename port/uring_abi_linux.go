@@ -99,6 +99,9 @@ type getEventsArg struct {
 	ts        uint64
 }
 
+// timespec is struct __kernel_timespec, the same for all word sizes.
+type timespec struct{ sec, nsec int64 }
+
 // bufReg is struct io_uring_buf_reg.
 type bufReg struct {
 	ringAddr    uint64

@@ -156,8 +156,8 @@ func (r *ring) submit() {
 func (r *ring) wait(n uint32, d time.Duration) (uintptr, syscall.Errno) {
 	flags, arg, size := uintptr(enterGetEvents), uintptr(0), uintptr(0)
 	if d >= 0 {
-		ts := (*unix.Timespec)(unsafe.Pointer(&r.argMem[64]))
-		*ts = unix.NsecToTimespec(int64(d))
+		ts := (*timespec)(unsafe.Pointer(&r.argMem[64]))
+		*ts = timespec{int64(d / time.Second), int64(d % time.Second)}
 		a := (*getEventsArg)(unsafe.Pointer(&r.argMem[0]))
 		*a = getEventsArg{ts: uint64(uintptr(unsafe.Pointer(ts)))}
 		flags, arg, size = flags|enterExtArg, uintptr(unsafe.Pointer(a)), unsafe.Sizeof(*a)
