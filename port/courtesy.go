@@ -14,9 +14,9 @@ import (
 // its thread can only hand the processor to another thread and get it back from
 // there, two switches of threads (10 µs, as much as a message costs). So it
 // asks first whether anyone waits, which is a walk over all processors: so
-// seldom that asking takes a twentieth of the time at most. And it yields
-// unasked before the runtime wants to preempt it, after 10 ms: it would take the
-// processor out of every system call from then on.
+// seldom that asking, while it is warm, takes a twentieth of the time at most.
+// And it yields unasked before the runtime wants to preempt it, after 10 ms: it
+// would take the processor out of every system call from then on.
 type courtesy struct {
 	locked   bool
 	runnable [1]metrics.Sample
