@@ -68,7 +68,7 @@ func (b *iocp) received(s *sock, t *iocpSlot, op *Op, n int, errno syscall.Errno
 	case stream:
 		b.enqueue(s)
 	case n == 0:
-		b.end(s, op, 0, io.EOF)
+		b.end(s, op, 0, endOfStream(s))
 	default:
 		b.end(s, op, n, nil)
 	}
@@ -102,7 +102,7 @@ func (b *iocp) stream(s *sock, op *Op) {
 			b.enqueue(s)
 		}
 	case n == 0:
-		b.end(s, op, 0, io.EOF)
+		b.end(s, op, 0, endOfStream(s))
 	case errno == windows.WSAEWOULDBLOCK:
 		b.recv(s, op)
 	default:
@@ -130,7 +130,7 @@ func (b *iocp) send(s *sock, op *Op) {
 		op.flags &^= opArmed
 		t.out.Unpin()
 		if errno != 0 {
-			b.end(s, op, int(op.n), opError(s, op, errno))
+			b.end(s, op, int(op.n), sendError(s, op, errno))
 			return
 		}
 		op.advance(int(b.count))
@@ -174,8 +174,28 @@ func (b *iocp) sent(s *sock, op *Op, n int, errno syscall.Errno) {
 	case errno == 0:
 		b.end(s, op, int(op.n), canceled(KindSend))
 	default:
-		b.end(s, op, int(op.n), opError(s, op, errno))
+		b.end(s, op, int(op.n), sendError(s, op, errno))
 	}
+}
+
+// sendError is opError for a send. What ended the connection, such as the peer's
+// reset, is kept for the recv beside it: a system may tell it once, and then
+// reads 0 bytes, as after a FIN.
+func sendError(s *sock, op *Op, errno syscall.Errno) error {
+	err := opError(s, op, errno)
+	switch classify(err) {
+	case ErrReset, ErrTimeout, ErrUnreachable:
+		s.broken = uint16(errno)
+	}
+	return err
+}
+
+// endOfStream is what a recv of 0 bytes means.
+func endOfStream(s *sock) error {
+	if s.broken != 0 {
+		return sysError(KindRecv, syscall.Errno(s.broken))
+	}
+	return io.EOF
 }
 
 func (b *iocp) connect(s *sock, op *Op, to Addr) {

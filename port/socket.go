@@ -117,7 +117,7 @@ type sock struct {
 	index  uint32
 	gen    uint32 // of the current socket; even: the slot is free
 	flags  sockFlags
-	broken uint16 // Linux: the error that ended the connection, as a send was told
+	broken uint16 // the error that ended the connection, as a send was told
 }
 
 func (s *sock) isClosing() bool { return s.ending != nil && s.ending.kind == KindClose }
