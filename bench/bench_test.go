@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,15 +15,28 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// parentEnv makes the test binary one that has started a server.
+const parentEnv = "PROACTOR_BENCH_PARENT"
 
 // TestMain lets the test binary be the servers, too.
 func TestMain(m *testing.M) {
-	if os.Getenv(serverEnv) != "" {
+	switch {
+	case os.Getenv(serverEnv) != "":
 		main()
-		return
+	case os.Getenv(parentEnv) != "":
+		run, err := start(find(servers, "net-4k"), echo, task{}, []int{0, 1})
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(run.cmd.Process.Pid)
+		<-run.ended
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
 }
 
 // begin starts a server for a test.
@@ -185,6 +199,40 @@ func TestOutside(t *testing.T) {
 	s.outside = []string{"false", portMark}
 	if _, err := start(s, echo, task{}, []int{0}); err == nil {
 		t.Error("a server that ends at once has started")
+	}
+}
+
+// A server does not outlive the bench, even where that is killed.
+func TestOrphan(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(self)
+	parent.Env = append(os.Environ(), parentEnv+"=1")
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	_, err = fmt.Fscan(out, &pid)
+	var server int
+	if err == nil {
+		server, err = unix.PidfdOpen(pid, 0)
+	}
+	parent.Process.Kill()
+	parent.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(server)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(server), Events: unix.POLLIN}}, 10_000)
+	if n != 1 {
+		t.Errorf("the server is there 10 s after the bench was killed: %v", err)
+		unix.PidfdSendSignal(server, unix.SIGKILL, nil, 0)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,11 +47,21 @@ func start(s server, p protocol, t task, cpus []int) (*process, error) {
 	run := &process{cmd: exec.Command(args[0], args[1:]...), addr: t.Addr, ended: make(chan error, 1)}
 	run.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", t.Loops), serverEnv+"=1")
 	run.cmd.Stdout, run.cmd.Stderr = &run.words, &run.words
-	// A child has the CPU mask of the thread that made it.
-	if err := pinned(cpus, run.cmd.Start); err != nil {
+	// A child has the CPU mask of the thread that made it, and ends with it: that
+	// thread waits here, so it is the end of this process, however that came.
+	run.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go pinned(cpus, func() error {
+		err := run.cmd.Start()
+		started <- err
+		if err == nil {
+			run.ended <- run.cmd.Wait()
+		}
+		return err
+	})
+	if err := <-started; err != nil {
 		return nil, err
 	}
-	go func() { run.ended <- run.cmd.Wait() }()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		select {
 		case err := <-run.ended:
