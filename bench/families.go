@@ -16,6 +16,7 @@ type family struct {
 	figures     []figure // in tables; ratios are those of the first
 	charted     []figure
 	references  []string // servers that the others are compared with, beside the outside ones
+	judged      *figure  // what differs so much from round to round that tables say how likely chance is
 	fixedRate   bool     // the load comes at half the smallest peak
 	growing     bool     // charts have lines over the number of connections
 	needs       string   // a program without which the family is skipped
@@ -40,7 +41,7 @@ func families() []family {
 			cases:   []workload{{100, 64, 1, 1}, {1_000, 64, 1, 1}, {1_000, 1 << 10, 1, 1}, {100, 16 << 10, 1, 1}},
 			quick:   []workload{{1_000, 64, 1, 1}},
 			figures: []figure{cpuFigure, offeredFigure, rateFigure, p50Figure, p99Figure, p999Figure}, charted: []figure{p50Figure, p99Figure, p999Figure},
-			references: peers,
+			references: peers, judged: &p999Figure,
 		},
 		{
 			name: "churn", unit: "connection", units: "connections", protocol: echo, measure: measureChurn,

@@ -70,6 +70,35 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// The same figures in another order are no difference, others that lie all
+// above are one, and of a single round nothing is said.
+func TestVerdict(t *testing.T) {
+	var a, same, above []row
+	for i := range 10 {
+		a = append(a, row{Round: i, P999: float64(1 + i)})
+		same = append(same, row{Round: i, P999: float64(10 - i)})
+		above = append(above, row{Round: i, P999: float64(30 + 30*i)})
+	}
+	for _, c := range []struct {
+		b    []row
+		want string
+	}{{same, "1.02, p 1.00"}, {above, "30.00, p 0.00"}} {
+		if got := verdict(c.b, a, p999Figure); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+	c := &comparison{servers: servers[:2]}
+	w := workload{1, 64, 1, 1}
+	for i, s := range c.servers {
+		c.rows = append(c.rows, row{Family: "latency", Server: s.name, Case: w, P999: float64(1 + i)})
+	}
+	f := families()[1]
+	f.cases = []workload{w}
+	if text := c.tables([]family{f}); !strings.Contains(text, "| p99.9, µs ÷ "+servers[0].name+" | disturbed |") || !strings.Contains(text, "| 2.00, p 1.00 |  |\n") {
+		t.Errorf("no verdict in:\n%s", text)
+	}
+}
+
 func TestSpread(t *testing.T) {
 	if got := spreadOf([]float64{4, 1, 3, 2}); got != (spread{2.5, 1, 4}) {
 		t.Errorf("of four: %v", got)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/aclements/go-moremath/stats"
 )
 
 // spread is the median and the range of some figures.
@@ -92,6 +94,11 @@ func (c *comparison) table(b *strings.Builder, f family, w workload) {
 			head = append(head, "÷ "+s.name)
 		}
 	}
+	first := rowsOf(c.rows, f, w, c.servers[0].name)
+	judged := f.judged != nil && len(first) > 0
+	if judged {
+		head = append(head, f.judged.heading(f)+" ÷ "+c.servers[0].name)
+	}
 	head = append(head, "disturbed")
 	fmt.Fprintf(b, "### %s\n\n| %s |\n|%s\n", w.heading(), strings.Join(head, " | "), strings.Repeat("---|", len(head)))
 	for _, s := range c.servers {
@@ -106,10 +113,24 @@ func (c *comparison) table(b *strings.Builder, f family, w workload) {
 		for _, ref := range references {
 			line = append(line, spreadOf(ratios(rows, ref, f.figures[0])).text("%.2f"))
 		}
+		if judged {
+			line = append(line, verdict(rows, first, *f.judged))
+		}
 		line = append(line, disturbances(rows))
 		fmt.Fprintf(b, "| %s |\n", strings.Join(line, " | "))
 	}
 	b.WriteString("\n")
+}
+
+// verdict is the median ratio of a figure of a to that of b in one round, and how
+// likely two servers that are alike differ as much as these in all rounds: p of a
+// Mann-Whitney U test, which asks nothing of how a figure is distributed.
+func verdict(a, b []row, g figure) string {
+	text := fmt.Sprintf("%.2f", spreadOf(ratios(a, b, g)).Median)
+	if t, err := stats.MannWhitneyUTest(values(a, g), values(b, g), stats.LocationDiffers); err == nil {
+		text += fmt.Sprintf(", p %.2f", t.P)
+	}
+	return text
 }
 
 // disturbances says how many of the rows were disturbed each time that they were
