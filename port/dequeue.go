@@ -155,30 +155,3 @@ func (p *Port) collect(dst []Completion) int {
 	}
 	return n
 }
-
-// queue is a first-in first-out queue of completions.
-type queue struct {
-	items []Completion
-	head  int
-}
-
-func (q *queue) len() int { return len(q.items) - q.head }
-
-func (q *queue) push(c Completion) {
-	if q.head > 0 && len(q.items) == cap(q.items) {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
-	}
-	q.items = append(q.items, c)
-}
-
-func (q *queue) take(dst []Completion) int {
-	n := copy(dst, q.items[q.head:])
-	clear(q.items[q.head : q.head+n])
-	q.head += n
-	if q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
-	}
-	return n
-}

@@ -19,11 +19,10 @@ type epoll struct {
 	wakeFd int
 	lender lender
 	events []unix.EpollEvent
-	got    int      // events that wait to be noted
-	todo   []Handle // sockets with something to try, in turn
-	head   int      // of todo
-	came   int      // bytes that streamed recvs gave in this poll
-	hungry []Handle // streamed recvs that found all buffers lent
+	got    int           // events that wait to be noted
+	todo   queue[Handle] // sockets with something to try, in turn
+	came   int           // bytes that streamed recvs gave in this poll
+	hungry []Handle      // streamed recvs that found all buffers lent
 	iov    []unix.Iovec
 	pipes
 }
@@ -152,12 +151,12 @@ func (e *epoll) cancel(s *sock, op *Op) {
 func (e *epoll) enqueue(s *sock) {
 	if s.flags&sockQueued == 0 {
 		s.flags |= sockQueued
-		e.todo = append(e.todo, s.handle())
+		e.todo.push(s.handle())
 	}
 }
 
 func (e *epoll) poll(dst []Completion) int {
-	if e.got == 0 && (len(e.todo) > 0 || !e.p.skipLook()) {
+	if e.got == 0 && (e.todo.len() > 0 || !e.p.skipLook()) {
 		e.got = e.look()
 	}
 	for i := range e.events[:e.got] {
@@ -168,17 +167,11 @@ func (e *epoll) poll(dst []Completion) int {
 	e.came = 0
 	// A socket that is still ready goes to the end of the line; those that
 	// joined it now wait for the next poll.
-	for end := len(e.todo); e.head < end && n < len(dst) && e.came < recvTurn; {
-		h := e.todo[e.head]
-		e.head++
-		if s := e.p.socks.get(h); s != nil {
+	for turns := e.todo.len(); turns > 0 && n < len(dst) && e.came < recvTurn; turns-- {
+		if s := e.p.socks.get(e.todo.pop()); s != nil {
 			s.flags &^= sockQueued
 			n += e.serve(s, dst[n:])
 		}
-	}
-	if e.head > 0 {
-		e.todo = e.todo[:copy(e.todo, e.todo[e.head:])]
-		e.head = 0
 	}
 	e.flush()
 	return n
@@ -218,13 +211,13 @@ func (e *epoll) note(ev *unix.EpollEvent) {
 
 // flush tells the worker that blocks of sockets that have something to try.
 func (e *epoll) flush() {
-	if len(e.todo) > 0 && e.p.cfg.Mode == Shared {
+	if e.todo.len() > 0 && e.p.cfg.Mode == Shared {
 		e.p.stir()
 	}
 }
 
 func (e *epoll) block(d time.Duration) {
-	if e.p.cfg.Mode == Exclusive && len(e.todo) > 0 {
+	if e.p.cfg.Mode == Exclusive && e.todo.len() > 0 {
 		return
 	}
 	ms := -1

@@ -86,7 +86,7 @@ func (b *iocp) stream(s *sock, op *Op) {
 	buf := b.lender.room()
 	if buf == nil {
 		op.flags |= opStarved
-		b.starved = append(b.starved, s.handle())
+		b.starved.push(s.handle())
 		return
 	}
 	r, _, errno := syscall.SyscallN(procRecv.Addr(), uintptr(s.sys), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0)

@@ -28,11 +28,10 @@ type iocp struct {
 
 	packets []iocpPacket // fetched; those up to head were dealt with
 	head    int
-	todo    []Handle // from next on, sockets with something to do that no packet will tell of
-	next    int
-	starved []Handle // streamed recvs that found all buffers lent
-	odd     bool     // whether this poll is an odd one
-	woken   bool     // Exclusive: a poll met the packet of a wake
+	todo    queue[Handle] // sockets with something to do that no packet will tell of
+	starved queue[Handle] // streamed recvs that found all buffers lent
+	odd     bool          // whether this poll is an odd one
+	woken   bool          // Exclusive: a poll met the packet of a wake
 
 	dst []Completion // while poll runs: where completions go, n of them so far
 	n   int
@@ -111,7 +110,7 @@ func (b *iocp) poll(dst []Completion) int {
 	// Half of the room for packets if sockets wait for their turn.
 	limit := len(dst)
 	b.odd = !b.odd
-	if b.next < len(b.todo) || b.fed() {
+	if b.todo.len() > 0 || b.fed() {
 		if limit /= 2; b.odd {
 			limit = (len(dst) + 1) / 2
 		}
@@ -127,16 +126,16 @@ func (b *iocp) poll(dst []Completion) int {
 }
 
 // busy reports whether poll has something to do without a further packet.
-func (b *iocp) busy() bool { return b.head < len(b.packets) || b.next < len(b.todo) || b.fed() }
+func (b *iocp) busy() bool { return b.head < len(b.packets) || b.todo.len() > 0 || b.fed() }
 
 // fed reports whether a streamed recv that starved can get a buffer now.
-func (b *iocp) fed() bool { return len(b.starved) > 0 && b.lender.room() != nil }
+func (b *iocp) fed() bool { return b.starved.len() > 0 && b.lender.room() != nil }
 
 // enqueue gives the socket a turn in the next poll.
 func (b *iocp) enqueue(s *sock) {
 	if s.flags&sockQueued == 0 {
 		s.flags |= sockQueued
-		b.todo = append(b.todo, s.handle())
+		b.todo.push(s.handle())
 	}
 }
 
@@ -144,29 +143,17 @@ func (b *iocp) enqueue(s *sock) {
 // turn. A socket that has more to do goes to the end of the line, and those
 // that joined it meanwhile wait for the next poll.
 func (b *iocp) turns() {
-	fed := 0
-	for fed < len(b.starved) && !b.full() && b.lender.room() != nil {
-		s := b.p.socks.get(b.starved[fed])
-		fed++
-		if s != nil && s.in != nil && s.in.flags&opStarved != 0 {
+	for b.fed() && !b.full() {
+		if s := b.p.socks.get(b.starved.pop()); s != nil && s.in != nil && s.in.flags&opStarved != 0 {
 			s.in.flags &^= opStarved
 			b.stream(s, s.in)
 		}
 	}
-	if fed > 0 {
-		b.starved = b.starved[:copy(b.starved, b.starved[fed:])]
-	}
-	for end := len(b.todo); b.next < end && !b.full(); {
-		h := b.todo[b.next]
-		b.next++
-		if s := b.p.socks.get(h); s != nil {
+	for turns := b.todo.len(); turns > 0 && !b.full(); turns-- {
+		if s := b.p.socks.get(b.todo.pop()); s != nil {
 			s.flags &^= sockQueued
 			b.turn(s)
 		}
-	}
-	if 2*b.next >= len(b.todo) { // else a small dst would have the rest copied again and again
-		b.todo = b.todo[:copy(b.todo, b.todo[b.next:])]
-		b.next = 0
 	}
 }
 

@@ -72,7 +72,7 @@ type Port struct {
 
 	mu       sync.Mutex // Shared: guards all below and every call of b but block
 	socks    table
-	ready    queue // completions that wait to be dequeued
+	ready    queue[Completion] // that wait to be dequeued
 	timeouts timeouts
 	splices  spliceTable
 	inflight int  // operations

@@ -21,11 +21,11 @@ type uring struct {
 	p *Port
 	ring
 	bufs      provided
-	starved   []Handle // streamed recvs that are to be armed, in turn: they found no buffer,
-	ended     []Handle // or are armed anew: those wait until it is known who starved
-	typical   int      // bytes that a streamed recv gives
-	multishot bool     // recv can be armed once
-	quota     uint32   // bytes after which the kernel ends it; 0: it cannot
+	starved   queue[Handle] // streamed recvs that are to be armed, in turn: they found no buffer,
+	ended     []Handle      // or are armed anew: those wait until it is known who starved
+	typical   int           // bytes that a streamed recv gives
+	multishot bool          // recv can be armed once
+	quota     uint32        // bytes after which the kernel ends it; 0: it cannot
 	wakeFd    int
 	msgs      msgPool
 	pipes
@@ -287,7 +287,7 @@ func (u *uring) block(d time.Duration) {
 		u.wait(0, d)
 		return
 	}
-	if len(u.starved) > 0 && u.bufs.with > 0 {
+	if u.starved.len() > 0 && u.bufs.with > 0 {
 		d = 0 // there may be bytes for those that were not fed yet
 	}
 	u.entered(u.wait(u.tail-u.ring.sent, d))

@@ -15,7 +15,7 @@ func (u *uring) poll(dst []Completion) int {
 			u.submit()
 			head, tail = u.completions()
 		}
-		if !fed || len(u.starved) == 0 {
+		if !fed || u.starved.len() == 0 {
 			break
 		}
 	}
@@ -29,8 +29,10 @@ func (u *uring) poll(dst []Completion) int {
 	if head == tail {
 		u.takeTurns()
 	}
-	if n == 0 || u.p.cfg.Mode == Shared {
-		u.flush() // block submits nothing of a shared port, and may be next
+	if n == 0 || u.p.cfg.Mode == Shared || u.flags&setupDefer == 0 {
+		// block submits nothing of a shared port, and may be next. And where the
+		// kernel adds completions at any time, head might never reach tail.
+		u.flush()
 	}
 	return n
 }
@@ -91,7 +93,7 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: endOfStream(s)}
 	case errno == unix.ENOBUFS && op.flags&opCanceled == 0:
 		op.flags |= opStarved
-		u.starved = append(u.starved, s.handle())
+		u.starved.push(s.handle())
 		u.bufs.ranDry()
 		return false
 	case transient(errno) && op.flags&opCanceled == 0:
@@ -123,24 +125,24 @@ func (u *uring) rearm(s *sock, op *Op) {
 // called when all that the kernel said was seen: who starved beside them waits
 // before them.
 func (u *uring) takeTurns() {
-	u.starved = append(u.starved, u.ended...)
+	for _, h := range u.ended {
+		u.starved.push(h)
+	}
 	u.ended = u.ended[:0]
 }
 
 // feed arms up to so many of the recvs that starved, those first that wait the
 // longest, if there are buffers. It reports whether it armed any.
 func (u *uring) feed(most int) bool {
-	if len(u.starved) == 0 || u.bufs.with == 0 {
+	if u.starved.len() == 0 || u.bufs.with == 0 {
 		return false
 	}
-	n := min(len(u.starved), most)
-	for _, h := range u.starved[:n] {
-		if s := u.p.socks.get(h); s != nil && s.in != nil && s.in.flags&opStarved != 0 {
+	for left := min(u.starved.len(), most); left > 0; left-- {
+		if s := u.p.socks.get(u.starved.pop()); s != nil && s.in != nil && s.in.flags&opStarved != 0 {
 			s.in.flags &^= opStarved
 			u.recv(s, s.in)
 		}
 	}
-	u.starved = u.starved[:copy(u.starved, u.starved[n:])]
 	return true
 }
 
@@ -149,7 +151,7 @@ func (u *uring) feed(most int) bool {
 // turns for it.
 func (u *uring) room() int {
 	if u.p.cfg.Mode == Shared {
-		return len(u.starved) + 1
+		return u.starved.len() + 1
 	}
 	return 1 + u.bufs.with*u.bufs.length/u.typical
 }
