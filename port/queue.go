@@ -19,10 +19,11 @@ func (q *queue[T]) push(v T) {
 }
 
 // pop takes the first item of a queue that is not empty.
-func (q *queue[T]) pop() T {
-	var one [1]T
-	q.take(one[:])
-	return one[0]
+func (q *queue[T]) pop() (v T) {
+	v, q.items[q.head] = q.items[q.head], v
+	q.head++
+	q.rewind()
+	return v
 }
 
 // take moves the first items to dst, as many as there are and fit.
@@ -30,8 +31,13 @@ func (q *queue[T]) take(dst []T) int {
 	n := copy(dst, q.items[q.head:])
 	clear(q.items[q.head : q.head+n])
 	q.head += n
+	q.rewind()
+	return n
+}
+
+// rewind has an empty queue use its memory from the beginning.
+func (q *queue[T]) rewind() {
 	if q.head == len(q.items) {
 		q.items, q.head = q.items[:0], 0
 	}
-	return n
 }
