@@ -26,8 +26,8 @@ type sim struct {
 	dryTill int64        // the port is out of descriptors
 
 	mu   sync.Mutex // guards line; held within the network's
-	line []Handle
-	turn []Handle // the part of it that poll is at
+	line queue[Handle]
+	turn queue[Handle] // the part of it that poll is at
 }
 
 func openSim(p *Port) (backend, error) {
@@ -106,10 +106,10 @@ func (b *sim) attach(s *sock, sk Socket) error {
 // it.
 func (b *sim) enqueue(h Handle, c *simSocket) {
 	b.mu.Lock()
-	first := !c.queued && len(b.line) == 0
+	first := !c.queued && b.line.len() == 0
 	if !c.queued {
 		c.queued = true
-		b.line = append(b.line, h)
+		b.line.push(h)
 	}
 	b.mu.Unlock()
 	if first {
@@ -169,24 +169,21 @@ func (b *sim) close(s *sock, reset bool) error {
 }
 
 func (b *sim) poll(dst []Completion) int {
-	if len(b.turn) == 0 {
+	if b.turn.len() == 0 {
 		b.mu.Lock()
 		b.turn, b.line = b.line, b.turn
 		b.mu.Unlock()
 	}
-	n, served := 0, 0
-	for served < len(b.turn) && n < len(dst) {
-		s := b.p.socks.get(b.turn[served])
-		served++
-		if s != nil {
+	n := 0
+	for b.turn.len() > 0 && n < len(dst) {
+		if s := b.p.socks.get(b.turn.pop()); s != nil {
 			b.mu.Lock()
 			b.sockets[s.index].queued = false
 			b.mu.Unlock()
 			n += b.serve(s, dst[n:])
 		}
 	}
-	b.turn = b.turn[:copy(b.turn, b.turn[served:])]
-	if len(b.turn) > 0 {
+	if b.turn.len() > 0 {
 		b.wake() // for whoever blocks next
 	}
 	return n

@@ -29,9 +29,10 @@ func (u *uring) poll(dst []Completion) int {
 	if head == tail {
 		u.takeTurns()
 	}
-	if n == 0 || u.p.cfg.Mode == Shared || u.flags&setupDefer == 0 {
-		// block submits nothing of a shared port, and may be next. And where the
-		// kernel adds completions at any time, head might never reach tail.
+	if n == 0 || u.flags&setupDefer == 0 {
+		// Without DEFER_TASKRUN the kernel adds completions at any time: head might
+		// never reach tail. A shared port, which is always without it, may block
+		// next, and that submits nothing.
 		u.flush()
 	}
 	return n
