@@ -71,7 +71,7 @@ func TestTables(t *testing.T) {
 }
 
 // The same figures in another order are no difference, others that lie all
-// above are one, and of a single round nothing is said.
+// above are one, and a single round shows nothing.
 func TestVerdict(t *testing.T) {
 	var a, same, above []row
 	for i := range 10 {
