@@ -33,17 +33,21 @@ func TestNoAllocationPerMessage(t *testing.T) {
 		if backend == "std" && runtime.GOOS == "windows" {
 			t.Skip("there std has a goroutine for each send")
 		}
-		for name, h := range map[string]proactor.Handler{
-			"Data":    {Data: echo},
-			"Message": {Split: split10, Message: func(c *proactor.Conn, p []byte) { c.Writev(p[:3], p[3:]) }},
+		for name, h := range map[string]struct {
+			proactor.Handler
+			answer int // bytes to a message of 100
+		}{
+			"Data":    {proactor.Handler{Data: echo}, 100},
+			"Message": {proactor.Handler{Split: split10, Message: func(c *proactor.Conn, p []byte) { c.Writev(p[:3], p[3:]) }}, 100},
+			"Large":   {proactor.Handler{Data: fromTheStack}, 40_000},
 		} {
 			// Not the rig's serve, whose book-keeping allocates.
-			s := &proactor.Server{Network: "tcp4", Addr: "127.0.0.1:0", Engine: newRig(t, backend).engine, Handler: h}
+			s := &proactor.Server{Network: "tcp4", Addr: "127.0.0.1:0", Engine: newRig(t, backend).engine, Handler: h.Handler}
 			if err := s.Listen(); err != nil {
 				t.Fatal(err)
 			}
 			c := client(t, s)
-			msg, got := pattern(1, 100), make([]byte, 100)
+			msg, got := pattern(1, 100), make([]byte, h.answer)
 			talk(t, c, msg, got, 100)
 			n := scaled(2000)
 			if a := testing.AllocsPerRun(5, func() { talk(t, c, msg, got, n) }); a > float64(n)/100 {
@@ -51,6 +55,14 @@ func TestNoAllocationPerMessage(t *testing.T) {
 			}
 		}
 	})
+}
+
+// fromTheStack answers what would be a heap object if Write kept it.
+func fromTheStack(c *proactor.Conn, p []byte) int {
+	var answer [40_000]byte
+	copy(answer[:], p)
+	c.Write(answer[:])
+	return len(p)
 }
 
 func split10(p []byte, _ bool) (int, []byte, error) {

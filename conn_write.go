@@ -9,19 +9,37 @@ import (
 	"github.com/proactor-go/proactor/port"
 )
 
-// Write queues p to be sent. It copies p, does not wait, and takes all of p or
-// nothing: then the error is [ErrClosed] or [ErrBacklog], see Limits. Writes
-// go out in the order of the calls, the bytes of each in one piece, whoever
-// calls; those that come while others are being sent go out together, and so do
-// those of the callbacks for the messages of one piece. p may be of any size.
+// Write sends p, or queues a copy of it to be sent: p is the caller's again when
+// it returns. It does not wait, and takes all of p or nothing: then the error is
+// [ErrClosed] or [ErrBacklog], see Limits. Writes go out in the order of the calls,
+// the bytes of each in one piece, whoever calls; those that come while others are
+// being sent go out together, and so do those of the callbacks for the messages of
+// one piece. p may be of any size.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	if err := c.admit(len(p)); err != nil {
 		return 0, c.refuse(err)
 	}
-	c.enqueue(p)
+	rest := p
+	if len(p) >= nowLeast && len(p) < c.cfg.limits.HighWater && c.out == nil {
+		rest = p[c.sendNow(p):]
+	}
+	c.enqueue(rest)
 	c.unlock()
 	return len(p), nil
+}
+
+// nowLeast is from how many bytes on a system call costs less than a copy.
+const nowLeast = 32 << 10
+
+// sendNow sends what the system takes of p, which need not be copied then, and
+// returns how many bytes that was. mu is held, and nothing waits before p.
+func (c *Conn) sendNow(p []byte) int {
+	n := c.loop.port.SendNow(c.handle, p[:min(len(p), sendMost)])
+	if n > 0 { // so this is the loop's goroutine
+		c.went(n)
+	}
+	return n
 }
 
 // WriteShared is Write that keeps p instead of copying it: p must not be

@@ -31,9 +31,9 @@
 //
 // # Buffers
 //
-// What a callback is given is valid until it returns. [Conn.Write] copies,
-// [Conn.WriteShared] keeps what must not change any more. A connection on which
-// nothing arrives and nothing waits holds no buffer.
+// What a callback is given is valid until it returns. [Conn.Write] copies what it
+// cannot send at once, [Conn.WriteShared] keeps what must not change any more. A
+// connection on which nothing arrives and nothing waits holds no buffer.
 //
 // # Order
 //

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 
@@ -87,6 +88,81 @@ func TestMetInterleavedWriters(t *testing.T) {
 			if int(n) != each {
 				t.Errorf("%d of writer %d's %d came", n, w, each)
 			}
+		}
+	})
+}
+
+// Large Writes, which may be sent at once and without a copy, go out between the
+// small ones, each when it was called and as it was then, also where the system
+// takes only some of it. All are counted.
+func TestLargeWrites(t *testing.T) {
+	sizes := []int{10, 32 << 10, 50_000, 1, 64 << 10, 300_000, 100, 33_000, 2 << 20, 33_000}
+	eachBackend(t, func(t *testing.T, backend string) {
+		t.Run("SmallFirst", func(t *testing.T) { writesOf(t, backend, sizes) })
+		t.Run("LargeFirst", func(t *testing.T) { writesOf(t, backend, append([]int{40_000}, sizes...)) })
+	})
+}
+
+// writesOf has a handler write pieces of these sizes from one buffer, several
+// times.
+func writesOf(t *testing.T, backend string, sizes []int) {
+	var want []byte
+	for i, n := range sizes {
+		want = append(want, pattern(uint64(i), n)...)
+	}
+	r := newRig(t, backend)
+	c := client(t, r.serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+		b, rest := make([]byte, slices.Max(sizes)), want
+		for _, n := range sizes {
+			rest = rest[copy(b[:n], rest):]
+			if _, err := c.Write(b[:n]); err != nil {
+				t.Error(err)
+			}
+			clear(b[:n])
+		}
+		return len(p)
+	}}, limits(proactor.Limits{HighWater: 32 << 20})))
+	conn := r.accepted()
+	const rounds = 4
+	for i := range rounds { // nothing waits before the first, and much before the last
+		send(t, c, []byte{1})
+		eventually(t, "it is answered", func() bool { return conn.Stats().BytesIn == int64(i+1) })
+	}
+	for range rounds {
+		expect(t, c, want)
+	}
+	conn.CloseWrite()
+	expectEnd(t, c, nil)
+	eventually(t, "all is counted", func() bool {
+		s := conn.Stats()
+		return s.BytesOut == int64(rounds*len(want)) && s.Pending == 0 && r.engine.Stats().BytesOut == s.BytesOut
+	})
+}
+
+// A handler that writes until enough waits comes to an end, however fast its peer
+// takes what it sends.
+func TestWritesUntilEnoughWaits(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		const piece, high, most = 32 << 10, 128 << 10, 1000
+		r := newRig(t, backend)
+		writes := make(chan int, 1)
+		c := client(t, r.serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+			n := 0
+			for b := make([]byte, piece); c.Stats().Pending < high && n < most; n++ {
+				if _, err := c.Write(b); err != nil {
+					t.Error(err)
+				}
+			}
+			writes <- n
+			return len(p)
+		}}, limits(proactor.Limits{HighWater: high})))
+		for range 10 {
+			send(t, c, []byte{1})
+			n := take(t, "the handler ends", writes)
+			if n > high/piece+1 {
+				t.Fatalf("it wrote %d times %d bytes before %d waited", n, piece, high)
+			}
+			expect(t, c, make([]byte, n*piece))
 		}
 	})
 }

@@ -145,8 +145,7 @@ func (e *epoll) push(s *sock, op *Op) {
 			s.flags &^= sockWritable
 			return
 		case errno != 0:
-			noteBroken(s, errno)
-			e.p.fail(s, op, sysError(KindSend, errno))
+			e.p.fail(s, op, sysError(KindSend, sendError(s, errno)))
 			return
 		default:
 			turn += n

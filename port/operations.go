@@ -76,6 +76,28 @@ func (p *Port) Send(op *Op, h Handle, buf []byte) error {
 	return err
 }
 
+// SendNow hands the system as much of buf as it takes at once, and returns how
+// many bytes that was. There is no operation and no completion, and buf stays the
+// caller's. It is for those who would have to copy buf for a Send.
+//
+// It sends once between two completions of the socket, so that who answers a peer
+// that takes everything comes back to Dequeue. Nothing is sent, and the Send that
+// the caller then starts does what is right, also where a send, a connect or a
+// splice to the socket is in flight, where it was shut down or closed, and after
+// an error, which that Send tells. It can be done by io_uring in Exclusive mode.
+// Any goroutine may call it; on all but that of the port it sends nothing.
+func (p *Port) SendNow(h Handle, buf []byte) int {
+	if len(buf) == 0 || !p.courtesy.here() {
+		return 0
+	}
+	s := p.socks.get(h)
+	if s == nil || s.out != nil || s.ending != nil || s.flags&(sockListener|sockShut|sockSentNow) != 0 {
+		return 0
+	}
+	s.flags |= sockSentNow
+	return sendNow(s, buf)
+}
+
 // Progress is a number that grows for as long as a send that is in flight goes
 // on: the bytes that the system has taken of it and, where the system tells,
 // those that the peer has acknowledged since they met. When it stands still the

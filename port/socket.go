@@ -132,6 +132,7 @@ const (
 	sockWritable           // epoll: a write may get rid of something
 	sockQueued             // epoll: stands in the list of sockets to serve
 	sockEnding             // epoll: end of stream or an error is near
+	sockSentNow            // uring: something was sent at once since the last completion
 )
 
 func (s *sock) handle() Handle { return makeHandle(s.index, s.gen) }

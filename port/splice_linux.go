@@ -114,7 +114,7 @@ func (ps *pipes) carry(p *Port, s *sock, op *Op) (n int, next awaits, err error)
 		case errno == unix.EAGAIN:
 			return n, awaitsRoom, nil
 		default:
-			noteBroken(sp.to, errno)
+			errno = sendError(sp.to, errno)
 			ps.put(sp)
 			return n, 0, sysError(KindSend, errno)
 		}

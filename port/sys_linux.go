@@ -249,14 +249,21 @@ func putSockaddr(dst *unix.RawSockaddrAny, a Addr) (int, error) {
 
 var hostLittleEndian = func() bool { x := uint16(1); return *(*byte)(unsafe.Pointer(&x)) == 1 }()
 
-// noteBroken and endOfStream make both directions see what ended a connection,
+// sendError and endOfStream make both directions see what ended a connection,
 // such as the peer's reset. The system tells it once: a recv after the send that
-// was told reads 0 bytes, as after a FIN. io_uring even keeps it from a send that
-// was done in part, which is then still in flight, or ends with EPIPE.
-func noteBroken(s *sock, sent syscall.Errno) {
-	if sent != 0 && !transient(sent) {
-		s.broken = uint16(sent)
+// was told reads 0 bytes, as after a FIN, and a send ends with EPIPE. io_uring even
+// keeps it from a send that was done in part, which is then still in flight.
+//
+// sendError takes what a send was told and returns what it is to tell.
+func sendError(s *sock, told syscall.Errno) syscall.Errno {
+	switch classifyErrno(told) {
+	case ErrReset, ErrTimeout, ErrUnreachable:
+		if s.broken == 0 {
+			s.broken = uint16(told)
+		}
+		return syscall.Errno(s.broken)
 	}
+	return told
 }
 
 func endOfStream(s *sock) error {

@@ -56,6 +56,7 @@ func (u *uring) reap(e *cqe, c *Completion) bool {
 	if s.gen&udGenMask != uint32(e.userData>>udGenShift)&udGenMask {
 		panic("port: completion for a socket that is closed")
 	}
+	s.flags &^= sockSentNow
 	switch kind {
 	case KindRecv:
 		if op := s.in; op.flags&opStream != 0 {
@@ -181,8 +182,7 @@ func (u *uring) sent(s *sock, op *Op, res int32, c *Completion) bool {
 	*c = Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)}
 	switch {
 	case res < 0:
-		c.Err = result(op, res)
-		noteBroken(s, syscall.Errno(-res))
+		c.Err = result(op, -int32(sendError(s, syscall.Errno(-res))))
 	case op.remaining() > 0:
 		c.Err = canceled(KindSend)
 	}

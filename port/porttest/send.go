@@ -1,6 +1,7 @@
 package porttest
 
 import (
+	"errors"
 	"io"
 
 	"github.com/proactor-go/proactor/port"
@@ -13,6 +14,8 @@ var sendTests = []test{
 	{name: "SendvPieces", run: sendvPieces},
 	{name: "SendvSlowReader", run: sendvSlowReader},
 	{name: "SendInOrder", run: sendInOrder},
+	{name: "SendNow", run: sendNow},
+	{name: "SendNowReset", run: sendNowReset},
 	{name: "SendProgress", run: sendProgress},
 	{name: "FullDuplex", run: fullDuplex},
 	{name: "SendAfterPeerClosed", run: sendAfterPeerClosed},
@@ -121,6 +124,87 @@ func sendvSlowReader(e *env) {
 		r.ok(o)
 		r.await(reader)
 	}
+}
+
+// What is sent now comes before what is sent after it, and nothing comes twice,
+// whether the system takes none of it, a part or all. Nothing goes a second time
+// before a completion, or where it could overtake something, or where the stream
+// has ended, or from another goroutine.
+func sendNow(e *env) {
+	r := e.open(port.Config{})
+	c := r.pair("tcp")
+	s, off := stream(5), int64(0)
+	now := func(n int) (gone int) {
+		e.Helper()
+		gone = r.p.SendNow(c.h, s.bytes(off, n))
+		if gone < 0 || gone > n {
+			e.Fatalf("%d of %d bytes went", gone, n)
+		}
+		off += int64(gone)
+		return gone
+	}
+	never := func(when string) {
+		e.Helper()
+		if k := now(100); k > 0 {
+			e.Fatalf("%d bytes went %s", k, when)
+		}
+	}
+	rest := func(n int) *op {
+		o := r.send(c, s.bytes(off, n))
+		off += int64(n)
+		return o
+	}
+	for _, n := range []int{1000, 1, 40_000, 100_000} {
+		from := off
+		gone := now(n)
+		if gone > 0 {
+			never("a second time")
+		}
+		reader := r.do(func() error { return readPattern(c.peer, s, from, int64(n+10)) })
+		r.ok(rest(n - gone + 10))
+		r.await(reader)
+	}
+	from := off
+	gone := now(jam)
+	o := rest(jam - gone)
+	never("before a send that is in flight")
+	reader := r.do(func() error { return readPattern(c.peer, s, from, jam) })
+	r.ok(o)
+	r.await(reader)
+	r.await(r.do(func() error {
+		if r.p.SendNow(c.h, []byte("x")) > 0 {
+			return errors.New("another goroutine sent something")
+		}
+		return nil
+	}))
+	o = r.shutdown(c)
+	never("after a shutdown")
+	r.ok(o)
+	r.await(r.do(func() error { return readEnd(c.peer, 0, 0) }))
+	r.ok(r.close(c, false))
+	never("after the close")
+}
+
+// The peer's reset, which the system tells once, is told to the recv and to the
+// send, though who sent something now was told it first.
+func sendNowReset(e *env) {
+	r := e.open(port.Config{})
+	if c := r.pair("tcp"); r.p.SendNow(c.h, []byte("x")) == 0 {
+		e.Log("nothing is sent now on this backend")
+		return
+	}
+	for range 100 {
+		c := r.pair("tcp")
+		c.peer.SetLinger(0)
+		c.peer.Close()
+		if r.p.SendNow(c.h, []byte("x")) > 0 {
+			continue // the reset was not there yet
+		}
+		r.fails(r.recv(c, 10), port.ErrReset)
+		r.fails(r.send(c, []byte("x")), port.ErrReset)
+		return
+	}
+	e.Fatal("the reset does not show")
 }
 
 // Sends that follow each other arrive in order.
