@@ -14,7 +14,7 @@ import (
 // [ErrClosed] or [ErrBacklog], see Limits. Writes go out in the order of the calls,
 // the bytes of each in one piece, whoever calls; those that come while others are
 // being sent go out together, and so do those of the callbacks for the messages of
-// one piece. p may be of any size.
+// one piece, unless one is large. p may be of any size.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	if err := c.admit(len(p)); err != nil {

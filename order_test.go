@@ -126,7 +126,7 @@ func writesOf(t *testing.T, backend string, sizes []int) {
 	const rounds = 4
 	for i := range rounds { // nothing waits before the first, and much before the last
 		send(t, c, []byte{1})
-		eventually(t, "it is answered", func() bool { return conn.Stats().BytesIn == int64(i+1) })
+		eventually(t, "it has come", func() bool { return conn.Stats().BytesIn == int64(i+1) })
 	}
 	for range rounds {
 		expect(t, c, want)
@@ -136,6 +136,57 @@ func writesOf(t *testing.T, backend string, sizes []int) {
 	eventually(t, "all is counted", func() bool {
 		s := conn.Stats()
 		return s.BytesOut == int64(rounds*len(want)) && s.Pending == 0 && r.engine.Stats().BytesOut == s.BytesOut
+	})
+}
+
+// With io_uring a large Write with nothing before it has gone when it returns; one
+// after it waits. Elsewhere, from another goroutine, and where it alone reaches the
+// high mark, it waits.
+func TestLargeWriteGoesAtOnce(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		const size, high = 40_000, 100_000
+		var gone, waits, large proactor.ConnStats
+		r := newRig(t, backend)
+		answered := make(chan struct{})
+		c := client(t, r.serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+			if p[0] == 2 {
+				c.Write(make([]byte, high))
+				large = c.Stats()
+			} else {
+				c.Write(make([]byte, size))
+				gone = c.Stats()
+				c.Write(make([]byte, size))
+				waits = c.Stats()
+			}
+			answered <- struct{}{}
+			return len(p)
+		}}, limits(proactor.Limits{HighWater: high})))
+		conn := r.accepted()
+		send(t, c, []byte{1})
+		take(t, "the first answer", answered)
+		expect(t, c, make([]byte, 2*size))
+		eventually(t, "all is counted", func() bool { return conn.Stats().Pending == 0 })
+		conn.Write(make([]byte, size))
+		expect(t, c, make([]byte, size))
+		eventually(t, "all is counted", func() bool { return conn.Stats().Pending == 0 })
+		before := conn.Stats().BytesOut
+		send(t, c, []byte{2})
+		take(t, "the second answer", answered)
+		expect(t, c, make([]byte, high))
+
+		now := 0
+		if backend == "uring" {
+			now = size
+		}
+		if gone.BytesOut != int64(now) || gone.Pending != size-now {
+			t.Errorf("%d bytes went at once, %d wait", gone.BytesOut, gone.Pending)
+		}
+		if waits.BytesOut != int64(now) || waits.Pending != 2*size-now {
+			t.Errorf("after another Write %d bytes have gone, %d wait", waits.BytesOut, waits.Pending)
+		}
+		if large.BytesOut != before || large.Pending != high {
+			t.Errorf("of what reaches the high mark %d bytes went at once, %d wait", large.BytesOut-before, large.Pending)
+		}
 	})
 }
 

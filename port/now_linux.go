@@ -10,13 +10,17 @@ import (
 // thread is the number of the thread that the caller runs on.
 func thread() uint32 { return uint32(unix.Gettid()) }
 
-// sendNow sends what there is room for. An error is left to the next send.
+// sendNow sends what there is room for. An error is remembered for the next send:
+// save EPIPE, the system does not say it twice.
 func sendNow(s *sock, buf []byte) int {
 	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.sys), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), flags, 0, 0)
-	if errno != 0 {
+	switch errno {
+	case 0:
+		return int(n)
+	case unix.EPIPE:
+	default:
 		sendError(s, errno)
-		return 0
 	}
-	return int(n)
+	return 0
 }

@@ -81,8 +81,8 @@ func (p *Port) Send(op *Op, h Handle, buf []byte) error {
 // caller's. It is for those who would have to copy buf for a Send.
 //
 // It sends once between two completions of the socket, so that who answers a peer
-// that takes everything comes back to Dequeue. Nothing is sent, and the Send that
-// the caller then starts does what is right, also where a send, a connect or a
+// that takes everything comes back to Dequeue. It sends nothing, and the Send that
+// the caller then starts does what is right, also while a send, a connect or a
 // splice to the socket is in flight, where it was shut down or closed, and after
 // an error, which that Send tells. It can be done by io_uring in Exclusive mode.
 // Any goroutine may call it; on all but that of the port it sends nothing.

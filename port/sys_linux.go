@@ -254,13 +254,16 @@ var hostLittleEndian = func() bool { x := uint16(1); return *(*byte)(unsafe.Poin
 // was told reads 0 bytes, as after a FIN, and a send ends with EPIPE. io_uring even
 // keeps it from a send that was done in part, which is then still in flight.
 //
-// sendError takes what a send was told and returns what it is to tell.
+// sendError takes what a send was told, remembers the first that ended the
+// connection, and returns what the send is to tell.
 func sendError(s *sock, told syscall.Errno) syscall.Errno {
-	switch classifyErrno(told) {
-	case ErrReset, ErrTimeout, ErrUnreachable:
-		if s.broken == 0 {
-			s.broken = uint16(told)
-		}
+	if transient(told) || told == unix.ENOMEM || told == unix.ENOBUFS { // of a moment, not of the connection
+		return told
+	}
+	if s.broken == 0 {
+		s.broken = uint16(told)
+	}
+	if told == unix.EPIPE {
 		return syscall.Errno(s.broken)
 	}
 	return told

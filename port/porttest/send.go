@@ -15,6 +15,7 @@ var sendTests = []test{
 	{name: "SendvSlowReader", run: sendvSlowReader},
 	{name: "SendInOrder", run: sendInOrder},
 	{name: "SendNow", run: sendNow},
+	{name: "SendNowRefused", run: sendNowRefused},
 	{name: "SendNowReset", run: sendNowReset},
 	{name: "SendProgress", run: sendProgress},
 	{name: "FullDuplex", run: fullDuplex},
@@ -126,18 +127,22 @@ func sendvSlowReader(e *env) {
 	}
 }
 
+// sendsNow reports whether what is sent now goes at once, where nothing is in its
+// way. Elsewhere nothing goes.
+func (r *rig) sendsNow() bool { return family(r.p.Backend()) == "uring" && r.mode == port.Exclusive }
+
 // What is sent now comes before what is sent after it, and nothing comes twice,
-// whether the system takes none of it, a part or all. Nothing goes a second time
-// before a completion, or where it could overtake something, or where the stream
-// has ended, or from another goroutine.
+// whether the system takes a part or all. Nothing goes a second time before a
+// completion, or where it could overtake something, or where the stream has ended,
+// or from another goroutine.
 func sendNow(e *env) {
 	r := e.open(port.Config{})
 	c := r.pair("tcp")
 	s, off := stream(5), int64(0)
-	now := func(n int) (gone int) {
+	now := func(n int) int {
 		e.Helper()
-		gone = r.p.SendNow(c.h, s.bytes(off, n))
-		if gone < 0 || gone > n {
+		gone := r.p.SendNow(c.h, s.bytes(off, n))
+		if gone < 0 || gone > n || gone > 0 != r.sendsNow() {
 			e.Fatalf("%d of %d bytes went", gone, n)
 		}
 		off += int64(gone)
@@ -145,7 +150,7 @@ func sendNow(e *env) {
 	}
 	never := func(when string) {
 		e.Helper()
-		if k := now(100); k > 0 {
+		if k := r.p.SendNow(c.h, []byte("never")); k > 0 {
 			e.Fatalf("%d bytes went %s", k, when)
 		}
 	}
@@ -154,19 +159,16 @@ func sendNow(e *env) {
 		off += int64(n)
 		return o
 	}
-	for _, n := range []int{1000, 1, 40_000, 100_000} {
+	for _, n := range []int{1000, 1, 40_000, 100_000, jam} {
 		from := off
 		gone := now(n)
-		if gone > 0 {
-			never("a second time")
-		}
+		never("a second time")
 		reader := r.do(func() error { return readPattern(c.peer, s, from, int64(n+10)) })
 		r.ok(rest(n - gone + 10))
 		r.await(reader)
 	}
 	from := off
-	gone := now(jam)
-	o := rest(jam - gone)
+	o := rest(jam)
 	never("before a send that is in flight")
 	reader := r.do(func() error { return readPattern(c.peer, s, from, jam) })
 	r.ok(o)
@@ -185,11 +187,50 @@ func sendNow(e *env) {
 	never("after the close")
 }
 
+// Nothing is sent now before there is a connection, which is none the worse for
+// it, nor into what a splice sends, nor while a close waits for a recv.
+func sendNowRefused(e *env) {
+	r := e.open(port.Config{})
+	never := func(c *conn, when string) {
+		e.Helper()
+		if k := r.p.SendNow(c.h, []byte("never")); k > 0 {
+			e.Fatalf("%d bytes went %s", k, when)
+		}
+	}
+	l := r.listen("tcp", r.address("tcp"), port.SocketOptions{})
+	r.arm(l)
+	out, in := r.connector(l.addr, port.SocketOptions{}), &conn{}
+	never(out, "before a connect")
+	o := r.connect(out, l.addr)
+	never(out, "during a connect")
+	r.ok(o)
+	in.h, in.key = r.associate(r.next(l.accept))
+	r.ok(r.shutdown(out))
+	r.fails(r.recv(in, 1), io.EOF)
+	r.ok(r.shutdown(in))
+	r.fails(r.recv(out, 1), io.EOF)
+
+	from, to := r.pair("tcp"), r.pair("tcp")
+	var probe port.Op
+	if err := r.p.Splice(&probe, 0, 0); errors.Is(err, port.ErrClosed) { // it can
+		o = r.splice(from, to)
+		never(to, "into a splice")
+		r.p.Cancel(&o.Op)
+		r.fails(o, port.ErrCanceled)
+	}
+	recv := r.recv(to, 10)
+	o = r.close(to, false)
+	never(to, "after a close")
+	r.fails(recv, port.ErrCanceled)
+	r.ok(o)
+	r.await(r.do(func() error { return readEnd(to.peer, 0, 0) }))
+}
+
 // The peer's reset, which the system tells once, is told to the recv and to the
 // send, though who sent something now was told it first.
 func sendNowReset(e *env) {
 	r := e.open(port.Config{})
-	if c := r.pair("tcp"); r.p.SendNow(c.h, []byte("x")) == 0 {
+	if !r.sendsNow() {
 		e.Log("nothing is sent now on this backend")
 		return
 	}
