@@ -30,7 +30,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 }
 
 // nowLeast is from how many bytes on a system call costs less than a copy.
-const nowLeast = 32 << 10
+const nowLeast = 8 << 10
 
 // sendNow sends what the system takes of p, which need not be copied then, and
 // returns how many bytes that was. mu is held, and nothing waits before p.

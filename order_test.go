@@ -96,7 +96,7 @@ func TestMetInterleavedWriters(t *testing.T) {
 // small ones, each when it was called and as it was then, also where the system
 // takes only some of it. All are counted.
 func TestLargeWrites(t *testing.T) {
-	sizes := []int{10, 32 << 10, 50_000, 1, 64 << 10, 300_000, 100, 33_000, 2 << 20, 33_000}
+	sizes := []int{10, 8 << 10, 32 << 10, 50_000, 1, 64 << 10, 300_000, 100, 33_000, 2 << 20, 33_000}
 	eachBackend(t, func(t *testing.T, backend string) {
 		t.Run("SmallFirst", func(t *testing.T) { writesOf(t, backend, sizes) })
 		t.Run("LargeFirst", func(t *testing.T) { writesOf(t, backend, append([]int{40_000}, sizes...)) })
