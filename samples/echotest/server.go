@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -105,12 +106,17 @@ func Ended(t *testing.T, ended <-chan error) error {
 	}
 }
 
-// Until waits for a condition.
+// Until waits for a condition. Where it waits in vain it shows what everybody was
+// doing, and by how often it looked, whether the test itself was held up.
 func Until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(Patience); !cond(); time.Sleep(time.Millisecond) {
+	looks := 1
+	for end := time.Now().Add(Patience); !cond(); looks++ {
 		if time.Now().After(end) {
-			t.Fatalf("waited in vain: %s", what)
+			stacks := make([]byte, 64<<10)
+			t.Logf("%s", stacks[:runtime.Stack(stacks, true)])
+			t.Fatalf("waited in vain: %s; looked %d times", what, looks)
 		}
+		time.Sleep(time.Millisecond)
 	}
 }
