@@ -13,8 +13,8 @@ type Mode uint8
 
 const (
 	// Exclusive: the goroutine that called Open makes every call, save Post,
-	// Cancel and SendNow. Nothing is locked. Where the backend wants it, Open locks the
-	// goroutine to its thread until Close.
+	// Cancel and SendNow. Nothing is locked. Where the backend wants it, Open
+	// locks the goroutine to its thread until Close.
 	Exclusive Mode = iota
 	// Shared: any number of goroutines start operations and dequeue, the
 	// classic scheme of a completion port with several workers. A completion

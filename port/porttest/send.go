@@ -211,8 +211,7 @@ func sendNowRefused(e *env) {
 	r.fails(r.recv(out, 1), io.EOF)
 
 	from, to := r.pair("tcp"), r.pair("tcp")
-	var probe port.Op
-	if err := r.p.Splice(&probe, 0, 0); errors.Is(err, port.ErrClosed) { // it can
+	if r.splices() {
 		o = r.splice(from, to)
 		never(to, "into a splice")
 		r.p.Cancel(&o.Op)
