@@ -5,6 +5,8 @@ import (
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
+
+	"github.com/proactor-go/proactor/internal/goid"
 )
 
 // courtesy lets goroutines that wait for a processor have theirs before its
@@ -20,7 +22,7 @@ import (
 // would take the processor out of every system call from then on.
 type courtesy struct {
 	locked   bool
-	thread   atomic.Uint32 // that it is locked to, where that is known, else 0
+	mark     atomic.Uintptr // of the goroutine that is locked, where that is known, else 0
 	runnable [1]metrics.Sample
 	asking   int64 // how long that takes, when not everything is cold
 	next     int64 // when to ask again
@@ -34,14 +36,14 @@ const uninterrupted = 5 * time.Millisecond
 func (c *courtesy) lock() {
 	runtime.LockOSThread()
 	c.locked = true
-	c.thread.Store(thread())
+	c.mark.Store(goid.Mark())
 	c.runnable[0].Name = "/sched/goroutines/runnable:goroutines"
 }
 
 // unlock takes lock back; without one it does nothing.
 func (c *courtesy) unlock() {
 	if c.locked {
-		c.thread.Store(0) // before another goroutine has it
+		c.mark.Store(0) // before another goroutine has it
 		runtime.UnlockOSThread()
 		c.locked = false
 	}
@@ -49,8 +51,8 @@ func (c *courtesy) unlock() {
 
 // here reports whether the caller is the goroutine that is locked. Any may ask.
 func (c *courtesy) here() bool {
-	t := c.thread.Load()
-	return t != 0 && t == thread()
+	m := c.mark.Load()
+	return m != 0 && m == goid.Mark()
 }
 
 // yield is called before a wait of d; a d below 0 has no end. It returns how

@@ -7,9 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// thread is the number of the thread that the caller runs on.
-func thread() uint32 { return uint32(unix.Gettid()) }
-
 // sendNow sends what there is room for. An error is remembered for the next send:
 // save EPIPE, the system does not say it twice.
 func sendNow(s *sock, buf []byte) int {

@@ -2,8 +2,5 @@
 
 package port
 
-// thread is 0: no port here needs to know.
-func thread() uint32 { return 0 }
-
-// sendNow is not called without a thread.
+// sendNow is not called: no port here locks its goroutine.
 func sendNow(*sock, []byte) int { return 0 }
