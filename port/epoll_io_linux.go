@@ -143,6 +143,9 @@ func (e *epoll) push(s *sock, op *Op) {
 		case errno == unix.EINTR:
 		case errno == unix.EAGAIN:
 			s.flags &^= sockWritable
+			if op.flags&opTry != 0 {
+				e.p.sent(s, op)
+			}
 			return
 		case errno != 0:
 			e.p.fail(s, op, sysError(KindSend, sendError(s, errno)))
@@ -151,8 +154,7 @@ func (e *epoll) push(s *sock, op *Op) {
 			turn += n
 			op.advance(n)
 			if op.remaining() == 0 {
-				e.p.complete(Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)})
-				e.p.finish(s, op)
+				e.p.sent(s, op)
 				return
 			}
 		}

@@ -58,6 +58,7 @@ func openEpoll(p *Port) (backend, error) {
 		e.destroy()
 		return nil, err
 	}
+	p.tries = true
 	return e, nil
 }
 
@@ -98,6 +99,8 @@ func (e *epoll) recv(s *sock, op *Op) {
 func (e *epoll) send(s *sock, op *Op) {
 	if s.flags&sockWritable != 0 {
 		e.push(s, op)
+	} else if op.flags&opTry != 0 {
+		e.p.sent(s, op)
 	}
 }
 

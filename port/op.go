@@ -14,7 +14,7 @@ const (
 	KindAccept               // a connection arrived on a listener
 	KindConnect              // an outbound connection was made, or was not
 	KindRecv                 // bytes arrived, or the stream ended
-	KindSend                 // the system took all bytes of a send
+	KindSend                 // the system took all bytes of a send, or what it could of a TrySend
 	KindSplice               // bytes went from one socket to another, or the stream ended
 	KindShutdown             // the sending side was shut down: a FIN is on its way
 	KindClose                // the socket is gone, its Handle is void
@@ -57,6 +57,7 @@ const (
 	opCanceled                     // a cancel was asked for
 	opStarved                      // uring: waits for its turn at the receive buffers
 	opArmed                        // uring, iocp: the kernel has a request for it
+	opTry                          // send: ends with what the system takes at once
 )
 
 // Handle is the socket that the operation was last started on. It means
@@ -113,8 +114,8 @@ type Completion struct {
 	// Key is what the socket was associated with, or what was posted.
 	Key uint64
 	// N counts bytes: received with this completion, or handed over by a splice, or
-	// sent in all. It also
-	// counts where Err is set: a canceled send tells what had gone out.
+	// sent in all. It also counts where Err is set: a canceled send tells what had
+	// gone out.
 	N int
 	// Err is nil on success. The end of a stream is io.EOF, on a final
 	// completion; everything else is an *[Error].

@@ -119,9 +119,11 @@ func (p *Port) Progress(op *Op) int64 {
 }
 
 // Sendv is Send for several buffers, 65,536 at the most, sent as one run of
-// bytes. The port also
-// keeps the slice bufs until the final completion, and may change it.
-func (p *Port) Sendv(op *Op, h Handle, bufs [][]byte) error {
+// bytes. The port also keeps the slice bufs until the final completion, and may
+// change it.
+func (p *Port) Sendv(op *Op, h Handle, bufs [][]byte) error { return p.sendv(op, h, bufs, 0) }
+
+func (p *Port) sendv(op *Op, h Handle, bufs [][]byte, flags opFlags) error {
 	for len(bufs) > 0 && len(bufs[0]) == 0 {
 		bufs = bufs[1:]
 	}
@@ -134,6 +136,7 @@ func (p *Port) Sendv(op *Op, h Handle, bufs [][]byte) error {
 	p.lock()
 	s, err := p.begin(op, h, KindSend)
 	if err == nil {
+		op.flags |= flags
 		op.setBuf(bufs[0])
 		op.setRest(bufs[1:])
 		p.b.send(s, op)
@@ -141,6 +144,22 @@ func (p *Port) Sendv(op *Op, h Handle, bufs [][]byte) error {
 	p.unlock()
 	return err
 }
+
+// TrySend is Sendv that does not wait for the peer. It completes as soon as the
+// system has taken what it had room for, with an N that may be less than all, also
+// 0, and without an error. So it bounds for how long the buffers are in use.
+//
+// Where the system does not do it, which [Port.Tries] tells, the error is
+// ErrUnsupported, and nothing was started.
+func (p *Port) TrySend(op *Op, h Handle, bufs [][]byte) error {
+	if !p.tries {
+		return &Error{Kind: KindSend, Class: ErrUnsupported}
+	}
+	return p.sendv(op, h, bufs, opTry)
+}
+
+// Tries reports whether this port's backend does TrySend. Any goroutine may call it.
+func (p *Port) Tries() bool { return p.tries }
 
 // Shutdown shuts the sending side down, once the send that is outstanding has
 // completed: the peer then reads end of stream. Receiving goes on. No send may

@@ -68,6 +68,7 @@ type Port struct {
 	b      backend
 	name   string
 	detail string
+	tries  bool // the backend heeds opTry
 	cfg    Config
 
 	mu       sync.Mutex // Shared: guards all below and every call of b but block
@@ -273,6 +274,12 @@ func (p *Port) complete(c Completion) { p.ready.push(c) }
 func (p *Port) fail(s *sock, op *Op, err error) {
 	c := Completion{Op: op, Key: s.key, Kind: op.kind, N: int(op.n), Err: err}
 	p.complete(c)
+	p.finish(s, op)
+}
+
+// sent ends a send without an error.
+func (p *Port) sent(s *sock, op *Op) {
+	p.complete(Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)})
 	p.finish(s, op)
 }
 

@@ -47,6 +47,7 @@ func openSim(p *Port) (backend, error) {
 		}
 		b.late.do = b.ring.do
 	}
+	p.tries = true
 	return b, nil
 }
 
@@ -246,11 +247,13 @@ func (b *sim) push(s *sock, op *Op) {
 			return
 		}
 		if n == 0 && op.size > 0 {
+			if op.flags&opTry != 0 {
+				break
+			}
 			return // until the peer has received
 		}
 	}
-	b.p.complete(Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)})
-	b.p.finish(s, op)
+	b.p.sent(s, op)
 }
 
 // take accepts one connection a turn or, with a clock, some.

@@ -186,8 +186,7 @@ func (b *std) send(s *sock, op *Op) {
 		return
 	}
 	if op.remaining() == 0 {
-		b.p.complete(Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)})
-		b.p.finish(s, op)
+		b.p.sent(s, op)
 		return
 	}
 	bufs := append([][]byte{op.buf()}, op.rest()...)

@@ -70,7 +70,7 @@ func openUringWith(p *Port, ways uringWays) (backend, error) {
 	err := u.ring.open(ways.flags)
 	if err == nil {
 		if err = u.start(); err == nil {
-			p.detail = u.describe()
+			p.detail, p.tries = u.describe(), true
 			return u, nil
 		}
 		u.release0()
@@ -211,6 +211,9 @@ func (u *uring) prepRecv(fd int32, ud uint64) {
 func (u *uring) send(s *sock, op *Op) {
 	e := u.next()
 	e.fd, e.opFlags = int32(s.sys), unix.MSG_NOSIGNAL
+	if op.flags&opTry != 0 {
+		e.opFlags |= unix.MSG_DONTWAIT
+	}
 	e.userData = userData(s, KindSend)
 	if op.more > 0 {
 		if op.index == 0 {

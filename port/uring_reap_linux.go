@@ -175,12 +175,14 @@ func (u *uring) sent(s *sock, op *Op, res int32, c *Completion) bool {
 	if res > 0 {
 		op.advance(int(res))
 	}
-	if op.remaining() > 0 && op.flags&opCanceled == 0 && (res > 0 || res < 0 && transient(syscall.Errno(-res))) {
+	full := res == -int32(unix.EAGAIN) && op.flags&(opTry|opCanceled) == opTry
+	if op.remaining() > 0 && op.flags&opCanceled == 0 && !full && (res > 0 || res < 0 && transient(syscall.Errno(-res))) {
 		u.send(s, op)
 		return false
 	}
 	*c = Completion{Op: op, Key: s.key, Kind: KindSend, N: int(op.n)}
 	switch {
+	case full:
 	case res < 0:
 		c.Err = result(op, -int32(sendError(s, syscall.Errno(-res))))
 	case op.remaining() > 0:

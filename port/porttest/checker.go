@@ -58,6 +58,7 @@ type op struct {
 	sent    [][]byte    // of a send
 	sum     uint32      // checksum of sent
 	size    int         // bytes of a send
+	part    bool        // it may be done in part
 	to      port.Handle // of a splice
 	moved   int64       // bytes that it handed over
 	last    port.Completion
@@ -296,10 +297,10 @@ func (k *checker) seeSend(o *op, c *port.Completion) error {
 	switch {
 	case sum != o.sum:
 		return errors.New("the buffers that were sent have changed")
-	case c.Err == nil && c.N != o.size:
+	case c.Err == nil && c.N != o.size && !o.part:
 		return fmt.Errorf("n = %d of %d bytes without an error", c.N, o.size)
-	case c.N < 0 || c.Err != nil && c.N >= o.size:
-		return fmt.Errorf("n = %d of %d bytes with an error", c.N, o.size)
+	case c.N < 0 || c.N > o.size || c.Err != nil && c.N == o.size:
+		return fmt.Errorf("n = %d of %d bytes, error %v", c.N, o.size, c.Err)
 	}
 	o.sent = nil
 	return nil

@@ -96,7 +96,7 @@ type test struct {
 	shared bool // only for Shared ports
 }
 
-var tests = join(acceptTests, connectTests, addressTests, recvTests, sendTests, shutdownTests, closeTests,
+var tests = join(acceptTests, connectTests, addressTests, recvTests, sendTests, tryTests, shutdownTests, closeTests,
 	cancelTests, timeoutTests, postTests, ruleTests, bufferTests, spliceTests, spliceEndTests, manyTests, portCloseTests, sharedTests)
 
 func join(lists ...[]test) (all []test) {

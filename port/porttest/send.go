@@ -79,8 +79,10 @@ func sendLarge(e *env) {
 }
 
 // pieces cuts n bytes of a stream into count pieces, some of them empty.
-func (r *rig) pieces(s stream, n, count int) [][]byte {
-	all := s.bytes(0, n)
+func (r *rig) pieces(s stream, n, count int) [][]byte { return r.piecesAt(s, 0, n, count) }
+
+func (r *rig) piecesAt(s stream, off int64, n, count int) [][]byte {
+	all := s.bytes(off, n)
 	var p [][]byte
 	for i := range count {
 		k := 0
