@@ -12,6 +12,7 @@ import (
 func (c *Conn) received(cp *port.Completion) {
 	if cp.N > 0 {
 		c.came(cp.N)
+		needed := false
 		switch {
 		case c.state != stateOpen || c.paused&pausedForGood != 0: // nobody wants it any more
 		case c.paused != 0:
@@ -20,9 +21,11 @@ func (c *Conn) received(cp *port.Completion) {
 				c.end(ErrInbound)
 			}
 		default:
-			c.feed(cp.Buf)
+			needed = c.show(cp)
 		}
-		c.loop.port.Release(cp)
+		if !needed {
+			c.loop.port.Release(cp)
+		}
 	}
 	if cp.More {
 		return

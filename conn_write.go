@@ -187,9 +187,12 @@ func (c *Conn) push() int {
 	}
 	o.gather()
 	var err error
-	if len(o.vec) == 1 {
+	switch {
+	case o.borrows:
+		err = c.loop.port.TrySend(&o.op, c.handle, o.vec)
+	case len(o.vec) == 1:
 		err = c.loop.port.Send(&o.op, c.handle, o.vec[0])
-	} else {
+	default:
 		err = c.loop.port.Sendv(&o.op, c.handle, o.vec)
 	}
 	if err != nil {
@@ -224,8 +227,11 @@ func (c *Conn) sent(cp *port.Completion) {
 	o.sending = false
 	c.went(cp.N)
 	if cp.Err == nil {
-		l.engine.outbound.Add(-int64(o.was))
-		o.drop(&l.pool)
+		l.engine.outbound.Add(-int64(cp.N))
+		o.drop(&l.pool, cp.N)
+	}
+	if o.borrows {
+		c.returnLent(cp.Err == nil)
 	}
 	pending := 0
 	if cp.Err == nil && c.state < stateClosing {

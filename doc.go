@@ -32,7 +32,8 @@
 // # Buffers
 //
 // What a callback is given is valid until it returns. [Conn.Write] copies what it
-// cannot send at once, [Conn.WriteShared] keeps what must not change any more. A
+// cannot send at once, [Conn.WriteShared] keeps what must not change any more, and
+// [Conn.WriteLent] sends what the callback was given from where it was received. A
 // connection on which nothing arrives and nothing waits holds no buffer.
 //
 // # Order

@@ -20,7 +20,7 @@ type Handler struct {
 	// Data is called with bytes that arrived. It returns how many it
 	// consumed; the rest is kept and shown again with more, at most
 	// Limits.MaxMessage bytes of it. p is only valid until Data returns. It
-	// may be changed, and given to Write.
+	// may be changed, and given to Write or, unchanged from then on, WriteLent.
 	Data func(c *Conn, p []byte) int
 
 	// Split and Message together take the place of Data: the stream is cut

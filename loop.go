@@ -26,6 +26,7 @@ type loop struct {
 	ops       []*port.Op // for shutdowns and closes
 	pool      pool       // any goroutine
 	place     *place     // of the connection before: most have the same
+	piece     piece      // that is being shown
 	count     counters
 	stopping  bool
 	goroutine uint64

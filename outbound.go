@@ -2,6 +2,7 @@ package proactor
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/proactor-go/proactor/port"
@@ -19,6 +20,8 @@ type outbound struct {
 	was     int      // bytes being sent
 	vec     [][]byte // what op sends
 	waiters []*waiter
+	borrows bool             // some chunks lie in a piece that was received
+	lent    port.Completion  // the one that brought it, when it is needed beyond the callbacks
 	first   [firstChunk]byte // memory of the first chunk, most often the only one
 }
 
@@ -26,8 +29,11 @@ type outbound struct {
 type chunk struct {
 	mem   []byte // len: filled
 	from  int    // up to here it is being sent, or was
-	class int8   // of the pool; -1: outbound.first, or a payload that is shared
+	class int8   // of the pool; -1: outbound.first, or a payload that is shared; borrowed
 }
+
+// borrowed is the class of chunks that lie in a piece that was received.
+const borrowed = -2
 
 // waiter is a WriteContext that waits for room.
 type waiter struct{ room chan struct{} }
@@ -149,6 +155,32 @@ func (o *outbound) share(b []byte) {
 	o.chunks = append(o.chunks, chunk{mem: b[:len(b):len(b)], class: -1})
 }
 
+// borrow is share for bytes of the piece that is being shown.
+func (o *outbound) borrow(b []byte) {
+	o.share(b)
+	o.chunks[len(o.chunks)-1].class = borrowed
+	o.borrows = true
+}
+
+// own copies what is borrowed and not sent. Nothing is in flight.
+func (o *outbound) own(p *pool) {
+	o.borrows = false
+	if o.pending == 0 {
+		return
+	}
+	all := slices.Clone(o.chunks)
+	clear(o.chunks)
+	o.chunks, o.pending = o.chunks[:0], 0
+	for _, c := range all {
+		if rest := c.mem[c.from:]; c.class == borrowed {
+			o.append(p, rest)
+		} else {
+			o.chunks = append(o.chunks, c)
+			o.pending += len(rest)
+		}
+	}
+}
+
 // gather lists what the next send shall send: all that waits, up to sendMost.
 func (o *outbound) gather() {
 	o.vec, o.was, o.flying = o.vec[:0], 0, 0
@@ -165,11 +197,20 @@ func (o *outbound) gather() {
 	}
 }
 
-// drop forgets the bytes that were sent.
-func (o *outbound) drop(p *pool) {
-	o.pending -= o.was
+// drop forgets the first n bytes of those that were being sent. The others wait again.
+func (o *outbound) drop(p *pool, n int) {
+	o.pending -= n
+	for i, left := o.flying-1, o.was-n; left > 0; i-- {
+		c := &o.chunks[i]
+		back := left
+		if i > 0 {
+			back = min(left, c.from)
+		}
+		c.from -= back
+		left -= back
+	}
 	o.was = 0
-	n := 0
+	n = 0
 	for n < o.flying && o.chunks[n].from == len(o.chunks[n].mem) {
 		p.putChunk(o.chunks[n])
 		n++

@@ -176,14 +176,20 @@ func (m *model) pause(c *proactor.Conn, rng *rand.Rand) {
 // answer sends bytes back, by one call or another.
 func (m *model) answer(c *proactor.Conn, s *modelled, b []byte) {
 	var err error
-	switch s.plan.rng.IntN(3) {
+	half := s.plan.rng.IntN(len(b) + 1)
+	switch s.plan.rng.IntN(5) {
 	case 0:
 		_, err = c.Write(b)
 	case 1:
-		half := s.plan.rng.IntN(len(b) + 1)
 		_, err = c.Writev(b[:half], b[half:])
 	case 2:
 		_, err = c.WriteShared(bytes.Clone(b))
+	case 3:
+		_, err = c.WriteLent(b)
+	case 4:
+		if _, err = c.WriteLent(b[:half]); err == nil {
+			_, err = c.WriteLent(b[half:])
+		}
 	}
 	if err != nil && (m.fair && s.plan.how != clientReset || !errors.Is(err, proactor.ErrClosed)) {
 		m.Errorf("%d: an answer of %d bytes was not taken, with %d waiting, %d allowed: %v",

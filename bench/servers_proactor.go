@@ -26,7 +26,7 @@ func onEngine(cfg proactor.Config, serve func(*proactor.Engine, task) error, t t
 
 func proactorEcho(e *proactor.Engine, t task) error {
 	s := &proactor.Server{Addr: t.Addr, Engine: e, Handler: proactor.Handler{
-		Data: func(c *proactor.Conn, p []byte) int { c.Write(p); return len(p) },
+		Data: func(c *proactor.Conn, p []byte) int { c.WriteLent(p); return len(p) },
 	}}
 	return s.ListenAndServe()
 }

@@ -46,7 +46,7 @@ func New(o Options) *proactor.Server {
 // that wait on all connections together reach the engine's limit. Then this
 // one ends rather than go on with a hole in what it echoes.
 func data(c *proactor.Conn, p []byte) int {
-	if _, err := c.Write(p); err != nil {
+	if _, err := c.WriteLent(p); err != nil {
 		c.Abort()
 	}
 	return len(p)

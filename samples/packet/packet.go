@@ -98,7 +98,7 @@ func (o *Options) limits() proactor.Limits {
 // wait on all connections together reach the engine's limit. Then this
 // connection ends rather than go on with a hole in what it echoes.
 func echo(c *proactor.Conn, packet []byte) {
-	if _, err := c.Write(packet); err != nil {
+	if _, err := c.WriteLent(packet); err != nil {
 		c.Abort()
 	}
 }
