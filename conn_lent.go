@@ -7,44 +7,51 @@ import (
 )
 
 // WriteLent is Write for bytes that are only lent: p is what the Data or Message in
-// progress on this connection was given, or part of it, and must not be changed any
-// more. In return it need not be copied where the system takes it at once. Any other p,
-// that of another connection's callback too, is written as Write does it.
+// progress on this connection was given, or part of it, and must not be changed
+// before that returns. In return what the system takes of it at once is not copied,
+// with io_uring and epoll. Any other p is written as Write does it, as are a few
+// bytes, and bytes that Data had been shown before and did not consume.
 func (c *Conn) WriteLent(p []byte) (int, error) {
 	c.mu.Lock()
-	if len(p) <= firstChunk || !c.borrows(p) {
+	off, ok := c.borrows(p)
+	if !ok {
 		c.mu.Unlock()
 		return c.Write(p)
 	}
 	if err := c.admit(len(p)); err != nil {
 		return 0, c.refuse(err)
 	}
-	c.queue().borrow(p)
+	c.queue().borrow(c.loop.piece.mem, off, len(p))
 	c.enqueued(len(p))
 	c.loop.piece.borrowed = true
 	c.unlock()
 	return len(p), nil
 }
 
-// piece is what a recv brought, while a connection's handler is shown it.
+// piece is what a recv brought, while the handler of a connection is shown it.
 type piece struct {
-	of       *Conn
 	mem      []byte
 	borrowed bool // something of it is to be sent
 }
 
-// has reports whether p, which is not empty, begins in the piece.
-func (pc *piece) has(p []byte) bool {
+// find tells where in the piece p begins. As mem ends with its capacity, p ends
+// in it, too.
+func (pc *piece) find(p []byte) (off int, ok bool) {
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(pc.mem)))
-	return uintptr(unsafe.Pointer(unsafe.SliceData(p)))-start < uintptr(len(pc.mem))
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(p))) - start
+	return int(at), at < uintptr(len(pc.mem))
 }
 
-// borrows reports whether p can be sent from where it is: it lies in the piece that
-// is being shown, and goes out with the next send. mu is held, so that a callback
-// in progress does not end, and the piece is the same all the while.
-func (c *Conn) borrows(p []byte) bool {
-	pc := &c.loop.piece
-	return c.busy.Load() && pc.of == c && pc.has(p) && (c.out == nil || !c.out.sending)
+// borrows reports whether p is to be sent from where it is, and where that is: it
+// lies in the piece that is being shown, and goes out with the next send. mu is
+// held, and while a callback is in progress: so that does not end, and the piece,
+// which is this connection's, is the same all the while.
+func (c *Conn) borrows(p []byte) (off int, ok bool) {
+	if !c.busy.Load() || len(p) == 0 {
+		return 0, false
+	}
+	off, ok = c.loop.piece.find(p)
+	return off, ok && c.out.mayBorrow(c.loop.piece.mem, off, len(p))
 }
 
 // show feeds the handler a piece. It reports whether that is needed until a send
@@ -52,7 +59,7 @@ func (c *Conn) borrows(p []byte) bool {
 func (c *Conn) show(cp *port.Completion) (needed bool) {
 	l := c.loop
 	if l.port.Tries() {
-		l.piece = piece{of: c, mem: cp.Buf}
+		l.piece.mem = cp.Buf
 	}
 	c.feed(cp.Buf)
 	borrowed := l.piece.borrowed
@@ -65,15 +72,11 @@ func (c *Conn) show(cp *port.Completion) (needed bool) {
 func (c *Conn) keepLent(cp *port.Completion) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o := c.out
-	if !o.borrows {
+	if !c.out.sending {
+		c.out.own(&c.loop.pool)
 		return false
 	}
-	if !o.sending {
-		o.own(&c.loop.pool)
-		return false
-	}
-	o.lent = *cp
+	c.out.lent = *cp
 	return true
 }
 

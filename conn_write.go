@@ -225,7 +225,9 @@ func (c *Conn) sent(cp *port.Completion) {
 	c.mu.Lock()
 	o := c.out
 	o.sending = false
-	c.went(cp.N)
+	if cp.N > 0 {
+		c.went(cp.N)
+	}
 	if cp.Err == nil {
 		l.engine.outbound.Add(-int64(cp.N))
 		o.drop(&l.pool, cp.N)

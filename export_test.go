@@ -30,6 +30,15 @@ func PortStats(e *Engine) []port.Stats {
 	return all
 }
 
+// Unreturned is how many receive buffers an engine that has ended did not give back.
+func Unreturned(e *Engine) int {
+	n := 0
+	for _, l := range e.loops {
+		n += l.port.Stats().Leased
+	}
+	return n
+}
+
 // Sending is whether a send is in flight.
 func Sending(c *Conn) bool {
 	c.mu.Lock()

@@ -238,6 +238,79 @@ func TestWriteLentIntoRelay(t *testing.T) {
 	})
 }
 
+// The limits are those of every Write, and nothing is nothing.
+func TestWriteLentLimits(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend)
+		answered := make(chan struct{}, 1)
+		c := client(t, r.serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+			if len(p) < 3000 {
+				return 0
+			}
+			for _, tt := range []struct {
+				p    []byte
+				want error
+			}{{nil, nil}, {p[:0], nil}, {p[:1000], nil}, {p[1000:2500], proactor.ErrBacklog}, {p[1000:1999], nil}} {
+				if n, err := c.WriteLent(tt.p); err != tt.want || err == nil && n != len(tt.p) {
+					t.Errorf("%d of %d bytes were taken: %v, want %v", n, len(tt.p), err, tt.want)
+				}
+			}
+			c.CloseWrite()
+			if _, err := c.WriteLent(p); err != proactor.ErrClosed {
+				t.Errorf("after CloseWrite: %v", err)
+			}
+			answered <- struct{}{}
+			return len(p)
+		}}, limits(proactor.Limits{HighWater: 1500, MaxPending: 2000})))
+		msg := pattern(1, 3000)
+		send(t, c, msg)
+		take(t, "the answer", answered)
+		expectEnd(t, c, msg[:1999])
+	})
+}
+
+// Another goroutine's WriteLent is a Write, whenever it comes.
+func TestWriteLentFromElsewhere(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r := newRig(t, backend, scarce)
+		c := client(t, r.serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+			c.WriteLent(p)
+			return len(p)
+		}}, limits(proactor.Limits{MaxPending: 64 << 20})))
+		conn := r.accepted()
+		stream := pattern(1, scaled(2<<20))
+		for i := range stream {
+			stream[i] |= 0x80
+		}
+		const writers, times, size = 2, 500, 300
+		var all sync.WaitGroup
+		defer all.Wait()
+		for range writers {
+			all.Go(func() {
+				for range times {
+					own := make([]byte, size)
+					conn.WriteLent(own)
+					for i := range own {
+						own[i] = 0xff
+					}
+				}
+			})
+		}
+		all.Go(func() {
+			for p := range slices.Chunk(stream, 5000) {
+				c.Write(p)
+			}
+		})
+		got := make([]byte, len(stream)+writers*times*size)
+		if n, err := io.ReadFull(c, got); err != nil {
+			t.Fatalf("after %d of %d bytes: %v", n, len(got), err)
+		}
+		if lent := bytes.ReplaceAll(got, make([]byte, size), nil); !bytes.Equal(lent, stream) {
+			t.Errorf("%d bytes came that differ, the first at %d", len(lent), differs(lent, stream))
+		}
+	})
+}
+
 // However a callback goes on after it, the bytes that were lent are sent if the
 // others are, and the buffer comes back.
 func TestWriteLentAndThen(t *testing.T) {
@@ -261,8 +334,7 @@ func TestWriteLentAndThen(t *testing.T) {
 					return len(p)
 				}, Ended: func(c *proactor.Conn, _ error) { c.Close() }})
 				msg := pattern(1, 10_000)
-				rounds := scaled(40) // ten times what two buffers hold
-				for range rounds {
+				for range scaled(40) {
 					c := client(t, s)
 					send(t, c, msg)
 					got, err := io.ReadAll(c)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/goid"
 )
 
 // They met: several writers, several sends outstanding, and bytes interleaved or
@@ -175,7 +176,7 @@ func TestLargeWriteGoesAtOnce(t *testing.T) {
 		expect(t, c, make([]byte, high))
 
 		now := 0
-		if backend == "uring" {
+		if backend == "uring" && goid.Mark() != 0 {
 			now = size
 		}
 		if gone.BytesOut != int64(now) || gone.Pending != size-now {

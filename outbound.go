@@ -29,7 +29,7 @@ type outbound struct {
 type chunk struct {
 	mem   []byte // len: filled
 	from  int    // up to here it is being sent, or was
-	class int8   // of the pool; -1: outbound.first, or a payload that is shared; borrowed
+	class int8   // of the pool; -1: outbound.first, or a payload that is shared; or borrowed
 }
 
 // borrowed is the class of chunks that lie in a piece that was received.
@@ -80,7 +80,7 @@ func (p *pool) outbound() *outbound {
 
 // put takes an outbound back. Nothing waits in it.
 func (p *pool) put(o *outbound) {
-	if cap(o.chunks) > keepChunks {
+	if cap(o.chunks) >= 2*keepChunks {
 		o.chunks, o.vec = nil, nil
 	}
 	p.mu.Lock()
@@ -155,19 +155,47 @@ func (o *outbound) share(b []byte) {
 	o.chunks = append(o.chunks, chunk{mem: b[:len(b):len(b)], class: -1})
 }
 
-// borrow is share for bytes of the piece that is being shown.
-func (o *outbound) borrow(b []byte) {
-	o.share(b)
-	o.chunks[len(o.chunks)-1].class = borrowed
+// borrowLeast is up to how many bytes it costs less to copy than to remember.
+const borrowLeast = firstChunk
+
+// mayBorrow reports whether the n bytes at off of a piece are to be sent from there:
+// with the next send and, unless they follow others that are, if they are worth a
+// chunk. o may be nil.
+func (o *outbound) mayBorrow(piece []byte, off, n int) bool {
+	if o == nil {
+		return n > borrowLeast
+	}
+	return !o.sending && (n > borrowLeast && len(o.chunks) < keepChunks-1 || o.continues(piece, off))
+}
+
+// continues reports whether what is at off of a piece follows what was borrowed last,
+// and nothing came after that.
+func (o *outbound) continues(piece []byte, off int) bool {
+	if !o.borrows {
+		return false
+	}
+	last := &o.chunks[len(o.chunks)-1]
+	from := off - len(last.mem)
+	return last.class == borrowed && from >= 0 && &piece[from] == &last.mem[0]
+}
+
+// borrow puts n bytes of the piece that is being shown at the end of what waits, not
+// a copy of them. What follows what was borrowed before goes on in its chunk.
+func (o *outbound) borrow(piece []byte, off, n int) {
+	from := off
+	if o.continues(piece, off) {
+		last := len(o.chunks) - 1
+		from -= len(o.chunks[last].mem)
+		o.chunks = o.chunks[:last]
+	}
+	o.pending += n
+	o.chunks = append(o.chunks, chunk{mem: piece[from : off+n : off+n], class: borrowed})
 	o.borrows = true
 }
 
 // own copies what is borrowed and not sent. Nothing is in flight.
 func (o *outbound) own(p *pool) {
 	o.borrows = false
-	if o.pending == 0 {
-		return
-	}
 	all := slices.Clone(o.chunks)
 	clear(o.chunks)
 	o.chunks, o.pending = o.chunks[:0], 0

@@ -31,7 +31,10 @@ func TestOutbound(t *testing.T) {
 			case 1:
 				if !o.sending {
 					borrowed = b
-					o.borrow(b)
+					for off, n := 0, 0; off < len(b); off += n {
+						n = 1 + rng.IntN(len(b)-off)
+						o.borrow(b, off, n)
+					}
 					break
 				}
 				fallthrough

@@ -152,6 +152,9 @@ func (r *rig) end() {
 		}
 		return nil
 	})
+	if n := proactor.Unreturned(r.engine); n > 0 {
+		r.Errorf("after the end, %d receive buffers were not given back", n)
+	}
 	s := r.engine.Stats()
 	if s.Leased != 0 || s.Pending != 0 || s.Kept != 0 || s.Conns() != 0 || s.Panics != r.panics {
 		r.Errorf("after the end, %d panics expected: %+v", r.panics, s)

@@ -43,7 +43,7 @@ func (c *counters) publish() {
 type Stats struct {
 	Accepted, Dialed, Closed int64 // connections
 	Receives, BytesIn        int64 // runs of bytes received, and their bytes
-	Sends, BytesOut          int64 // sends, each of all that waited, and their bytes
+	Sends, BytesOut          int64 // sends, each of what waited or some of it, and their bytes
 	Panics                   int64 // callbacks that panicked
 	AcceptErrors             int64 // accepts and accepted sockets that failed
 	Starved                  int64 // bursts in which descriptors or memory ran out

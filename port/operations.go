@@ -84,8 +84,9 @@ func (p *Port) Send(op *Op, h Handle, buf []byte) error {
 // that takes everything comes back to Dequeue. It sends nothing, and the Send that
 // the caller then starts does what is right, also while a send, a connect or a
 // splice to the socket is in flight, where it was shut down or closed, and after
-// an error, which that Send tells. It can be done by io_uring in Exclusive mode.
-// Any goroutine may call it; on all but that of the port it sends nothing.
+// an error, which that Send tells. It can be done by io_uring in Exclusive mode, on
+// amd64 and arm64. Any goroutine may call it; on all but that of the port it sends
+// nothing.
 func (p *Port) SendNow(h Handle, buf []byte) int {
 	if len(buf) == 0 || !p.courtesy.here() {
 		return 0

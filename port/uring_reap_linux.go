@@ -175,7 +175,7 @@ func (u *uring) sent(s *sock, op *Op, res int32, c *Completion) bool {
 	if res > 0 {
 		op.advance(int(res))
 	}
-	full := res == -int32(unix.EAGAIN) && op.flags&(opTry|opCanceled) == opTry
+	full := res == -int32(unix.EAGAIN) && op.flags&opTry != 0
 	if op.remaining() > 0 && op.flags&opCanceled == 0 && !full && (res > 0 || res < 0 && transient(syscall.Errno(-res))) {
 		u.send(s, op)
 		return false

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/proactor-go/proactor/internal/goid"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -131,7 +132,9 @@ func sendvSlowReader(e *env) {
 
 // sendsNow reports whether what is sent now goes at once, where nothing is in its
 // way. Elsewhere nothing goes.
-func (r *rig) sendsNow() bool { return family(r.p.Backend()) == "uring" && r.mode == port.Exclusive }
+func (r *rig) sendsNow() bool {
+	return family(r.p.Backend()) == "uring" && r.mode == port.Exclusive && goid.Mark() != 0
+}
 
 // What is sent now comes before what is sent after it, and nothing comes twice,
 // whether the system takes a part or all. Nothing goes a second time before a
