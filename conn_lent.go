@@ -47,7 +47,7 @@ func (pc *piece) find(p []byte) (off int, ok bool) {
 // held, and while a callback is in progress: so that does not end, and the piece,
 // which is this connection's, is the same all the while.
 func (c *Conn) borrows(p []byte) (off int, ok bool) {
-	if !c.busy.Load() || len(p) == 0 {
+	if !c.busy.Load() {
 		return 0, false
 	}
 	off, ok = c.loop.piece.find(p)

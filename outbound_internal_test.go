@@ -24,21 +24,24 @@ func TestOutbound(t *testing.T) {
 			for i := range b {
 				b[i] = byte(rng.Uint32())
 			}
-			in = append(in, b...)
 			switch rng.IntN(4) {
 			case 0:
+				in = append(in, b...)
 				o.share(bytes.Clone(b))
 			case 1:
 				if !o.sending {
 					borrowed = b
-					for off, n := 0, 0; off < len(b); off += n {
-						n = 1 + rng.IntN(len(b)-off)
+					for off := 0; off < len(b); off += rng.IntN(2) * rng.IntN(100) {
+						n := 1 + rng.IntN(len(b)-off)
+						in = append(in, b[off:off+n]...)
 						o.borrow(b, off, n)
+						off += n
 					}
 					break
 				}
 				fallthrough
 			default:
+				in = append(in, b...)
 				o.append(&p, b)
 				clear(b)
 			}
