@@ -44,8 +44,8 @@ func (pc *piece) find(p []byte) (off int, ok bool) {
 
 // borrows reports whether p is to be sent from where it is, and where that is: it
 // lies in the piece that is being shown, and goes out with the next send. mu is
-// held, and while a callback is in progress: so that does not end, and the piece,
-// which is this connection's, is the same all the while.
+// held: a callback that is in progress cannot be left before that is given up, so
+// the piece, which is this connection's then, stays as it is. Any goroutine may ask.
 func (c *Conn) borrows(p []byte) (off int, ok bool) {
 	if !c.busy.Load() {
 		return 0, false
