@@ -11,22 +11,7 @@ import (
 // before that returns. In return what the system takes of it at once is not copied,
 // with io_uring and epoll. Any other p is written as Write does it, as are a few
 // bytes, and bytes that Data had been shown before and did not consume.
-func (c *Conn) WriteLent(p []byte) (int, error) {
-	c.mu.Lock()
-	off, ok := c.borrows(p)
-	if !ok {
-		c.mu.Unlock()
-		return c.Write(p)
-	}
-	if err := c.admit(len(p)); err != nil {
-		return 0, c.refuse(err)
-	}
-	c.queue().borrow(c.loop.piece.mem, off, len(p))
-	c.enqueued(len(p))
-	c.loop.piece.borrowed = true
-	c.unlock()
-	return len(p), nil
-}
+func (c *Conn) WriteLent(p []byte) (int, error) { return c.write(p, true) }
 
 // piece is what a recv brought, while the handler of a connection is shown it.
 type piece struct {
@@ -42,16 +27,23 @@ func (pc *piece) find(p []byte) (off int, ok bool) {
 	return int(at), at < uintptr(len(pc.mem))
 }
 
-// borrows reports whether p is to be sent from where it is, and where that is: it
-// lies in the piece that is being shown, and goes out with the next send. mu is
-// held: a callback that is in progress cannot be left before that is given up, so
-// the piece, which is this connection's then, stays as it is. Any goroutine may ask.
-func (c *Conn) borrows(p []byte) (off int, ok bool) {
+// borrow queues p to be sent from where it is, if it lies in the piece that is being
+// shown and goes out with the next send. mu is held: a callback that is in progress
+// cannot be left before that is given up, so the piece, which is this connection's
+// then, stays as it is. Any goroutine may call it.
+func (c *Conn) borrow(p []byte) bool {
 	if !c.busy.Load() {
-		return 0, false
+		return false
 	}
-	off, ok = c.loop.piece.find(p)
-	return off, ok && c.out.mayBorrow(c.loop.piece.mem, off, len(p))
+	pc := &c.loop.piece
+	off, ok := pc.find(p)
+	if !ok || !c.out.mayBorrow(pc.mem, off, len(p)) {
+		return false
+	}
+	c.queue().borrow(pc.mem, off, len(p))
+	c.enqueued(len(p))
+	pc.borrowed = true
+	return true
 }
 
 // show feeds the handler a piece. It reports whether that is needed until a send

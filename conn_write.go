@@ -15,16 +15,21 @@ import (
 // the bytes of each in one piece, whoever calls; those that come while others are
 // being sent go out together, and so do those of the callbacks for the messages of
 // one piece, unless one is large. p may be of any size.
-func (c *Conn) Write(p []byte) (int, error) {
+func (c *Conn) Write(p []byte) (int, error) { return c.write(p, false) }
+
+// write is Write, or WriteLent.
+func (c *Conn) write(p []byte, lent bool) (int, error) {
 	c.mu.Lock()
 	if err := c.admit(len(p)); err != nil {
 		return 0, c.refuse(err)
 	}
-	rest := p
-	if len(p) >= nowLeast && len(p) < c.cfg.limits.HighWater && c.out == nil {
-		rest = p[c.sendNow(p):]
+	if !lent || !c.borrow(p) {
+		rest := p
+		if len(p) >= nowLeast && len(p) < c.cfg.limits.HighWater && c.out == nil {
+			rest = p[c.sendNow(p):]
+		}
+		c.enqueue(rest)
 	}
-	c.enqueue(rest)
 	c.unlock()
 	return len(p), nil
 }

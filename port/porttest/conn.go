@@ -188,8 +188,14 @@ func (r *rig) send(c *conn, b []byte) *op {
 
 func (r *rig) sendv(c *conn, b [][]byte) *op {
 	r.Helper()
-	given := append([][]byte(nil), b...) // the port may change the slice
-	return r.start(&op{kind: port.KindSend, h: c.h, key: c.key, sent: b}, func(o *port.Op) error { return r.p.Sendv(o, c.h, given) })
+	return r.startSend(&op{kind: port.KindSend, h: c.h, key: c.key, sent: b}, r.p.Sendv)
+}
+
+// startSend starts the send of several buffers.
+func (r *rig) startSend(o *op, send func(*port.Op, port.Handle, [][]byte) error) *op {
+	r.Helper()
+	given := append([][]byte(nil), o.sent...) // the port may change the slice
+	return r.start(o, func(p *port.Op) error { return send(p, o.h, given) })
 }
 
 func (r *rig) shutdown(c *conn) *op {

@@ -15,8 +15,7 @@ var tryTests = []test{
 
 func (r *rig) try(c *conn, b [][]byte) *op {
 	r.Helper()
-	given := append([][]byte(nil), b...) // the port may change the slice
-	return r.start(&op{kind: port.KindSend, h: c.h, key: c.key, sent: b, part: true}, func(o *port.Op) error { return r.p.TrySend(o, c.h, given) })
+	return r.startSend(&op{kind: port.KindSend, h: c.h, key: c.key, sent: b, part: true}, r.p.TrySend)
 }
 
 // tries reports whether the port does TrySend. Where it does not, the call says so,
