@@ -1,10 +1,7 @@
 package proactor
 
 import (
-	"encoding/binary"
 	"net"
-	"net/netip"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,79 +9,66 @@ import (
 	"github.com/proactor-go/proactor/port"
 )
 
-// Conn is one connection. It lives on one loop, which makes all of its
-// callbacks. Every method may be called by any goroutine, in callbacks and
-// elsewhere, also after the connection has closed.
+// The condition of a connection is two values (conn_state.go). One is its state, for its life
+// and for what the peer sends; it only moves right and down, but for Unread, which takes finTold
+// back to finSeen. The other is how far our own side is:
+//
+//	connecting ─▶ failed
+//	    │                FIN              told
+//	    ▼ opened          │                │
+//	 reading ─────────────┴─▶ finSeen ─────┴─▶ finTold     open: the handler has it
+//	    │                        │                │
+//	    ├ cut            FIN     ├ cut            ├ cut     a limit, the framing, a shutdown
+//	    ▼                 │      ▼                ▼
+//	   cut ───────────────┴─▶ cutFIN ◀────────────┘
+//	    │                        │
+//	    ├ closed         FIN     ├ closed                   Close, of any state above
+//	    ▼                 │      ▼
+//	discarding ───────────┴─▶ finished                      the peer's FIN is awaited
+//	    │                        │
+//	    ▼ dropped                ▼                          of any state: a reset, or the end
+//	 closing ─▶ gone                                        Closed is called when it is gone
+//
+//	writes ─▶ rest ─▶ nothing      Close and CloseWrite: what waits is sent, then our FIN
+//
+// When our FIN is out and the peer's FIN was told to the handler, or we have closed, the socket is
+// closed (Conn.finish). One table has all transitions, and Conn.turn makes them.
+
+// Conn is one connection. It stays on one loop, which makes all of its callbacks. Any goroutine
+// may call any method, in callbacks and elsewhere, also after the connection has closed.
 type Conn struct {
-	// Fixed before the first callback. An idle connection costs little: what
-	// many have in common is in their place, and the fields leave no gaps.
+	// Fixed before the first callback. An idle connection must cost little: data that many
+	// connections share is in place, and the order of the fields avoids padding.
 	*place
 	id     uint64
 	opened int64 // ns since the engine began
 
-	// Of the loop's goroutine alone.
+	// For the loop's goroutine alone.
 	recv    port.Op
 	handle  port.Handle
 	kept    *kept  // nil when there is nothing to remember
 	times   *times // nil when no timeout or timer is set
 	bytesIn atomic.Int64
-	active  int64 // ns since the engine began: when bytes last came or went
+	active  atomic.Int64 // ns since the engine began: when bytes last came or went
 	slot    uint32
-	state   connState
+	state   connState // see conn_state.go
+	ours    sendState
 	paused  pauseReason
 	flags   connFlags
 
 	endpoint endpoint // the peer's; fixed, like the first ones
 
-	scheduled bool    // a task of the loop's will serve it
-	shut      bool    // nothing more may be written
-	want      request // what was asked for and not yet done
+	want    request   // what was asked for and not yet done
+	sending sendFlags // what a Write, on any goroutine, has to know
 
-	// While busy, the loop's goroutine is in a callback of this connection and
-	// serves it when that is over: then nobody else has to call it.
-	busy atomic.Bool
+	busy atomic.Uint32 // bits: inside, asked
 
-	mu       sync.Mutex // guards the three above, and what follows
+	mu       sync.Mutex // guards want and sending, and what follows
 	out      *outbound  // nil when nothing waits to be sent
 	bytesOut int64
 	cause    *error // why it closes; the first one counts
 	value    any
 }
-
-// place is what connections of one server have in common, those on one loop and
-// with one local address.
-type place struct {
-	loop   *loop
-	cfg    *settings
-	local  port.Addr
-	remote port.Addr // the peer's, where an endpoint has no room for it: Unix, or a zone
-}
-
-// endpoint is an address of TCP: the IP in 16 bytes, the port in two. All zero:
-// it is something else.
-type endpoint [18]byte
-
-func makeEndpoint(a netip.AddrPort) (e endpoint) {
-	ip := a.Addr().As16()
-	binary.BigEndian.PutUint16(e[copy(e[:], ip[:]):], a.Port())
-	return e
-}
-
-func (e *endpoint) addrPort() netip.AddrPort {
-	ip := netip.AddrFrom16([16]byte(e[:16])).Unmap()
-	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(e[16:]))
-}
-
-type connState uint8
-
-const (
-	stateConnecting connState = iota
-	stateOpen
-	stateFlushing  // closed by us: what waits is sent, what comes is dropped
-	stateLingering // our FIN is out, the peer's is awaited
-	stateClosing   // the port closes the socket
-	stateGone
-)
 
 type pauseReason uint8
 
@@ -92,20 +76,29 @@ const (
 	pausedByUser pauseReason = 1 << iota
 	pausedByBacklog
 	pausedByRelay // what it is relayed to has something to send first
-	pausedForGood // the stream has ended, and not by the peer's FIN
+	pausedForTurn // the others of the loop come first, see Again
+	pausedByLayer // which is not ready, and has been given enough
 )
 
 type connFlags uint8
 
 const (
-	flagArmed   connFlags = 1 << iota // recv is in flight
-	flagEOF                           // the peer's FIN was reached
-	flagEOFTold                       // and the handler was told
-	flagWantFIN                       // CloseWrite was called
-	flagFIN                           // our FIN is out
-	flagFeeding                       // the handler is being given bytes
-	flagHeld                          // what it wrote goes out after them
-	flagOpened                        // Opened was called
+	flagArmed    connFlags = 1 << iota // recv is in flight
+	flagFeeding                        // the handler is being given bytes
+	flagHeld                           // what it wrote goes out after them
+	flagStopping                       // the server shuts down: ends at the next boundary
+	flagOpened                         // Opened was called
+)
+
+// sendFlags are what a goroutine that writes has to know, whichever it is.
+type sendFlags uint8
+
+const (
+	shut         sendFlags = 1 << iota // nothing more may be written; ours follows when the loop gets to it
+	sendsSplice                        // the port sends what a relay brings
+	sentNow                            // something was sent at once since the loop last looked
+	knownToVigil                       // the loop watches its peer, see vigil
+	newToVigil                         // and is to: something was sent at once
 )
 
 type request uint8
@@ -117,15 +110,19 @@ const (
 	wantFIN
 	wantPause
 	wantResume
+	wantAgain
+	wantQueued // not a wish: a task of the loop's will serve the connection
 )
 
-// ID is a number that no other connection of the engine has or will have.
+// ID is a number that no other connection of the engine has or will have. The IDs of a
+// server's connections rise in the order of the accepts, see [Server], whatever their loops. A
+// connection that is dialed gets its ID when it is connected.
 func (c *Conn) ID() uint64 { return c.id }
 
-// LocalAddr is this end's address.
+// LocalAddr returns the address of this end.
 func (c *Conn) LocalAddr() net.Addr { return netAddr(c.local) }
 
-// RemoteAddr is the peer's address.
+// RemoteAddr returns the address of the peer.
 func (c *Conn) RemoteAddr() net.Addr { return netAddr(c.peer()) }
 
 func (c *Conn) peer() port.Addr {
@@ -135,27 +132,6 @@ func (c *Conn) peer() port.Addr {
 	return port.Addr{AddrPort: c.endpoint.addrPort()}
 }
 
-// learn asks the port for the addresses of a socket that is connected.
-func (c *Conn) learn(l *loop, cfg *settings) {
-	local, _ := l.port.LocalAddr(c.handle)
-	remote, _ := l.port.RemoteAddr(c.handle)
-	c.settle(place{loop: l, cfg: cfg, local: local, remote: remote})
-}
-
-// settle puts the connection into its place, which it shares with the one that
-// came to the loop before, where it can.
-func (c *Conn) settle(p place) {
-	if a := p.remote.AddrPort; a.IsValid() && a.Addr().Zone() == "" {
-		c.endpoint, p.remote = makeEndpoint(a), port.Addr{}
-	}
-	l := p.loop
-	if l.place == nil || *l.place != p {
-		fresh := p // p itself stays off the heap
-		l.place = &fresh
-	}
-	c.place = l.place
-}
-
 func netAddr(a port.Addr) net.Addr {
 	if a.Unix {
 		return &net.UnixAddr{Name: a.Path, Net: "unix"}
@@ -163,14 +139,18 @@ func netAddr(a port.Addr) net.Addr {
 	return net.TCPAddrFromAddrPort(a.AddrPort)
 }
 
-// Value is what SetValue stored, nil at first.
+// Limits returns the limits of the connection, with the defaults in the place of zeros.
+func (c *Conn) Limits() Limits { return c.cfg.limits }
+
+// Value returns the value that SetValue stored, nil at first.
 func (c *Conn) Value() any {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.value
+	v := c.value
+	c.mu.Unlock()
+	return v
 }
 
-// SetValue stores anything of the caller's with the connection.
+// SetValue stores a value of the caller's choice with the connection.
 func (c *Conn) SetValue(v any) {
 	c.mu.Lock()
 	c.value = v
@@ -179,78 +159,126 @@ func (c *Conn) SetValue(v any) {
 
 // ConnStats is a snapshot of a connection.
 type ConnStats struct {
-	BytesIn, BytesOut int64         // received; taken by the system
+	BytesIn, BytesOut int64         // bytes received; bytes that the system has accepted
 	Pending           int           // bytes that wait to be sent
-	Age               time.Duration // since it was accepted or dialed
+	Age               time.Duration // since the connection was accepted or dialed
 }
 
 // Stats takes a snapshot.
 func (c *Conn) Stats() ConnStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := ConnStats{BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut, Age: time.Duration(c.loop.engine.nanotime() - c.opened)}
-	if c.out != nil {
-		s.Pending = c.out.pending
-	}
-	return s
+	age := time.Duration(c.loop.engine.nanotime() - c.opened)
+	return ConnStats{BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut, Pending: c.pending(), Age: age}
 }
 
-// Close sends what waits to be sent, then a FIN, waits up to
-// Limits.LingerTimeout for the peer's, and closes. No more callback but Closed
-// is made for bytes that arrive from now on. Write fails from now on.
-func (c *Conn) Close() { c.ask(wantClose, ErrLocalClosed) }
+// Close closes the connection in good order: it sends the bytes that wait to be sent, then a FIN,
+// waits up to Limits.LingerTimeout for the FIN of the peer, and closes the socket. It returns at
+// once; all this happens later, and Handler.Closed is called at the end. From now on Write fails,
+// and bytes that arrive are dropped. The error is always nil, also if the connection is closed
+// already, because any connection may end by itself just before.
+func (c *Conn) Close() error {
+	c.ask(wantClose, ErrLocalClosed)
+	return nil
+}
 
-// Abort drops what waits to be sent and resets the connection.
+// Abort resets the connection. Bytes that wait to be sent are dropped.
 func (c *Conn) Abort() { c.ask(wantAbort, ErrLocalClosed) }
 
-// CloseWrite sends what waits to be sent, then a FIN. Receiving goes on. Write
-// fails from now on.
-func (c *Conn) CloseWrite() { c.ask(wantFIN, nil) }
+// CloseWrite closes the sending side: it sends the bytes that wait to be sent, then a FIN. It
+// returns at once. Receiving goes on; Write fails from now on. If Write would have failed
+// with [ErrClosed] already, after CloseWrite, Close or Abort or the end of the connection,
+// CloseWrite returns that error and does nothing.
+func (c *Conn) CloseWrite() error {
+	if !c.ask(wantFIN, nil) {
+		return ErrClosed
+	}
+	return nil
+}
 
-// PauseRead stops the delivery of bytes until ResumeRead. Bytes that the
-// system has received stay there and, when its buffer is full, the peer's
-// sends stop. A handler that calls it gets nothing more after it returns.
+// PauseRead stops the delivery of bytes until ResumeRead. After a callback that has called it
+// returns, the handler gets no more bytes. Bytes that arrive stay in the system's buffer; when
+// that is full, the peer's sends stop. The peer's FIN is told after the bytes before it, so
+// not before ResumeRead.
+//
+// A reset ends the connection during the pause, too, and so does the end of a peer that does
+// not answer the system's probes. Both are found within twice Limits.KeepAlive, and bytes
+// that were not delivered are lost. If port.Port.Hears is false, or KeepAlive is negative, only
+// a Write or ResumeRead finds them.
 func (c *Conn) PauseRead() { c.ask(wantPause, nil) }
 
-// ResumeRead ends PauseRead. What was received and not consumed is shown again.
+// ResumeRead ends PauseRead. Bytes that were received and not consumed are shown again, also
+// when one callback calls both.
 func (c *Conn) ResumeRead() { c.ask(wantResume, nil) }
 
-func (c *Conn) ask(r request, cause error) {
+// Again lets the other connections of the loop have their turn. In the next round, after all that
+// has arrived on them, Data or Message is called again with the bytes that were received and not
+// consumed. So a Data with much to do does a part of it, calls Again, and returns how many bytes
+// it has consumed; after a Message that calls it, the messages that follow wait. Until then at
+// most one more run of bytes is received, and Ended is not called. If no bytes are left, Again
+// does nothing.
+func (c *Conn) Again() { c.ask(wantAgain, nil) }
+
+// ask notes what the loop shall do. It reports whether more could be written before.
+func (c *Conn) ask(r request, cause error) (open bool) {
 	c.mu.Lock()
+	open = c.sending&shut == 0
 	switch r {
 	case wantClose, wantAbort, wantFIN:
-		c.shut = true
-		c.blame(cause)
+		c.sending |= shut
+		c.setCause(cause)
 	case wantPause:
 		c.want &^= wantResume
 	case wantResume:
-		c.want &^= wantPause
+		if c.want&wantPause != 0 {
+			c.want = c.want&^wantPause | wantAgain
+		}
 	}
 	c.want |= r
 	c.unlock()
+	return open
 }
 
-// blame notes why the connection closes. mu is held.
-func (c *Conn) blame(cause error) {
+// setCause notes the cause for which the connection closes; the first one counts. mu is held.
+func (c *Conn) setCause(cause error) {
 	if c.cause == nil && cause != nil {
 		c.cause = &cause
 	}
 }
 
-// blamed is why the connection closes; nil when it does not yet. mu is held.
-func (c *Conn) blamed() error {
+// fails has the loop reset the connection. mu is held, and given up by unlock.
+func (c *Conn) fails(why error) {
+	c.sending |= shut
+	c.want |= wantAbort
+	c.setCause(why)
+}
+
+// closeCause is why the connection closes; nil when it does not yet. mu is held.
+func (c *Conn) closeCause() error {
 	if c.cause == nil {
 		return nil
 	}
 	return *c.cause
 }
 
+// The bits of busy, which tell without a lock.
+const (
+	// inside: the loop's goroutine is in a callback of this connection and serves it
+	// when that is over: then nobody else has to call it.
+	inside uint32 = 1 << iota
+	// asked: something is wanted that comes before the next message.
+	asked
+)
+
 // unlock ends a change that the loop has to see.
 func (c *Conn) unlock() {
 	c.want |= wantLook
-	tell := !c.scheduled && !c.busy.Load()
+	if c.want&^(wantLook|wantQueued) != 0 || c.behind() {
+		c.busy.Or(asked)
+	}
+	tell := c.want&wantQueued == 0 && c.busy.Load()&inside == 0
 	if tell {
-		c.scheduled = true
+		c.want |= wantQueued
 	}
 	c.mu.Unlock()
 	if tell {
@@ -258,27 +286,35 @@ func (c *Conn) unlock() {
 	}
 }
 
-// serve does what was asked for. It is called on the loop, not in a callback.
+// serve carries out the requests. It is called on the loop, outside of callbacks.
 func (c *Conn) serve() {
 	c.mu.Lock()
-	c.scheduled = false
+	c.want &^= wantQueued
+	c.sending &^= sentNow
+	if c.sending&newToVigil != 0 {
+		c.watchPeer()
+	}
+	if c.busy.Load()&asked != 0 {
+		c.busy.And(^asked)
+	}
 	if c.want == 0 || c.state >= stateClosing || c.state == stateConnecting && c.want&wantAbort == 0 {
 		c.mu.Unlock() // what is wanted of one that connects is done by begin
 		return
 	}
-	want, cause := c.want, c.blamed()
+	want, cause := c.want, c.closeCause()
 	c.want = 0
+	behind := c.behind()
 	var pending int
 	if want == wantLook && c.flags&flagFeeding != 0 && c.out != nil {
 		// What the handler writes for the messages of one piece goes out as one.
 		c.flags |= flagHeld
-		pending = c.out.pending
+		pending = c.pending()
 	} else {
 		pending = c.push()
 	}
 	c.mu.Unlock()
 
-	if pending >= c.cfg.limits.HighWater && c.cfg.limits.Overflow == PauseReads && c.relaying() == nil {
+	if behind && c.cfg.limits.Overflow == PauseReads && c.taker().answers() {
 		c.pause(pausedByBacklog)
 	}
 	switch {
@@ -290,109 +326,51 @@ func (c *Conn) serve() {
 		return
 	}
 	if want&wantFIN != 0 {
-		c.flags |= flagWantFIN
-		c.fed().lost()
+		c.endOurs()
 	}
 	if want&wantPause != 0 {
 		c.pause(pausedByUser)
 	}
 	if pending == 0 {
-		c.flushed()
+		c.finish()
 	}
 	if want&wantResume != 0 {
 		c.resume(pausedByUser)
 	}
-}
-
-// enter and leave enclose every callback. What the callback asked for is done
-// when it is over.
-func (c *Conn) enter() { c.busy.Store(true) }
-
-func (c *Conn) leave() {
-	c.busy.Store(false)
-	c.serve()
-}
-
-// contain is deferred around every callback: a panic ends the connection only.
-// A panic with a *PanicError is one of another goroutine that is passed on.
-func (c *Conn) contain() {
-	if v := recover(); v != nil {
-		why, ok := v.(*PanicError)
-		if !ok {
-			why = &PanicError{v, debug.Stack()}
-		}
-		c.loop.count.panics++
-		c.cfg.log.Error("handler panicked", "conn", c.id, "peer", c.peer(), "panic", why.Value, "stack", string(why.Stack))
-		c.mu.Lock()
-		c.shut = true
-		c.want |= wantAbort
-		c.blame(why)
-		c.mu.Unlock()
+	if want&wantAgain != 0 {
+		c.yield()
 	}
 }
 
-// call makes a callback.
-func (c *Conn) call(f func(*Conn)) {
+// enter and leave enclose every callback. leave carries out what the callback has requested.
+func (c *Conn) enter() {
+	c.loop.begins()
+	c.busy.Or(inside)
+}
+
+func (c *Conn) leave(what string) {
+	c.loop.returned(what, c)
+	c.busy.And(^inside)
+	c.serve()
+}
+
+// call makes a callback, or calls another function of the user's that is about c.
+func (c *Conn) call(what string, f func(*Conn)) {
 	if f == nil {
 		return
 	}
 	c.enter()
-	func() {
-		defer c.contain()
-		f(c)
-	}()
-	c.leave()
+	defer c.contain(what)
+	f(c)
+	c.leave(what)
 }
 
-// Post has the loop of the connection run f soon, in the order of the calls,
-// like a callback. f runs also when the connection has closed meanwhile.
-// [ErrClosed] says that it does not run, because the engine has ended.
+// Post has the loop of the connection run f soon, like a callback, in the order of the calls. f
+// also runs if the connection has closed in the meantime. Post fails with [ErrClosed] if the
+// engine has ended; f does not run then.
 func (c *Conn) Post(f func()) error {
-	if !c.loop.do(func() { c.call(func(*Conn) { f() }) }) {
+	if !c.loop.do(func() { c.call("Post", func(*Conn) { f() }) }) {
 		return ErrClosed
 	}
 	return nil
-}
-
-// After has the loop of the connection call f when d has passed, unless the
-// connection has closed or the timer was stopped before.
-func (c *Conn) After(d time.Duration, f func()) *Timer {
-	t := c.loop.newTimer(d, f)
-	t.conn = c
-	c.loop.do(func() {
-		if c.state >= stateClosing || t.stopped.Load() {
-			return
-		}
-		d := c.deadlines()
-		if t.behind = d.timers; t.behind != nil {
-			t.behind.peer = t
-		}
-		d.timers = t
-		c.loop.wheel.set(t)
-	})
-	return t
-}
-
-// unlink takes t off the list of the connection's timers.
-func (c *Conn) unlink(t *Timer) {
-	switch {
-	case t.peer != nil:
-		t.peer.behind = t.behind
-	case c.times.timers == t:
-		c.times.timers = t.behind
-	}
-	if t.behind != nil {
-		t.behind.peer = t.peer
-	}
-	t.peer, t.behind = nil, nil
-}
-
-// fired is called when a timer of this connection is due.
-func (c *Conn) fired(t *Timer) {
-	if t == &c.times.timer {
-		c.overdue()
-		return
-	}
-	c.unlink(t)
-	c.call(func(*Conn) { t.f() })
 }

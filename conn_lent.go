@@ -6,17 +6,27 @@ import (
 	"github.com/proactor-go/proactor/port"
 )
 
-// WriteLent is Write for bytes that are only lent: p is what the Data or Message in
-// progress on this connection was given, or part of it, and must not be changed
-// before that returns. In return what the system takes of it at once is not copied,
-// with io_uring and epoll. Any other p is written as Write does it, as are a few
+// WriteLent is a Write for bytes that are only lent: p is all or part of the bytes that the
+// Data or Message in progress on this connection was given. p must not be changed before
+// that callback returns. On io_uring and epoll, bytes that the kernel accepts immediately
+// are sent without a copy. Any other p is written as Write does it; so are a few
 // bytes, and bytes that Data had been shown before and did not consume.
-func (c *Conn) WriteLent(p []byte) (int, error) { return c.write(p, true) }
+func (c *Conn) WriteLent(p []byte) (int, error) {
+	c.mu.Lock()
+	if err := c.mayWrite(len(p)); err != nil {
+		return 0, err
+	}
+	if !c.borrow(p) {
+		c.enqueue(p[c.sendNow(p):])
+	}
+	return c.written(len(p))
+}
 
-// piece is what a recv brought, while the handler of a connection is shown it.
+// piece is a run of received bytes while the handler of a connection is shown it.
 type piece struct {
-	mem      []byte
-	borrowed bool // something of it is to be sent
+	conn  *Conn      // whose; nil: none is shown
+	mem   []byte     // where the port sends from it: its bytes
+	lease port.Lease // the buffer in which it lies; 0: the connection's outbound has it
 }
 
 // find tells where in the piece p begins. As mem ends with its capacity, p ends
@@ -32,7 +42,7 @@ func (pc *piece) find(p []byte) (off int, ok bool) {
 // cannot be left before that is given up, so the piece, which is this connection's
 // then, stays as it is. Any goroutine may call it.
 func (c *Conn) borrow(p []byte) bool {
-	if !c.busy.Load() {
+	if c.busy.Load()&inside == 0 || c.wire != nil {
 		return false
 	}
 	pc := &c.loop.piece
@@ -40,45 +50,50 @@ func (c *Conn) borrow(p []byte) bool {
 	if !ok || !c.out.mayBorrow(pc.mem, off, len(p)) {
 		return false
 	}
-	c.queue().borrow(pc.mem, off, len(p))
+	o := c.queue()
+	if pc.lease != 0 {
+		o.lease, pc.lease = pc.lease, 0
+	}
+	o.borrow(pc.mem, off, len(p))
 	c.enqueued(len(p))
-	pc.borrowed = true
 	return true
 }
 
-// show feeds the handler a piece. It reports whether that is needed until a send
-// has ended.
-func (c *Conn) show(cp *port.Completion) (needed bool) {
+// show feeds the handler a piece.
+func (c *Conn) show(cp *port.Completion) {
 	l := c.loop
+	l.piece.conn, l.piece.lease = c, cp.Keep()
 	if l.port.Tries() {
 		l.piece.mem = cp.Buf
 	}
 	c.feed(cp.Buf)
-	borrowed := l.piece.borrowed
+	c.shown()
+}
+
+// shown gives the piece back, unless it is needed until a send has ended. What is not
+// on its way is copied.
+func (c *Conn) shown() {
+	l := c.loop
+	lease := l.piece.lease
 	l.piece = piece{}
-	return borrowed && c.keepLent(cp)
-}
-
-// keepLent keeps the buffer of cp until what is being sent of it has been taken. What
-// is not on its way is copied.
-func (c *Conn) keepLent(cp *port.Completion) bool {
+	if lease != 0 {
+		l.port.GiveBack(lease)
+		return
+	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if !c.out.sending {
-		c.out.own(&c.loop.pool)
-		return false
+		c.unlend(true)
 	}
-	c.out.lent = *cp
-	return true
+	c.mu.Unlock()
 }
 
-// returnLent gives the buffer back when the send has ended. mu is held. What goes on
-// is copied.
-func (c *Conn) returnLent(goesOn bool) {
-	o := c.out
+// unlend gives a receive buffer back out of which something was sent, or was to be.
+// Where the stream goes on the rest is copied. Nothing is in flight. mu is held.
+func (c *Conn) unlend(goesOn bool) {
+	o, l := c.out, c.loop
 	if goesOn {
-		o.own(&c.loop.pool)
+		o.own(&l.pool)
 	}
-	c.loop.port.Release(&o.lent)
-	o.borrows, o.lent = false, port.Completion{}
+	l.port.GiveBack(o.lease)
+	o.lease = 0
 }

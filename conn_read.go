@@ -1,30 +1,31 @@
 package proactor
 
 import (
-	"bufio"
 	"errors"
 	"io"
+	"math"
 
 	"github.com/proactor-go/proactor/port"
 )
 
-// received is told of every completion of the connection's recv.
+// received is called with every completion of the connection's recv.
 func (c *Conn) received(cp *port.Completion) {
 	if cp.N > 0 {
 		c.came(cp.N)
-		needed := false
-		switch {
-		case c.state != stateOpen || c.paused&pausedForGood != 0: // nobody wants it any more
-		case c.paused != 0:
-			c.keep(cp.Buf)
-			if !c.recount() {
+		if c.wire != nil {
+			c.unwrapped(cp)
+		} else if c.delivers() {
+			c.show(cp)
+		} else {
+			wanted := c.state.follows()
+			fits := !wanted || c.keep(cp.Buf)
+			c.loop.port.Release(cp)
+			if !fits {
 				c.end(ErrInbound)
 			}
-		default:
-			needed = c.show(cp)
-		}
-		if !needed {
-			c.loop.port.Release(cp)
+			if !wanted {
+				c.unwanted(cp.N)
+			}
 		}
 	}
 	if cp.More {
@@ -33,8 +34,7 @@ func (c *Conn) received(cp *port.Completion) {
 	c.flags &^= flagArmed
 	switch {
 	case cp.Err == io.EOF:
-		c.flags |= flagEOF
-		c.atEOF()
+		c.finArrived()
 	case errors.Is(cp.Err, port.ErrCanceled):
 		c.arm() // if it was resumed meanwhile
 	default:
@@ -42,27 +42,46 @@ func (c *Conn) received(cp *port.Completion) {
 	}
 }
 
+// lingerMost, in bytes, bounds what a closed connection reads and drops since its peer last
+// took bytes. It is much more than a peer can send, over any network, before it has read
+// what is in the system's buffers and our FIN behind it. Without a bound, a peer that never
+// reads would be read for all of LingerTimeout, at a gigabyte a second.
+const lingerMost = 256 << 20
+
+// unwanted counts n bytes that arrived after the connection was closed. A peer that goes on
+// sending is reset.
+func (c *Conn) unwanted(n int) {
+	if !c.state.closed() {
+		return
+	}
+	if c.times.dropped += n; c.times.dropped > lingerMost {
+		c.loop.engine.limited[limitLinger].Add(1)
+		c.closeSocket(true)
+	}
+}
+
 // came counts n bytes that arrived.
 func (c *Conn) came(n int) {
 	c.bytesIn.Store(c.bytesIn.Load() + int64(n))
 	c.loop.count.received(n)
-	c.active = c.loop.now
+	c.active.Store(c.loop.now)
 	if c.times != nil {
 		c.times.lastIn = c.loop.now
 	}
 }
 
-// arm starts the recv, where one is wanted.
+// arm starts the recv, if the connection is to be read.
 func (c *Conn) arm() {
-	wanted := c.state == stateOpen && c.paused == 0 || c.state == stateLingering
-	if !wanted || c.flags&(flagArmed|flagEOF) != 0 {
+	wanted := c.state == stateReading && c.paused == 0 || c.state == stateDiscarding && c.ours == sendsNothing
+	if !wanted || c.flags&flagArmed != 0 {
+		c.unheard()
 		return
 	}
-	if r := c.relaying(); r != nil && c.state == stateOpen {
-		r.arm()
+	if c.state == stateDiscarding {
+		c.listen()
 		return
 	}
-	c.listen()
+	c.taker().arm(c)
 }
 
 // listen starts the recv.
@@ -73,52 +92,88 @@ func (c *Conn) listen() {
 	c.armed()
 }
 
-// armed notes that it is started.
+// armed notes that the recv is started.
 func (c *Conn) armed() {
 	c.flags |= flagArmed
 	if c.times != nil {
 		c.times.lastIn = c.loop.now // a read timeout begins
+		if c.wire != nil && !c.unready() {
+			c.wire.since = c.loop.now
+		}
 		c.times.pace.restart(c)
 	}
 }
 
-// feed shows bytes to the handler, after those that were kept, and keeps what
-// it does not consume. b may be nil.
+// feed shows b to the handler, after the bytes that were kept, and keeps what it does not
+// consume. b may be nil.
 func (c *Conn) feed(b []byte) {
-	more := c.keeps()
-	if more {
-		c.kept.add(b)
-		b = c.kept.rest()
+	var joined []byte // what was kept and b, in memory that is this call's
+	inside := false   // b is the rest of what is kept
+	if c.keeps() {
+		// A few kept bytes before many new ones are joined elsewhere: usually the handler
+		// consumes all, and the connection needs no memory for the many.
+		if rest := c.kept.rest(); len(rest) <= len(b) {
+			joined = append(append(c.loop.blocks.get(roomFor(len(rest)+len(b), math.MaxInt)), rest...), b...)
+			b = joined
+		} else if c.keepOrEnd(b) {
+			b, inside = c.kept.rest(), true
+		} else {
+			return
+		}
 	}
 	c.flags |= flagFeeding
 	n, end := c.portions(b)
 	c.flags &^= flagFeeding
 	c.pushHeld()
+	c.left(b, n, end, inside)
+	c.loop.blocks.put(joined)
+}
+
+// left keeps what is left when n bytes of b were consumed and it was shown up to
+// end. inside: b is the rest of what is kept.
+func (c *Conn) left(b []byte, n, end int, inside bool) {
 	rest := len(b) - n
 	if c.cfg.limits.MinRate > 0 {
 		c.setPace(n > 0, rest > 0)
 	}
-	if c.state != stateOpen || rest == 0 || c.paused&pausedForGood != 0 {
+	switch {
+	case rest == 0 || !c.state.follows():
 		c.consumed()
+		c.boundary()
+		return
+	case n > 0 && c.stopping() && c.taker().begins():
+		c.end(ErrServerClosed)
+		return
+	case rest > c.cfg.limits.MaxMessage && c.taker().declines(c):
+		c.pause(pausedByBacklog)
+	case rest > c.cfg.limits.MaxMessage && c.paused == 0:
+		c.end(ErrTooLong)
+		return
+	case rest > c.loop.portion && c.paused == pausedForTurn && c.flags&flagArmed != 0:
+		c.loop.port.Cancel(&c.recv)
+	}
+	switch {
+	case inside:
+		c.skip(n)
+	case !c.retain(b[n:]):
+		c.end(ErrInbound)
 		return
 	}
-	if more {
-		c.kept.from += n
-	} else {
-		c.keep(b[n:])
-	}
 	c.kept.shown = end - n
-	fits := c.recount()
-	if rest > c.cfg.limits.MaxMessage && c.paused == 0 {
-		c.end(ErrTooLong)
-	} else if !fits {
-		c.end(ErrInbound)
-	}
 }
 
-// portions shows bytes that piled up during a pause as if they arrived now, a
-// buffer's worth at a time: what the handler answers to one can stop the next.
-// It returns how many were consumed, and up to where they were shown.
+// keepOrEnd keeps b. If there is no room for it, it ends the stream.
+func (c *Conn) keepOrEnd(b []byte) bool {
+	if c.keep(b) {
+		return true
+	}
+	c.end(ErrInbound)
+	return false
+}
+
+// portions shows bytes that piled up during a pause as if they arrived now, one buffer at a
+// time, so that the answers to one can stop the next. It returns how many bytes were consumed,
+// and how many were shown.
 func (c *Conn) portions(b []byte) (n, end int) {
 	size := c.loop.portion
 	if c.kept != nil {
@@ -127,189 +182,122 @@ func (c *Conn) portions(b []byte) (n, end int) {
 	for {
 		end = min(end+size, len(b))
 		n += c.consume(b[n:end], false)
-		if end == len(b) || c.paused != 0 || c.state != stateOpen {
+		if end == len(b) || !c.delivers() {
 			return n, end
 		}
 	}
 }
 
-// consume calls Data once, or Message for each message that is complete. It
-// stops when the handler pauses or closes the connection. A relay takes the
-// handler's place.
-func (c *Conn) consume(b []byte, eof bool) (n int) {
-	if r := c.relaying(); r != nil {
-		return r.copy(b)
-	}
-	h := &c.cfg.handler
-	if !h.splits() {
-		if h.Data == nil || len(b) == 0 {
-			return len(b)
-		}
-		n = c.callData(b)
-		if uint(n) > uint(len(b)) {
-			c.end(ErrConsumed)
-			return len(b)
-		}
-		return n
-	}
-	for (len(b[n:]) > 0 || eof) && c.state == stateOpen && c.paused == 0 {
-		advance, msg, err := c.callSplit(b[n:], eof)
-		if err != nil && !errors.Is(err, bufio.ErrFinalToken) {
-			c.end(err)
-			return len(b)
-		}
-		if uint(advance) > uint(len(b)-n) {
-			c.end(ErrConsumed)
-			return len(b)
-		}
-		n += advance
-		if msg != nil {
-			c.callMessage(msg)
-		}
-		if err != nil {
-			c.close(ErrLocalClosed)
-			return len(b)
-		}
-		if advance == 0 {
-			break // it wants more; at the end of the stream there is none
+// consume has the taker take bytes, and the next one what it leaves where it gives the
+// connection to another handler.
+func (c *Conn) consume(b []byte, last bool) (n int) {
+	for {
+		h := c.handler()
+		n += c.taker().take(c, b[n:], last)
+		if c.handler() == h || !c.delivers() {
+			return n
 		}
 	}
-	return n
 }
 
-func (c *Conn) callData(b []byte) int {
-	c.enter()
-	n := func() (n int) {
-		defer c.contain()
-		return c.cfg.handler.Data(c, b)
-	}()
-	c.leave()
-	return n
+// finArrived is called when the peer's FIN was reached.
+func (c *Conn) finArrived() {
+	if c.wire != nil {
+		c.unwrap(nil, true)
+	}
+	c.turn(eventFIN)
+	c.finish()
+	c.tellFIN()
+	c.unheard()
 }
 
-func (c *Conn) callSplit(b []byte, eof bool) (advance int, msg []byte, err error) {
-	c.enter()
-	func() {
-		defer c.contain()
-		h := &c.cfg.handler
-		if h.NewSplit == nil {
-			advance, msg, err = h.Split(b, eof)
-			return
-		}
-		if c.remember().split == nil {
-			c.kept.split = h.NewSplit()
-		}
-		advance, msg, err = c.kept.split(b, eof)
-	}()
-	c.leave()
-	return advance, msg, err
-}
-
-func (c *Conn) callMessage(msg []byte) {
-	c.enter()
-	func() {
-		defer c.contain()
-		c.cfg.handler.Message(c, msg)
-	}()
-	c.leave()
-}
-
-// atEOF tells the handler of the peer's FIN, once it was given all that came
-// before.
-func (c *Conn) atEOF() {
-	if c.state == stateLingering {
-		c.closeSocket(false)
+// tellFIN tells the handler of the peer's FIN, once the handler was given all bytes before it.
+func (c *Conn) tellFIN() {
+	if c.wire != nil && c.wire.failure != nil {
+		c.tellFailure()
 		return
 	}
-	if c.state != stateOpen || c.paused != 0 || c.flags&(flagEOFTold|flagFeeding) != 0 {
+	if !c.delivers() || c.state != stateFINSeen || c.flags&flagFeeding != 0 || c.keeps() && c.taker().declines(c) || c.failed() {
 		return
 	}
-	c.flags |= flagEOFTold
-	if r := c.relaying(); r != nil {
-		r.quit()
-	} else if c.cfg.handler.splits() {
-		var rest []byte
-		if c.kept != nil {
-			rest = c.kept.rest()
-		}
-		n := c.consume(rest, true)
-		if c.state != stateOpen {
-			return
-		}
-		if c.kept != nil {
-			c.kept.from += n
-			c.recount()
-		}
-		if c.paused != 0 {
-			c.flags &^= flagEOFTold // again when it is resumed
-			return
-		}
+	if !c.taker().atFIN(c) {
+		return
 	}
+	c.turn(eventFINTold)
 	c.forget()
 	c.callEnded(ErrPeerClosed)
-	c.bothClosed()
+	c.finish()
 }
 
-// end is the end of a stream that is not the peer's FIN: nothing of it is
-// delivered any more.
+// end ends the stream for another reason than the peer's FIN: no more bytes are delivered.
 func (c *Conn) end(why error) {
-	if c.state != stateOpen || c.paused&pausedForGood != 0 {
+	if !c.turn(eventCut) {
 		return
 	}
 	c.mu.Lock()
-	c.blame(why)
+	c.setCause(why)
 	c.mu.Unlock()
-	c.pause(pausedForGood)
-	c.relaying().quit()
+	if c.flags&flagArmed != 0 {
+		c.loop.port.Cancel(&c.recv)
+	}
+	c.taker().quit()
 	c.forget()
 	c.callEnded(why)
 }
 
 func (c *Conn) callEnded(why error) {
-	if f := c.cfg.handler.Ended; f != nil {
-		c.call(func(c *Conn) { f(c, why) })
+	if j := c.joined(); j != nil {
+		j.ended(c, why)
+		return
+	}
+	if f := c.handler().Ended; f != nil && c.flags&flagOpened != 0 {
+		c.call("Ended", func(c *Conn) { f(c, why) })
 	} else {
 		c.close(why)
 	}
 }
 
-// bothClosed closes a connection on which neither side will send any more.
-func (c *Conn) bothClosed() {
-	if c.state == stateOpen && c.flags&flagEOFTold != 0 && c.flags&flagFIN != 0 {
-		c.close(ErrPeerClosed)
-	}
-}
-
 // pause stops the recv, for one more reason.
 func (c *Conn) pause(why pauseReason) {
-	if c.paused == 0 && c.flags&flagArmed != 0 && c.state == stateOpen {
+	if c.paused&^pausedForTurn == 0 && c.flags&flagArmed != 0 && c.state == stateReading {
 		c.loop.port.Cancel(&c.recv)
 	}
 	c.paused |= why
 }
 
-// resume takes a reason away. With the last one what was kept is shown, then
+// resume takes one reason away. When none is left, the bytes that were kept are shown; then
 // the recv is started again, unless its cancel is still under way.
 func (c *Conn) resume(why pauseReason) {
 	if c.paused&why == 0 {
 		return
 	}
 	c.paused &^= why
-	if c.paused != 0 || c.state != stateOpen {
+	c.goOn()
+}
+
+// goOn shows the bytes that were kept, then those that follow, unless the connection is paused.
+func (c *Conn) goOn() {
+	if c.unready() {
+		c.arm()
 		return
 	}
-	if c.flags&flagFeeding != 0 {
-		return // feed is further up and goes on
+	if !c.delivers() || c.flags&flagFeeding != 0 {
+		return // feed, if it is further up, goes on
 	}
 	if c.keeps() {
 		c.feed(nil)
 	}
-	if c.paused != 0 || c.state != stateOpen {
-		return
+	c.tellFIN()
+	if c.delivers() {
+		c.arm()
 	}
-	if c.flags&flagEOF != 0 {
-		c.atEOF()
-		return
+}
+
+// yield lets the other connections of the loop go first, before the handler is shown the bytes that
+// it has left. The recv stays armed, unless more is kept than it brings in a round.
+func (c *Conn) yield() {
+	if c.state.follows() && c.paused&pausedForTurn == 0 {
+		c.paused |= pausedForTurn
+		c.loop.put(task{c: c, turn: true})
 	}
-	c.arm()
 }

@@ -3,152 +3,195 @@ package proactor
 import (
 	"context"
 	"errors"
-	"slices"
 
-	"github.com/proactor-go/proactor/internal/goid"
 	"github.com/proactor-go/proactor/port"
 )
 
-// Write sends p, or queues a copy of it to be sent: p is the caller's again when
-// it returns. It does not wait, and takes all of p or nothing: then the error is
-// [ErrClosed] or [ErrBacklog], see Limits. Writes go out in the order of the calls,
-// the bytes of each in one piece, whoever calls; those that come while others are
-// being sent go out together, and so do those of the callbacks for the messages of
-// one piece, unless one is large. p may be of any size.
-func (c *Conn) Write(p []byte) (int, error) { return c.write(p, false) }
-
-// write is Write, or WriteLent.
-func (c *Conn) write(p []byte, lent bool) (int, error) {
+// Write sends p, or queues a copy of it to be sent. It does not wait. When it returns, p is the
+// caller's again. p may be of any size. Write accepts all of p or none of it; then the error is
+// [ErrClosed] or [ErrBacklog].
+//
+// The stream never has a hole, so callers need not check the error for its sake. If
+// Limits.MaxPending has no room for p, the connection is reset with ErrBacklog as the cause,
+// unless Limits.Overflow is RejectWrites. If Config.MaxOutbound has no room, the connections with
+// the most bytes waiting are reset, see there. [Conn.Writable] tells early that a peer reads too
+// slowly. [Conn.WriteContext] waits for room.
+//
+// Writes go out in the order of the calls, on any goroutines; the bytes of each stay
+// together. Writes that are made while others are being sent go out together. So do
+// the answers to messages that arrived together, unless one is large.
+func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
-	if err := c.admit(len(p)); err != nil {
-		return 0, c.refuse(err)
-	}
-	if !lent || !c.borrow(p) {
-		rest := p
-		if len(p) >= nowLeast && len(p) < c.cfg.limits.HighWater && c.out == nil {
-			rest = p[c.sendNow(p):]
-		}
-		c.enqueue(rest)
-	}
-	c.unlock()
-	return len(p), nil
-}
-
-// nowLeast is from how many bytes on a system call costs less than a copy.
-const nowLeast = 8 << 10
-
-// sendNow sends what the system takes of p, which need not be copied then, and
-// returns how many bytes that was. mu is held, and nothing waits before p.
-func (c *Conn) sendNow(p []byte) int {
-	n := c.loop.port.SendNow(c.handle, p[:min(len(p), sendMost)])
-	if n > 0 { // so this is the loop's goroutine
-		c.went(n)
-	}
-	return n
-}
-
-// WriteShared is Write that keeps p instead of copying it: p must not be
-// changed any more, ever. One p may be written to any number of connections, as
-// [Registry.Broadcast] does. Up to 128 bytes are copied all the same, which is
-// less than it takes to remember them.
-func (c *Conn) WriteShared(p []byte) (int, error) {
-	if _, err := c.share(p); err != nil {
+	if err := c.mayWrite(len(p)); err != nil {
 		return 0, err
 	}
-	return len(p), nil
+	c.enqueue(p[c.sendNow(p):])
+	return c.written(len(p))
 }
 
-// share is WriteShared. It also tells whether the high mark is reached.
-func (c *Conn) share(p []byte) (behind bool, err error) {
-	c.mu.Lock()
-	if err := c.admit(len(p)); err != nil {
-		return false, c.refuse(err)
+// mayWrite begins every Write, of n bytes, but for those that wait for room. mu is held
+// and, if the Write is refused, given up.
+func (c *Conn) mayWrite(n int) error {
+	if err := c.admit(n); err != nil {
+		return c.refuse(err)
 	}
-	if len(p) <= sharedLeast {
+	return nil
+}
+
+// written ends every Write. The loop need not know of one that the system has taken
+// all of. mu is held, and given up.
+func (c *Conn) written(n int) (int, error) {
+	if c.out == nil && c.sending&newToVigil == 0 && c.want&wantAbort == 0 {
+		c.mu.Unlock()
+	} else {
+		c.unlock()
+	}
+	return n, nil
+}
+
+// Writable reports whether a handler that can wait should go on writing. It becomes false when
+// Limits.HighWater bytes wait to be sent, and true again when these have fallen to
+// Limits.LowWater; then Handler.Drained is called.
+//
+// A Data that answers piece by piece should check it after each piece. When it is false, Data
+// returns how many bytes it has consumed so far, and the rest is shown to it again after
+// Drained. Message need not check it, nor a Data that answers each call once, unless
+// Limits.Overflow lets reads go on. Writable is cheap; it takes a lock for a moment.
+func (c *Conn) Writable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.behind()
+}
+
+// behind reports whether the high mark was reached, and not the low one since. mu is
+// held.
+func (c *Conn) behind() bool { return c.out != nil && c.out.high }
+
+// WriteShared is a Write that keeps p instead of copying it. p must not be changed any more. The
+// same p may be written to any number of connections, as [Registry.Broadcast] does. Up to 128
+// bytes are copied, because that costs less than to refer to them.
+func (c *Conn) WriteShared(p []byte) (int, error) {
+	c.mu.Lock()
+	return c.writeShared(p)
+}
+
+// writeShared is WriteShared. mu is held, and given up.
+func (c *Conn) writeShared(p []byte) (int, error) {
+	if err := c.mayWrite(len(p)); err != nil {
+		return 0, err
+	}
+	if len(p) <= sharedLeast || c.wire != nil {
 		c.enqueue(p)
 	} else {
-		c.queue().share(p)
+		c.queue().share(&c.loop.pool, p)
 		c.enqueued(len(p))
 	}
-	behind = c.out != nil && c.out.pending >= c.cfg.limits.HighWater
-	c.unlock()
-	return behind, nil
+	return c.written(len(p))
 }
 
 const sharedLeast = 128
 
-// Writev is Write for several pieces, which go out as one.
+// Writev is a Write for several pieces, which go out together, as one.
 func (c *Conn) Writev(pieces ...[]byte) (int, error) {
 	n := 0
 	for _, p := range pieces {
 		n += len(p)
 	}
 	c.mu.Lock()
-	if err := c.admit(n); err != nil {
-		return 0, c.refuse(err)
+	if err := c.mayWrite(n); err != nil {
+		return 0, err
 	}
 	for _, p := range pieces {
 		c.enqueue(p)
 	}
-	c.unlock()
-	return n, nil
+	return c.written(n)
 }
 
-// refuse ends a Write that was not admitted. mu is held, and given up.
+// refuse ends a Write that was not admitted and, if the stream would have a hole
+// then, the connection. mu is held, and given up.
 func (c *Conn) refuse(err error) error {
 	if err == ErrBacklog {
 		c.loop.engine.limited[limitWrites].Add(1)
 	}
-	if err != ErrBacklog || c.cfg.limits.Overflow != CloseSlow {
+	if err != ErrBacklog || c.cfg.limits.Overflow == RejectWrites {
 		c.mu.Unlock()
 		return err
 	}
-	c.shut = true
-	c.want |= wantAbort
-	c.blame(ErrBacklog)
-	c.unlock()
+	c.resetFor(ErrBacklog)
 	return err
 }
 
-// WriteContext is Write that waits for room in Limits.MaxPending, until ctx is
-// done. It must not be called in a callback, which must not wait: there it
-// fails with [ErrOnLoop] where it would have to.
+// WriteContext is a Write that waits for room in Limits.MaxPending, until ctx is done. It never
+// ends this connection: after an error nothing of p is sent. If Config.MaxOutbound has no
+// room, it ends other connections as Write does, and waits until they have gone. It fails
+// with [ErrBacklog] if that would not make enough room and no bytes of this connection
+// wait, so that there is nothing to wait for. In a callback of any connection it
+// fails with [ErrOnLoop] if it would have to wait.
 func (c *Conn) WriteContext(ctx context.Context, p []byte) (int, error) {
+	v := &c.loop.engine.evictor
 	for {
 		c.mu.Lock()
 		err := c.admit(len(p))
 		if err == nil {
-			c.enqueue(p)
-			c.unlock()
-			return len(p), nil
+			c.enqueue(p[c.sendNow(p):])
+			return c.written(len(p))
 		}
-		if err != ErrBacklog || c.out == nil {
+		if err != ErrBacklog {
 			c.mu.Unlock()
 			return 0, err
 		}
-		w := &waiter{room: make(chan struct{})}
-		c.out.waiters = append(c.out.waiters, w)
-		c.mu.Unlock()
-		if c.loop.here() {
-			return 0, ErrOnLoop
-		}
-		if err := w.wait(ctx); err != nil {
+		others := v.waitForRoom()
+		if c.out == nil && others == nil {
+			c.mu.Unlock()
+			if v.fits(len(p)) { // it came back just now
+				continue
+			}
 			return 0, err
 		}
-		c.loop.engine.rest()
+		if err := c.loop.engine.mayWait(); err != nil {
+			c.mu.Unlock()
+			return 0, err
+		}
+		var room <-chan struct{}
+		if c.out != nil {
+			room = c.out.waitForRoom()
+		}
+		c.mu.Unlock()
+		select {
+		case <-room:
+		case <-others:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		c.loop.engine.settle()
 	}
 }
 
-// admit says whether n more bytes may be queued. mu is held.
+// admit reports, by its error, whether n more bytes may be queued. mu is held. If
+// Config.MaxOutbound has no room, mu is released for a time, and other connections may be ended.
 func (c *Conn) admit(n int) error {
-	if c.shut {
+	v := &c.loop.engine.evictor
+	err := c.allows(n)
+	if err != nil || v.waits.Load()+int64(n) <= v.soft {
+		return err
+	}
+	had := c.pending()
+	c.mu.Unlock()
+	v.evict(c, n, had)
+	c.mu.Lock()
+	if err = c.allows(n); err == nil && !v.fits(n) {
+		err = ErrBacklog
+	}
+	return err
+}
+
+// allows says whether n more bytes may be queued, as far as only this connection is
+// concerned. mu is held.
+func (c *Conn) allows(n int) error {
+	if c.sending&shut != 0 {
 		return ErrClosed
 	}
-	if c.out != nil && c.out.pending > 0 && c.out.pending+n > c.cfg.limits.MaxPending {
-		return ErrBacklog
-	}
-	e := c.loop.engine
-	if e.outbound.Load()+int64(n) > e.cfg.MaxOutbound {
+	if pending := c.pending(); pending > 0 && n > c.cfg.limits.MaxPending-pending {
 		return ErrBacklog
 	}
 	return nil
@@ -156,35 +199,60 @@ func (c *Conn) admit(n int) error {
 
 // enqueue copies p to what waits. mu is held.
 func (c *Conn) enqueue(p []byte) {
+	if c.wire != nil && len(p) > 0 {
+		c.wrap(p)
+		return
+	}
+	c.queueCopy(p)
+}
+
+// queueCopy is enqueue for bytes as the wire has them. mu is held.
+func (c *Conn) queueCopy(p []byte) {
 	if len(p) > 0 {
 		c.queue().append(&c.loop.pool, p)
 		c.enqueued(len(p))
 	}
 }
 
+// pending is how many bytes wait to be sent, those being sent included. mu is held.
+func (c *Conn) pending() int {
+	if c.out == nil {
+		return 0
+	}
+	n := c.out.pending
+	if c.wire != nil {
+		n += len(c.wire.held.mem)
+	}
+	return n
+}
+
 // queue is what waits to be sent. mu is held.
 func (c *Conn) queue() *outbound {
 	if c.out == nil {
-		c.out = c.loop.pool.outbound()
+		c.out = c.loop.pool.outbound(c)
 	}
 	return c.out
 }
 
 // enqueued notes that n more bytes wait. mu is held.
 func (c *Conn) enqueued(n int) {
-	c.out.high = c.out.high || c.out.pending >= c.cfg.limits.HighWater
-	c.loop.engine.outbound.Add(int64(n))
+	o, v := c.out, &c.loop.engine.evictor
+	if !o.high && o.pending >= c.cfg.limits.HighWater {
+		o.high, o.since, o.sentBefore = true, c.loop.engine.nanotime(), c.bytesOut
+	}
+	v.waits.Add(int64(n))
+	v.grew(c, o.pending)
 }
 
 // push starts a send of all that waits, unless one is under way. It returns
 // how many bytes wait, those being sent included. mu is held.
 func (c *Conn) push() int {
-	o := c.out
-	if o == nil {
-		return 0
+	if c.wire != nil {
+		c.wire.flush()
 	}
-	if o.sending || o.pending == 0 || c.state == stateConnecting {
-		return o.pending
+	o := c.out
+	if o == nil || o.sending || o.pending == 0 || c.state == stateConnecting {
+		return c.pending()
 	}
 	if r := c.spliced(); r != nil {
 		r.interrupt() // freed goes on
@@ -193,7 +261,7 @@ func (c *Conn) push() int {
 	o.gather()
 	var err error
 	switch {
-	case o.borrows:
+	case o.lease != 0:
 		err = c.loop.port.TrySend(&o.op, c.handle, o.vec)
 	case len(o.vec) == 1:
 		err = c.loop.port.Send(&o.op, c.handle, o.vec[0])
@@ -204,6 +272,7 @@ func (c *Conn) push() int {
 		panic(err) // the connection's state says that it can be started
 	}
 	o.sending = true
+	c.watchPeer() // the system may have some of it long before it has taken all
 	if c.times != nil {
 		c.times.lastOut = c.loop.now // a write timeout begins
 	}
@@ -224,63 +293,78 @@ func (c *Conn) pushHeld() {
 	c.mu.Unlock()
 }
 
-// sent is told that a send has ended.
+// sent is called when a send has ended.
 func (c *Conn) sent(cp *port.Completion) {
-	l := c.loop
 	c.mu.Lock()
-	o := c.out
+	c.landed(cp)
+	if cp.Err == nil && c.state < stateClosing {
+		c.push()
+	}
+	pending, drained := c.ebb()
+	c.mu.Unlock()
+
+	switch {
+	case c.state >= stateClosing || errors.Is(cp.Err, port.ErrCanceled):
+		return
+	case cp.Err != nil:
+		c.abort(cp.Err)
+		return
+	case pending == 0:
+		c.finish()
+	default:
+		c.linger()
+	}
+	if drained {
+		c.drained()
+	}
+	if r := c.fed(); r != nil {
+		r.sent(pending)
+	}
+}
+
+// landed takes what was sent off what waits. mu is held.
+func (c *Conn) landed(cp *port.Completion) {
+	o, l := c.out, c.loop
 	o.sending = false
+	c.sending &^= sentNow
 	if cp.N > 0 {
 		c.went(cp.N)
 	}
 	if cp.Err == nil {
-		l.engine.outbound.Add(-int64(cp.N))
+		l.engine.evictor.returned(o, cp.N)
 		o.drop(&l.pool, cp.N)
 	}
-	if o.borrows {
-		c.returnLent(cp.Err == nil)
+	if o.lease != 0 {
+		c.unlend(cp.Err == nil)
 	}
-	pending := 0
-	if cp.Err == nil && c.state < stateClosing {
-		pending = c.push()
-	} else {
-		pending = o.pending
-	}
-	if o.waiters != nil && pending <= c.cfg.limits.LowWater {
-		o.wake()
-	}
-	drained := o.high && pending <= c.cfg.limits.LowWater
-	if drained {
-		o.high = false
-	}
-	if pending == 0 && o.waiters == nil {
-		c.out = nil
-		l.pool.put(o)
-	}
-	c.mu.Unlock()
+}
 
-	if c.state >= stateClosing {
-		return
-	}
-	if cp.Err != nil {
-		if !errors.Is(cp.Err, port.ErrCanceled) {
-			c.abort(cp.Err)
-		}
-		return
+// ebb wakes the Writes that wait for room, where there is some, and gives an outbound
+// back in which nothing waits. It returns how many bytes do, and whether they have just
+// fallen to the low mark. mu is held.
+func (c *Conn) ebb() (pending int, drained bool) {
+	o := c.out
+	pending = o.pending
+	if pending <= c.cfg.limits.LowWater {
+		o.wake()
+		drained, o.high = o.high, false
 	}
 	if pending == 0 {
-		c.flushed()
-	} else if c.state == stateFlushing {
-		c.times.linger(c)
+		c.out = nil
+		c.loop.pool.put(o)
 	}
-	if drained {
-		c.resume(pausedByBacklog)
-		if c.state == stateOpen {
-			c.call(c.cfg.handler.Drained)
-		}
+	return pending, drained
+}
+
+// drained tells the handler that the low mark is reached. Then it is shown the bytes that it had
+// left, unless it has reached the high mark again.
+func (c *Conn) drained() {
+	if c.state.open() && c.flags&flagOpened != 0 {
+		c.call("Drained", c.handler().Drained)
 	}
-	if r := c.fed(); r != nil {
-		r.sent(pending)
+	if c.Writable() {
+		c.paused &^= pausedByBacklog
+		c.goOn()
 	}
 }
 
@@ -288,50 +372,9 @@ func (c *Conn) sent(cp *port.Completion) {
 func (c *Conn) went(n int) {
 	c.bytesOut += int64(n)
 	c.loop.count.sent(n)
-	c.active = c.loop.now
+	c.active.Store(c.loop.now)
+	c.watchPeer()
 	if c.times != nil {
 		c.times.lastOut = c.loop.now
 	}
-}
-
-// flushed does what waits until everything was sent.
-func (c *Conn) flushed() {
-	if (c.flags&flagWantFIN != 0 || c.state == stateFlushing) && c.spliced() != nil {
-		return // it was told, and freed comes back
-	}
-	if c.flags&flagWantFIN != 0 && c.state <= stateFlushing {
-		c.sendFIN()
-	}
-	switch c.state {
-	case stateOpen:
-		c.bothClosed()
-	case stateFlushing:
-		if c.flags&flagEOF != 0 || c.cfg.limits.LingerTimeout < 0 {
-			c.closeSocket(false)
-			return
-		}
-		c.sendFIN()
-		c.state = stateLingering
-		c.deadlines().linger(c)
-		c.arm()
-	}
-}
-
-func (c *Conn) sendFIN() {
-	if c.flags&flagFIN == 0 {
-		c.flags |= flagFIN
-		if err := c.loop.port.Shutdown(c.loop.op(), c.handle); err != nil {
-			panic(err)
-		}
-	}
-}
-
-// here reports whether the caller is the loop's goroutine. It is slow: only
-// for calls that are about to wait.
-func (l *loop) here() bool { return goid.Current() == l.goroutine }
-
-// onLoop reports whether the caller is a goroutine of any loop. It is as slow.
-func (e *Engine) onLoop() bool {
-	me := goid.Current()
-	return slices.ContainsFunc(e.loops, func(l *loop) bool { return l.goroutine == me })
 }

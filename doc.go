@@ -1,78 +1,82 @@
-// Package proactor is a TCP server framework on completion ports: IOCP on
-// Windows, io_uring on Linux, epoll and package net elsewhere, with one contract
-// on all of them. Any number of connections live on a few goroutines; an idle
-// one costs a record of a few hundred bytes and nothing else.
+// Package proactor is a TCP server framework on completion ports: IOCP on Windows, io_uring
+// on Linux, epoll and package net elsewhere, with the same contract on all of them. A few
+// goroutines carry any number of connections. An idle connection costs a descriptor and a
+// record of a few hundred bytes.
 //
-//	srv := &proactor.Server{Addr: ":8090", Handler: proactor.Handler{
+//	srv := &proactor.Server{Addr: ":5001", Handler: proactor.Handler{
 //		Data: func(c *proactor.Conn, p []byte) int { c.Write(p); return len(p) },
 //	}}
 //	log.Fatal(srv.ListenAndServe())
 //
 // # Parts
 //
-// An [Engine] is a number of loops, each one goroutine with a completion port.
-// A [Server] accepts connections and a [Dialer] makes them; any number of both
-// share an engine. A [Handler] is the callbacks of their connections, [Limits]
-// what one may take. A [Keeper] dials again whenever its connection is lost, and
-// a [Registry] keeps connections by a key and writes to all of them. [Conn.Relay]
-// hands the bytes of one connection to another, inside the system where that can.
+// An [Engine] is a number of loops. Each loop is one goroutine with a completion port. A
+// [Server] accepts connections and a [Dialer] makes them; any number of both share an
+// engine. A [Handler] has the callbacks of their connections, and [Limits] bound what one
+// connection may take. A [Redialer] dials again whenever its connection is lost. A [Registry]
+// keeps connections by a key and writes to all of them. [Conn.Relay] sends what arrives on
+// one connection to another, inside the system if the system can, and [Join] does so for a pair.
 //
-// Beside it are package frame, which cuts a stream into messages, package work,
-// which serves messages by a pool of goroutines that may block, and package
-// port, the completion port itself.
+// Package frame cuts a stream into messages. Package work serves messages on a pool of
+// goroutines that may block. Package proactortest tests handlers on simulated networks.
+// Package port is the completion port itself.
 //
 // # Goroutines
 //
-// A [Conn] stays on one loop, which makes all of its callbacks, one after the
-// other: they need no lock among themselves, and must not block. Every method
-// may be called by any goroutine, in callbacks and elsewhere, unless its comment
-// says otherwise. No lock is held while a callback runs. Lifetimes hang on the
-// engine, not on the goroutine that started something.
+// A [Conn] stays on one loop, which makes all of its callbacks, one after the other. So the
+// callbacks of a connection need no lock among themselves. They must not block: one that
+// takes longer than Config.SlowCallback is logged and counted. Any goroutine may call any
+// method, in callbacks and elsewhere, unless the method's comment says otherwise. Methods
+// that wait fail with [ErrOnLoop] in a callback of any engine. No lock is held while a
+// callback runs. Connections and servers live until they are closed or their engine is,
+// whatever becomes of the goroutine that started them.
+//
+// [Conn.Loop] is the loop of a connection. [Dialer.DialOn] connects on that loop, and
+// [PerLoop] is a variable that each loop has for itself. So a pool of connections to a
+// backend, for example, needs no lock.
 //
 // # Buffers
 //
-// What a callback is given is valid until it returns. [Conn.Write] copies what it
-// cannot send at once, [Conn.WriteShared] keeps what must not change any more, and
-// [Conn.WriteLent] sends what the callback was given from where it was received. A
-// connection on which nothing arrives and nothing waits holds no buffer.
+// Bytes that a callback is given are valid until it returns. [Conn.Write] copies the bytes
+// that it cannot send at once. [Conn.WriteShared] keeps its bytes, which must not change any
+// more. [Conn.WriteLent] sends bytes that the callback was given, from the buffer in which they
+// were received. A connection holds no buffer while nothing arrives and nothing waits to be sent.
 //
 // # Order
 //
-// One Write is one run of bytes, and Writes go out in the order of the calls.
-// Bytes that came before a FIN are delivered before it. [Handler.Opened] is the
-// first callback, [Handler.Closed] the last, once for each connection, with the
-// cause: [ErrPeerClosed], [ErrLocalClosed], [ErrServerClosed], [ErrEngineClosed],
-// a timeout ([ErrIdle], [ErrReadTimeout], [ErrWriteTimeout], [ErrFirstByte],
-// [ErrTooSlow]), a limit ([ErrTooLong], [ErrInbound], [ErrBacklog]), a
-// [*PanicError], an error of the handler's framing, or one of the system, such
-// as port.ErrReset.
+// The bytes of a Write stay together, and Writes go out in the order of the calls. Bytes
+// that arrived before a FIN are delivered before it. [Handler.Opened] is the first callback of a
+// connection. [Handler.Closed] is the last. It is called once, with the cause:
+// [ErrPeerClosed], [ErrLocalClosed], [ErrServerClosed], [ErrEngineClosed], a timeout
+// ([ErrIdle], [ErrReadTimeout], [ErrWriteTimeout], [ErrFirstByte], [ErrTooSlow]), a limit
+// ([ErrTooLong], [ErrInbound], [ErrBacklog]), a [*PanicError], an error of the handler's
+// framing, or one of the system, such as port.ErrReset.
 //
 // # Memory
 //
-// What waits to be sent is bounded for each connection (Limits.MaxPending) and
-// for all together (Config.MaxOutbound). A connection whose peer reads too
-// slowly is not read either, unless Limits.Overflow says something else. What
-// was received and not consumed is bounded for each (Limits.MaxMessage) and for
-// all together (Config.MaxInbound).
+// Bytes that wait to be sent are bounded for each connection (Limits.MaxPending) and for all
+// together (Config.MaxOutbound). While a peer reads too slowly, its connection is not read
+// either, unless Limits.Overflow says otherwise. Bytes that were received and not consumed are
+// bounded for each connection (Limits.MaxMessage), and their memory for all together
+// (Config.MaxInbound).
 //
 // # Public addresses
 //
-// By default memory is bounded, peers that are dead are found
-// (Limits.KeepAlive), a closed connection does not linger for long, and out of
-// descriptors a server waits until there are some. Time and numbers are not
-// bounded, because no bound would suit all: devices that say something once a
-// day, clients that only listen, people who type, a thousand users behind one
-// address. Strangers who hold connections cost no goroutine and little memory
-// here, but descriptors. Whoever serves strangers knows what is legitimate and sets
+// By default memory is bounded, dead peers are found (Limits.KeepAlive), a closed connection
+// does not linger for long, and a server that runs out of descriptors waits until it gets
+// some. Time and the number of connections are not bounded, because no bound suits
+// all: devices that send something once a day, clients that only listen, people who type, a
+// thousand users behind one address. An idle connection costs a descriptor and little else.
+// On a public address, set what is right for your protocol:
 //
 //	srv.MaxConns = 50_000             // below the limit of descriptors
 //	srv.MaxConnsPerPeer = 500         // of an IPv4 address, or an IPv6 /64
 //	srv.Limits = proactor.Limits{
-//		FirstByteTimeout: 30 * time.Second, // where clients speak first
+//		FirstByteTimeout: 30 * time.Second, // if clients speak first
 //		MinRate:          100,              // bytes a second, within a message
-//		IdleTimeout:      10 * time.Minute, // where silence means that it is over
-//		WriteTimeout:     time.Minute,      // of a peer that takes nothing
+//		IdleTimeout:      10 * time.Minute, // if silence means the end
+//		WriteTimeout:     time.Minute,      // for peers that read nothing
 //	}
 //
-// What each limit has done is counted in [Limited], a part of [Stats].
+// [LimitCounts], a part of [Stats], counts what each limit has done.
 package proactor

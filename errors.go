@@ -2,58 +2,67 @@ package proactor
 
 import (
 	"errors"
-	"fmt"
+	"net"
 )
 
-// The causes that Handler.Closed is told, beside errors of the system (package
-// port has those: port.ErrReset, port.ErrTimeout, ...) and of Split.
+// The causes that Handler.Closed is called with. Others are errors of the system, which
+// package port has (port.ErrReset, port.ErrTimeout, ...), those of Handler.Split, and a
+// *[PanicError]. Test with errors.Is.
 var (
-	// ErrPeerClosed: the peer closed its sending side, and so did we.
+	// ErrPeerClosed: the peer closed its sending side, and this side was closed, too.
 	ErrPeerClosed = errors.New("closed by the peer")
 	// ErrLocalClosed: Conn.Close or Conn.Abort was called.
 	ErrLocalClosed = errors.New("closed by this side")
-	// ErrServerClosed: the server was shut down. Server.Serve returns it too.
-	ErrServerClosed = errors.New("proactor: server closed")
-	// ErrIdle, ErrReadTimeout and ErrWriteTimeout: Limits has them.
+	// ErrServerClosed: the server was shut down. Server.Wait returns it too.
+	ErrServerClosed = errors.New("server closed")
+	// ErrIdle: Limits.IdleTimeout. ErrReadTimeout: Limits.ReadTimeout. ErrWriteTimeout:
+	// Limits.WriteTimeout.
 	ErrIdle         = errors.New("idle for too long")
 	ErrReadTimeout  = errors.New("nothing received for too long")
 	ErrWriteTimeout = errors.New("nothing could be sent for too long")
-	// ErrFirstByte and ErrTooSlow: Limits.FirstByteTimeout and Limits.MinRate.
+	// ErrFirstByte: Limits.FirstByteTimeout. ErrTooSlow: Limits.MinRate.
 	ErrFirstByte = errors.New("nothing received at all for too long")
 	ErrTooSlow   = errors.New("a message came too slowly")
-	// ErrInbound: no room in Config.MaxInbound.
+	// ErrInbound: Config.MaxInbound had no room for bytes that the handler did not consume.
 	ErrInbound = errors.New("too much was received and not consumed")
-	// ErrTooLong: more than Limits.MaxMessage without the end of a message.
+	// ErrTooLong: the handler has left more than Limits.MaxMessage bytes.
 	ErrTooLong = errors.New("message too long")
-	// ErrBacklog: no room in Limits.MaxPending or Config.MaxOutbound.
+	// ErrBacklog: Limits.MaxPending or Config.MaxOutbound had no room for bytes to be sent.
+	// Write returns it, too.
 	ErrBacklog = errors.New("too much waits to be sent")
-	// ErrRelayEnd: the connection that Conn.Relay named takes nothing more.
-	ErrRelayEnd = errors.New("what it was relayed to is closed")
-	// ErrConsumed: Data returned a count below zero or over what it was given.
+	// ErrRelayEnd: the connection that Conn.Relay sends to is closed, or its sending side is.
+	ErrRelayEnd = errors.New("relay destination closed")
+	// ErrHandshake: Limits.HandshakeTimeout. ErrTruncated: the peer's FIN came without the
+	// close_notify of TLS, so that nobody knows whether bytes before it are missing.
+	ErrHandshake = errors.New("the handshake took too long")
+	ErrTruncated = errors.New("a FIN without the close_notify of TLS")
+	// ErrConsumed: Data returned a count that is negative or more than it was given.
 	ErrConsumed = errors.New("handler consumed more than it was given")
 )
 
-// The errors of calls.
+// Errors that calls return.
 var (
-	// ErrClosed says that the connection, or its sending side, is closed.
-	ErrClosed = errors.New("proactor: connection closed")
-	// ErrEngineClosed says that the engine was closed.
-	ErrEngineClosed = errors.New("proactor: engine closed")
-	// ErrOtherLoop says that two connections are on different loops.
-	ErrOtherLoop = errors.New("proactor: connections of different loops")
-	// ErrRelaying says that a connection is relayed already, or fed by a relay.
-	ErrRelaying = errors.New("proactor: relayed already")
-	// ErrOnLoop says that a call that waits was made by a callback, which must
-	// not wait.
-	ErrOnLoop = errors.New("proactor: a callback must not wait")
+	// ErrClosed: the connection, or its sending side, is closed. For errors.Is it is a
+	// net.ErrClosed, too.
+	ErrClosed error = closedError{}
+	// ErrEngineClosed: the engine was closed.
+	ErrEngineClosed = errors.New("engine closed")
+	// ErrOtherLoop: the two connections are on different loops.
+	ErrOtherLoop = errors.New("connections of different loops")
+	// ErrRelaying: the connection is relayed already, or another is relayed to it.
+	ErrRelaying = errors.New("relayed already")
+	// ErrOnLoop: the call would have to wait, and was made in a callback, of any loop of any
+	// engine. Callbacks must not wait. The call did nothing.
+	ErrOnLoop = errors.New("a callback must not wait")
+	// ErrNoCallback: the call was not made in a callback of the connection.
+	ErrNoCallback = errors.New("not in a callback of the connection")
+	// ErrBubble: the call was made in a bubble of testing/synctest that the engine does not
+	// belong to.
+	ErrBubble = errors.New("the engine was made outside of this synctest bubble")
 )
 
-// PanicError is the cause of a connection that was closed because a callback
-// panicked.
-type PanicError struct {
-	Value any    // what the callback panicked with
-	Stack []byte // of the goroutine, as from runtime/debug.Stack
-}
+// closedError is the type of ErrClosed.
+type closedError struct{}
 
-// Error gives the value; the stack is in the log.
-func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
+func (closedError) Error() string        { return "connection closed" }
+func (closedError) Is(target error) bool { return target == net.ErrClosed }

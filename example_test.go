@@ -122,6 +122,29 @@ func ExampleHandler_split() {
 	// <one>too long
 }
 
+// A message is parsed once: what the first function makes of it is what the second gets.
+func ExampleMessages() {
+	type point struct{ x, y byte }
+	parse := func(_ *proactor.Conn, data []byte, eof bool) (advance int, p point, err error) {
+		switch {
+		case len(data) >= 2:
+			return 2, point{data[0] - '0', data[1] - '0'}, nil
+		case eof:
+			return 0, p, io.ErrUnexpectedEOF
+		}
+		return 0, p, nil
+	}
+	srv := &proactor.Server{Addr: "127.0.0.1:0", Handler: proactor.Messages(parse, func(c *proactor.Conn, p point) {
+		fmt.Fprintf(c, "<%d %d>", p.x, p.y)
+	})}
+	if err := srv.Listen(); err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close()
+	fmt.Println(exchange(srv.ListenAddr(), "123456"))
+	// Output: <1 2><3 4><5 6>
+}
+
 // Outbound connections have the same callbacks, on the same engine.
 func ExampleDialer_Dial() {
 	engine, err := proactor.NewEngine(proactor.Config{})
@@ -155,8 +178,8 @@ func ExampleDialer_Dial() {
 	// Output: hello
 }
 
-// A keeper dials until the server is there, and again whenever it was lost.
-func ExampleKeeper() {
+// A redialer dials until the server is there, and again whenever it was lost.
+func ExampleRedialer() {
 	engine, err := proactor.NewEngine(proactor.Config{})
 	if err != nil {
 		log.Fatal(err)
@@ -167,7 +190,7 @@ func ExampleKeeper() {
 		log.Fatal(err)
 	}
 	up := make(chan uint64)
-	k := &proactor.Keeper{
+	k := &proactor.Redialer{
 		Dialer: &proactor.Dialer{Engine: engine, Handler: proactor.Handler{
 			Opened: func(c *proactor.Conn) { go func() { up <- c.ID() }() },
 		}},
@@ -209,15 +232,60 @@ func ExampleRegistry_Broadcast() {
 		<-joined
 		receivers = append(receivers, c)
 	}
-	took, behind := users.Broadcast([]byte("news\n"))
-	fmt.Println(took, behind)
+	fmt.Println(users.Broadcast([]byte("news\n")))
 	for _, c := range receivers {
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		fmt.Print(line)
 	}
 	// Output:
-	// 3 0
+	// 3 false
 	// news
 	// news
 	// news
+}
+
+// Each receiver is told in a way of its own, and the one that it is about is not.
+func ExampleRegistry_BroadcastFunc() {
+	var users proactor.Registry[string]
+	joined := make(chan struct{})
+	srv := &proactor.Server{Addr: "127.0.0.1:0", Handler: proactor.Handler{
+		Split: bufio.ScanLines,
+		Message: func(c *proactor.Conn, name []byte) {
+			users.Add(string(name), c)
+			joined <- struct{}{}
+		},
+	}}
+	if err := srv.Listen(); err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close()
+	var receivers []net.Conn
+	for _, name := range []string{"operator", "bob", "ann"} {
+		c, err := net.Dial("tcp", srv.ListenAddr().String())
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintln(c, name)
+		<-joined
+		receivers = append(receivers, c)
+	}
+	public, secret := []byte("ann has come\n"), []byte("ann has come from room 7\n")
+	fmt.Println(users.BroadcastFunc(func(name string, _ *proactor.Conn) []byte {
+		switch name {
+		case "ann":
+			return nil
+		case "operator":
+			return secret
+		}
+		return public
+	}))
+	for _, c := range receivers[:2] {
+		line, _ := bufio.NewReader(c).ReadString('\n')
+		fmt.Print(line)
+	}
+	// Output:
+	// 2 false
+	// ann has come from room 7
+	// ann has come
 }

@@ -1,47 +1,42 @@
 package proactor
 
-import "github.com/proactor-go/proactor/port"
+import (
+	"context"
+	"time"
 
-// Give has the server's listener hand on a socket as if it had been accepted.
-func Give(s *Server, sk port.Socket) {
-	ln := s.listener
-	ln.loop.do(func() { ln.give(sk) })
+	"github.com/proactor-go/proactor/port"
+)
+
+// DialAddrs dials as if a name had these addresses.
+func DialAddrs(d *Dialer, ctx context.Context, to []port.Addr, done func(*Conn, error)) {
+	r := &race{dialer: d, ctx: ctx, network: "tcp", address: "name:0", done: done}
+	r.settings, _ = newSettings(d.Handler, d.Limits, d.Engine.cfg.Log, r)
+	r.loop, r.begun = d.Engine.pick(), d.Engine.nanotime()
+	r.start(interleave(to), nil, nil)
 }
 
-// Waiters is how many calls of WriteContext wait for room.
-func Waiters(c *Conn) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.out == nil {
-		return 0
-	}
-	return len(c.out.waiters)
+// Asked is whether the watchdog has asked the loop of a connection, in a callback of it.
+func Asked(c *Conn) bool { return c.loop.asked.Load() > 0 }
+
+// AskedSince has the loop have been asked d ago. It is for callbacks.
+func AskedSince(c *Conn, d time.Duration) {
+	c.loop.asked.Store(c.loop.engine.nanotime() - int64(d))
 }
 
-// PortStats is what is left on the ports of the loops.
-func PortStats(e *Engine) []port.Stats {
-	all := make([]port.Stats, len(e.loops))
-	for i, l := range e.loops {
-		done := make(chan struct{})
-		l.do(func() { all[i] = l.port.Stats(); close(done) })
-		<-done
-		e.rest()
-	}
-	return all
+// AskedBefore has the loop have been asked d before it calls f.
+func AskedBefore(c *Conn, d time.Duration, f func()) {
+	c.loop.do(func() {
+		AskedSince(c, d)
+		c.call("Post", func(*Conn) { f() })
+	})
 }
 
-// Unreturned is how many receive buffers an engine that has ended did not give back.
-func Unreturned(e *Engine) int {
-	n := 0
-	for _, l := range e.loops {
-		n += l.port.Stats().Leased
-	}
-	return n
+// SlowSince has the last slow callback have returned d ago. It is for callbacks.
+func SlowSince(c *Conn, d time.Duration) {
+	c.loop.slowUntil = c.loop.engine.nanotime() - int64(d)
 }
 
-// Sending is whether a send is in flight.
-func Sending(c *Conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.out != nil && c.out.sending
-}
+// Watched is whether the watchdog of an engine looks at its loops when they run, and
+// Watching whether it is about to.
+func Watched(e *Engine) bool  { return e.watch.timer != nil }
+func Watching(e *Engine) bool { return e.watch.set.Load() }

@@ -2,182 +2,194 @@ package proactor
 
 import (
 	"bufio"
-	"log/slog"
 	"time"
 )
 
-// Handler is what a server or a dialer does with its connections. Every field
-// is optional. All callbacks of one connection are made by one goroutine, that
-// of its loop, one after the other, so they need no lock among themselves.
-// They must not block: other connections of the loop wait meanwhile.
+// Handler has the callbacks of a server's or a dialer's connections. Every field is
+// optional. One goroutine, that of the connection's loop, makes all callbacks of a
+// connection, one after the other, so they need no lock among themselves. They must not block,
+// because the other connections of the loop wait meanwhile.
 //
-// A callback that panics closes its connection, with a [PanicError] as the
-// cause; the loop and all other connections go on.
+// A callback that panics, or calls runtime.Goexit as t.Fatal does, ends its connection, with
+// a [PanicError] as the cause. The loop and all other connections go on. Each Goexit costs
+// about 1.5 KB of stack until the loop ends.
 type Handler struct {
-	// Opened is called once, before all others.
+	// Opened is called once, before all other callbacks. Each loop opens the connections of
+	// a server in the order of the accepts, see [Server]. Between loops there is no
+	// order, because none waits for another; Conn.ID tells which was accepted first.
+	// One that has a [Layer] is opened when that is ready, whenever it is.
 	Opened func(c *Conn)
 
-	// Data is called with bytes that arrived. It returns how many it
-	// consumed; the rest is kept and shown again with more, at most
-	// Limits.MaxMessage bytes of it. p is only valid until Data returns. It
-	// may be changed, and given to Write or, unchanged from then on, WriteLent.
+	// Data is called with bytes that have arrived, and returns how many of them it
+	// consumed. The rest, at most Limits.MaxMessage bytes, is kept and shown again when more
+	// has arrived. p is valid until Data returns. Data may change p, and may give it to
+	// Write or to WriteLent; after WriteLent it must not change it any more.
+	//
+	// Data may return before it has consumed all that it could: because the peer reads too
+	// slowly, see [Conn.Writable], or to let other connections have their turn, see
+	// [Conn.Again].
 	Data func(c *Conn, p []byte) int
 
-	// Split and Message together take the place of Data: the stream is cut
-	// into messages, and Message is called with each. Split works as it does
-	// for a bufio.Scanner: it gets what is there, and true once the peer has
-	// closed; its error, bufio.ErrFinalToken aside, ends the stream, see Ended. msg
-	// is valid until Message returns. NewSplit takes the place of Split where
-	// each connection needs its own, which may remember what it saw: what it is
-	// shown always begins where it left off. Package frame has both sorts.
+	// Split and Message together take the place of Data: Split cuts the stream into
+	// messages, and Message is called with each. Split works as it does for a
+	// bufio.Scanner: it is given the bytes that are there, and atEOF is true once the peer
+	// has closed. Its error, except bufio.ErrFinalToken, ends the stream, see Ended. msg
+	// is valid until Message returns.
+	//
+	// NewSplit takes the place of Split if each connection needs a Split of its own, which
+	// may keep state: the bytes that it is given always begin where its last call stopped.
+	// Package frame has both kinds. For messages that are parsed, or if the connection is
+	// needed to find where they end, see [Messages].
 	Split    bufio.SplitFunc
 	NewSplit func() bufio.SplitFunc
 	Message  func(c *Conn, msg []byte)
 
-	// Drained is called when Limits.HighWater had been reached and what waits
-	// to be sent has fallen to Limits.LowWater.
+	// step is in the place of the three, see Messages: it cuts one message off data,
+	// handles it, and returns how many bytes it took.
+	step func(c *Conn, data []byte, eof bool) (advance int, err error)
+
+	// Drained is called when the bytes that wait to be sent had reached Limits.HighWater and
+	// have fallen to Limits.LowWater. [Conn.Writable] is true again. After Drained, bytes
+	// that Data had not consumed are shown to it again.
 	Drained func(c *Conn)
 
-	// Ended is called when nothing more will be delivered. why is
-	// [ErrPeerClosed] when the peer has closed its sending side and all that it
-	// sent was delivered, the error of Split or of a limit when the stream
-	// cannot be followed further, [ErrServerClosed] when the server shuts down,
-	// which may come after ErrPeerClosed. What is owed can still be written; the
-	// handler calls Close when it is done. By default that is at once.
+	// Ended is called when no more bytes will be delivered. why is [ErrPeerClosed] if the
+	// peer has closed its sending side and all that it sent was delivered; the error of
+	// Split or of a limit if the stream cannot be read further; or [ErrServerClosed] if
+	// the server shuts down, which may come after ErrPeerClosed. The handler may still
+	// write, and calls Close when it is done. Without Ended, the connection is closed at
+	// this moment.
+	//
+	// A handler that never calls Close keeps the descriptor for as long as the peer lives
+	// and waits. A peer that resets, or is gone, is found as during [Conn.PauseRead], and
+	// so is one that has closed its end of a Unix socket. On systems where only a Write
+	// finds it, Limits.IdleTimeout bounds the time.
 	Ended func(c *Conn, why error)
 
-	// Closed is called exactly once for each Opened, last of all, when no
-	// operation of the connection is outstanding any more. The cause tells who
-	// ended it and why, see [ErrPeerClosed]; test it with errors.Is.
+	// Stopping is called once after Server.Shutdown has begun, before the connection is ended
+	// at the next boundary between messages, see Server.Shutdown. The handler may write, to say
+	// goodbye in its protocol, or Close.
+	Stopping func(c *Conn)
+
+	// Closed is the last callback, made exactly once for each Opened, when no operation of
+	// the connection is outstanding any more. The cause tells which side ended the
+	// connection and why, see [ErrPeerClosed]; test it with errors.Is.
 	Closed func(c *Conn, cause error)
 }
 
-// splits reports whether the stream is cut into messages.
-func (h *Handler) splits() bool {
-	return h.Message != nil && (h.Split != nil || h.NewSplit != nil)
-}
-
-// Overflow says what becomes of a Write for which Limits.MaxPending leaves no
-// room.
+// Overflow is the policy for a connection whose peer reads too slowly: whether it is still
+// read while many bytes wait to be sent, and what happens on a Write for which
+// Limits.MaxPending has no room. A stream never has a hole, so unless the policy is
+// RejectWrites, such a Write ends the connection.
 type Overflow uint8
 
 const (
-	// PauseReads is the default: the connection is not read while HighWater
-	// or more waits to be sent, so that a handler that only answers never gets
-	// to MaxPending, as long as no answer is longer than MaxPending less
-	// HighWater. A Write that still does fails with [ErrBacklog].
+	// PauseReads is the default. When HighWater bytes wait, the connection is not read, and
+	// neither Data nor Message is called, until the bytes that wait have fallen to
+	// LowWater. So a handler that answers each call once never reaches MaxPending, if no
+	// answer is longer than MaxPending minus HighWater. A Data that answers piece by piece
+	// should return as soon as [Conn.Writable] is false. A Write that finds no room fails
+	// with [ErrBacklog] and resets the connection, with that as the cause.
 	PauseReads Overflow = iota
-	// RejectWrites lets reads go on; a Write over MaxPending fails with
-	// [ErrBacklog], and nothing of it is sent.
+	// RejectWrites lets reads go on. A Write over MaxPending fails with [ErrBacklog]; nothing
+	// of it is sent, and the connection stays open. The caller has to deal with what the
+	// peer misses. The connection may still be ended to make room for others, see
+	// Config.MaxOutbound.
 	RejectWrites
-	// CloseSlow lets reads go on; a Write over MaxPending aborts the
-	// connection with [ErrBacklog] as the cause.
+	// CloseSlow lets reads go on. A Write over MaxPending fails with [ErrBacklog] and resets
+	// the connection, with that as the cause.
 	CloseSlow
 )
 
-// Limits bound what one connection may take, in memory and in time. A zero
-// field has the default that its comment tells. By default memory is bounded
-// and time is not, see the package's section on public addresses. What each
-// limit has done is counted in [Limited].
+// Limits bound the memory and the time that one connection may take. The comment of each
+// field ends with its default, which a zero field has. By default memory is bounded and
+// time is not; see "Public addresses" in the package documentation. [LimitCounts] counts what
+// each limit has done.
 type Limits struct {
-	// HighWater and LowWater, in bytes waiting to be sent, are where
-	// back-pressure sets in and where it ends. 256 KiB, and a quarter of
-	// HighWater.
+	// HighWater and LowWater, in bytes that wait to be sent, are the marks at which
+	// back-pressure begins and ends. HighWater: a quarter of MaxPending. LowWater: a quarter
+	// of HighWater.
 	HighWater, LowWater int
-	// MaxPending, in bytes, bounds what waits to be sent. One Write of any
-	// size is taken while nothing waits. 4 × HighWater.
+	// MaxPending, in bytes, bounds what waits to be sent. While nothing waits, a Write of
+	// any size is accepted. LowWater must not be above HighWater, nor HighWater above
+	// MaxPending. 4 × HighWater; if neither is set, 1 MiB.
 	MaxPending int
-	// Overflow is the policy at the limit. PauseReads.
+	// Overflow is the policy when the peer reads too slowly. PauseReads.
 	Overflow Overflow
-	// MaxMessage, in bytes, bounds what is kept because Data did not consume
-	// it or Split found no end. Over it the stream ends, with [ErrTooLong] as
-	// the cause, see Handler.Ended. 1 MiB. What the system had delivered when
-	// reads were paused is kept beside, once a pause: a buffer or two of
-	// Config.BufferSize as a rule, and never more than all of them. See
-	// Config.MaxInbound for all connections together.
+	// MaxMessage, in bytes, bounds what is kept because Data did not consume it or Split
+	// found no end in it. If there is more, the stream ends with [ErrTooLong], see
+	// Handler.Ended. Bytes that the system had delivered when reads were paused are kept
+	// in addition, once for each pause: usually one or two buffers of Config.BufferSize,
+	// and never more than all of them. Config.MaxInbound bounds all connections together.
+	// 1 MiB.
 	MaxMessage int
 
-	// FirstByteTimeout closes a connection from which nothing at all was
-	// received for so long, while it was being read, with [ErrFirstByte] as the
-	// cause. 0: never, for there are clients that only listen. Where clients
-	// speak first, 10 s to a minute rids a public address of those that just
-	// hold connections.
+	// FirstByteTimeout closes a connection whose peer has not sent a single byte for that
+	// long, while the connection was being read. The cause is [ErrFirstByte]. If clients of
+	// a protocol speak first, 10 s to a minute rids a public address of clients that just
+	// hold connections. 0: never, because some clients only listen. It also bounds the time
+	// until a [Layer] is ready.
 	FirstByteTimeout time.Duration
-	// MinRate, in bytes a second, closes a connection that sends a message more
-	// slowly, with [ErrTooSlow] as the cause. It counts only while the handler
-	// waits for the rest of a message, that is while bytes are kept which Data did
-	// not consume or in which Split found no end: a connection may be silent
-	// for as long as it likes between two messages, and no message that is complete
-	// within RateWindow is too slow. Time in which the connection is not
-	// read does not count. 0: no bound, for a person at a terminal may stop in
-	// the middle of a line. Between machines, 100 ends those that drip.
+	// HandshakeTimeout closes a connection whose TLS handshake, or whatever its [Layer] does before
+	// it is ready, takes longer. The cause is [ErrHandshake]. 0: 10 s. Negative: never.
+	HandshakeTimeout time.Duration
+	// MinRate, in bytes a second, closes a connection whose peer sends a message more slowly
+	// than that. The cause is [ErrTooSlow]. The rate is measured only while the handler
+	// waits for the rest of a message, that is, while bytes are kept that Data did not
+	// consume or in which Split found no end. So a peer may be silent between two messages
+	// for as long as it likes, and a message that is complete within RateWindow is never
+	// too slow. Time in which the connection is not read does not count. Between machines,
+	// 100 closes clients that drip. 0: no bound, because a person at a terminal may stop
+	// in the middle of a line.
 	MinRate int
-	// RateWindow is over what time MinRate is measured, again and again until the
-	// message is complete. 10 s.
+	// RateWindow is the time over which MinRate is measured, repeatedly until the message is
+	// complete. 10 s.
 	RateWindow time.Duration
-	// IdleTimeout closes a connection on which nothing was sent or received
-	// for so long. 0: never.
+	// IdleTimeout closes a connection on which no bytes were sent or received for that long,
+	// with [ErrIdle] as the cause. 0: never.
 	IdleTimeout time.Duration
-	// ReadTimeout closes a connection from which nothing was received for so
-	// long, while it was being read. 0: never.
+	// ReadTimeout closes a connection on which no bytes were received for that long, while it
+	// was being read. The cause is [ErrReadTimeout]. 0: never.
 	ReadTimeout time.Duration
-	// WriteTimeout closes a connection whose peer takes nothing of what waits
-	// to be sent for so long, up to a quarter more. Windows does not tell how
-	// far a send is: there it is who takes less than 64 KiB. 0: never.
+	// WriteTimeout closes a connection whose peer accepts none of the bytes that wait to be
+	// sent for that long, or up to a quarter longer. The cause is [ErrWriteTimeout]. Windows
+	// does not report the progress of a send, so there it closes a peer that accepts less
+	// than 64 KiB in that time. Bytes that the system has accepted do not wait any more;
+	// KeepAlive finds a peer that does not acknowledge them. 0: never.
 	WriteTimeout time.Duration
-	// LingerTimeout is how long a closed connection waits: for its peer to take
-	// any of what waits to be sent and, after our FIN, for the peer's, so that
-	// nothing that was sent is lost to a reset. 5 s; negative: 5 s for the
-	// former, none for the latter.
+	// LingerTimeout is how long a closed connection waits for its peer: first for progress
+	// with the bytes that wait to be sent, then, after our FIN, for the peer's FIN, so that
+	// a reset does not destroy what was sent. A peer that sends 256 MiB meanwhile is reset
+	// at once. Negative: do not wait for the peer's FIN; unsent bytes still get 5 s. 5 s.
 	LingerTimeout time.Duration
 
-	// KeepAlive is after how much silence the system probes whether the peer
-	// lives. 0: 15 s; negative: never. A million silent connections are 67,000
-	// probes a second then: who has so many may want fewer.
+	// KeepAlive is the silence after which the system probes whether the peer is alive, up to
+	// port.MaxKeepAlive seconds, which is nine hours. Negative: never. 0: 15 s. With the
+	// default a million silent connections cause 67,000 probes a second; a longer time
+	// makes them fewer.
+	//
+	// A peer is dead if it answers none of nine probes, or has acknowledged none of the
+	// bytes that were sent for ten to eleven times KeepAlive. The cause is
+	// port.ErrTimeout. A peer that is alive is never closed by it, even if it never reads.
+	// A peer that dies after it has not read for minutes is found later, because the
+	// system probes it rarely by then. For bytes that were sent, Windows has times of
+	// its own.
 	KeepAlive time.Duration
-	// Delay leaves Nagle's algorithm on. By default it is off.
+	// KeepAliveInterval is the time between two of those probes, and KeepAliveCount the
+	// number of them, in a row and without an answer, after which the peer is dead. Bytes
+	// that were sent have as long as all probes together to be acknowledged.
+	// KeepAliveInterval: KeepAlive. KeepAliveCount: 9.
+	KeepAliveInterval time.Duration
+	KeepAliveCount    int
+	// SendBuffer and ReceiveBuffer, in bytes, ask the system for buffers of that size for
+	// each connection. The system may make them smaller. 0: the system's default, which
+	// grows and shrinks with use.
+	SendBuffer, ReceiveBuffer int
+	// Delay turns Nagle's algorithm on. By default it is off.
 	Delay bool
-}
-
-const (
-	defaultLinger = 5 * time.Second
-	defaultWindow = 10 * time.Second
-)
-
-func (l Limits) withDefaults() Limits {
-	set := func(v *int, d int) {
-		if *v <= 0 {
-			*v = d
-		}
-	}
-	set(&l.HighWater, 256<<10)
-	set(&l.LowWater, l.HighWater/4)
-	l.LowWater = min(l.LowWater, l.HighWater)
-	set(&l.MaxPending, 4*l.HighWater)
-	l.MaxPending = max(l.MaxPending, l.HighWater)
-	set(&l.MaxMessage, 1<<20)
-	if l.RateWindow <= 0 {
-		l.RateWindow = defaultWindow
-	}
-	if l.LingerTimeout == 0 {
-		l.LingerTimeout = defaultLinger
-	}
-	if l.KeepAlive == 0 {
-		l.KeepAlive = 15 * time.Second
-	}
-	return l
-}
-
-// settings is what the connections of one server or dialer have in common.
-type settings struct {
-	handler Handler
-	limits  Limits
-	log     *slog.Logger
-	owner   owner
 }
 
 // owner counts the connections that belong to it.
 type owner interface {
-	opened(c *Conn)
 	closed(c *Conn)
 }

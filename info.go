@@ -9,23 +9,23 @@ import (
 
 // ConnInfo describes a connection to an operator.
 type ConnInfo struct {
-	ID            uint64   // see [Conn.ID]
+	ID            uint64   // see [Conn.ID]; 0 while connecting
 	Local, Remote net.Addr // this end's, and the peer's
-	// State is "connecting", "open", "half-closed" (the peer has closed its
-	// sending side), "flushing" (we close, and something waits to be sent),
-	// "lingering" (our FIN is out, the peer's is awaited) or "closing".
+	// State is "connecting", "open", "half-closed" (the peer has closed its sending side),
+	// "flushing" (we have closed, and bytes wait to be sent), "lingering" (our FIN is out,
+	// the peer's is awaited) or "closing".
 	State string
-	// Idle is the time since bytes last came or went.
+	// Idle is the time since bytes were last received or sent.
 	Idle time.Duration
 	ConnStats
 }
 
-// Conns lists the connections, the oldest first, as each loop saw its own at one
-// moment. It waits for the loops: in a callback it fails with [ErrOnLoop].
-// [ErrEngineClosed] says that the engine has ended.
+// Conns lists the connections, oldest first. Each loop lists its own at one moment; those moments
+// differ. Conns waits for the loops. It fails with [ErrOnLoop] in a callback, and with
+// [ErrEngineClosed] if the engine has ended.
 func (e *Engine) Conns() ([]ConnInfo, error) {
-	if e.onLoop() {
-		return nil, ErrOnLoop
+	if err := e.mayWait(); err != nil {
+		return nil, err
 	}
 	lists := make([]chan []ConnInfo, len(e.loops))
 	for i, l := range e.loops {
@@ -38,7 +38,7 @@ func (e *Engine) Conns() ([]ConnInfo, error) {
 	for _, list := range lists {
 		all = append(all, <-list...)
 	}
-	e.rest()
+	e.settle()
 	slices.SortFunc(all, func(a, b ConnInfo) int { return cmp.Compare(a.ID, b.ID) })
 	return all, nil
 }
@@ -49,7 +49,7 @@ func (l *loop) describe() []ConnInfo {
 	for c := range l.conns.all {
 		list = append(list, ConnInfo{
 			ID: c.id, Local: c.LocalAddr(), Remote: c.RemoteAddr(), State: c.condition(),
-			Idle: time.Duration(now - max(c.opened, c.active)), ConnStats: c.Stats(),
+			Idle: time.Duration(now - max(c.opened, c.active.Load())), ConnStats: c.Stats(),
 		})
 	}
 	return list
@@ -57,8 +57,17 @@ func (l *loop) describe() []ConnInfo {
 
 // condition is the state as ConnInfo names it.
 func (c *Conn) condition() string {
-	if c.state == stateOpen && c.flags&flagEOF != 0 {
+	switch s := c.state; {
+	case s == stateConnecting:
+		return "connecting"
+	case s.open() && s.fin():
 		return "half-closed"
+	case s.open():
+		return "open"
+	case s.closed() && c.ours == sendsNothing:
+		return "lingering"
+	case s.closed():
+		return "flushing"
 	}
-	return [...]string{"connecting", "open", "flushing", "lingering", "closing", "closed"}[c.state]
+	return "closing"
 }

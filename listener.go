@@ -16,29 +16,36 @@ type listener struct {
 	slot   uint32
 	op     port.Op
 
-	armed   bool
-	paused  bool // Server.Pause
-	full    bool // Server.MaxConns is reached
-	parched bool // out of descriptors or memory
-	closing bool
-	backoff time.Duration
-	retry   *Timer
-	dry     bool          // a burst of failures was announced
-	dryAt   int64         // when the last of them was, on the loop's clock
-	waiting []port.Socket // accepted before it was seen that MaxConns is reached
+	armed      bool
+	paused     bool // Server.Pause
+	full       bool // Server.MaxConns is reached
+	backingOff bool // out of descriptors or memory
+	closing    bool
+	backoff    time.Duration
+	retryTimer *timer
+	announced  bool       // a burst of failures is in the log, its end is not yet
+	failedAt   int64      // when the last of them was, on the loop's clock
+	waiting    []incoming // accepted before it was seen that MaxConns is reached
+}
+
+// incoming is a connection that was accepted, on its way to its loop.
+type incoming struct {
+	socket port.Socket
+	id     uint64
+	peer   port.Addr // is asked for, and counted, where MaxConnsPerPeer is set
 }
 
 const (
 	firstBackoff = 5 * time.Millisecond
 	lastBackoff  = time.Second
 
-	// calmAfter is how long no accept must have failed for a burst to be over.
-	calmAfter = time.Second
+	// recoveredAfter is how long no accept must have failed for a burst to be over.
+	recoveredAfter = time.Second
 )
 
 // arm starts to accept, unless there is a reason not to.
 func (ln *listener) arm() {
-	if ln.armed || ln.paused || ln.full || ln.parched || ln.closing {
+	if ln.armed || ln.paused || ln.full || ln.backingOff || ln.closing {
 		return
 	}
 	if err := ln.loop.port.Accept(&ln.op, ln.handle); err != nil {
@@ -70,7 +77,7 @@ func (ln *listener) accepted(cp *port.Completion) {
 		ln.armed = false
 	}
 	if cp.Err == nil {
-		ln.calm()
+		defer ln.recovered()
 		ln.give(cp.Socket)
 		return
 	}
@@ -79,111 +86,187 @@ func (ln *listener) accepted(cp *port.Completion) {
 	case errors.Is(cp.Err, port.ErrCanceled):
 		ln.arm() // if it was resumed meanwhile
 	default:
-		if !errors.As(cp.Err, &e) || !e.Temporary() {
-			ln.server.log().Error("accept failed", "listener", ln.server.address, "err", cp.Err)
-		}
 		ln.loop.count.acceptErrors++
-		ln.thirst(cp.Err)
+		ln.backOff(cp.Err)
+		if !errors.As(cp.Err, &e) || !e.Temporary() {
+			ln.server.settings.log.Error("accept failed", "listener", ln.server.address, "err", cp.Err)
+		}
 	}
 }
 
 // give takes a new connection to its loop, or has it wait for room below
-// MaxConns.
+// MaxConns. All that has to happen in the order of accepts happens here: when the
+// loops get to their connections is up to them.
 func (ln *listener) give(s port.Socket) {
-	most := int64(ln.server.MaxConns)
 	if ln.closing {
 		ln.loop.port.Discard(s)
 		return
 	}
-	if most > 0 && ln.server.live.Load() >= most {
-		ln.waiting = append(ln.waiting, s)
+	srv := ln.server
+	in := incoming{socket: s, id: ln.loop.engine.ids.Add(1)}
+	if most := srv.MaxConnsPerPeer; most > 0 {
+		in.peer, _ = ln.loop.port.PeerAddr(s)
+		if !srv.peers.add(peerOf(in.peer.AddrPort), most) {
+			ln.refuse(in)
+			return
+		}
+	}
+	// Where some wait already there may be room, too, that they were not told of yet.
+	if len(ln.waiting) > 0 || !ln.countConn() {
+		ln.waiting = append(ln.waiting, in)
+		srv.waiting.Add(1)
 		return
 	}
-	if n := ln.server.live.Add(1); n == most {
-		ln.full = true
-		ln.loop.engine.limited[limitConns].Add(1)
-		ln.disarm()
+	ln.hand(in)
+}
+
+// countConn counts one more connection, where the server may have one. That which makes
+// MaxConns is the last for now; other listeners of the server find out when they
+// accept one more.
+func (ln *listener) countConn() bool {
+	live, most := &ln.server.live, int64(ln.server.MaxConns)
+	if most == 0 {
+		live.Add(1)
+		return true
 	}
-	l := ln.loop.engine.pick()
+	for {
+		n := live.Load()
+		if n >= most {
+			ln.fill()
+			return false
+		}
+		if live.CompareAndSwap(n, n+1) {
+			if n+1 == most {
+				ln.loop.engine.limited[limitConns].Add(1)
+				ln.fill()
+			}
+			return true
+		}
+	}
+}
+
+// fill stops accepting until room is called: the server has MaxConns.
+func (ln *listener) fill() {
+	ln.full = true
+	ln.disarm()
+}
+
+// hand gives a connection that was counted to the loop whose turn it is, or keeps it
+// where each loop has a listener.
+func (ln *listener) hand(in incoming) {
+	l := ln.loop
+	if !ln.server.ReusePort {
+		l = ln.loop.engine.pick()
+	}
 	if l == ln.loop {
-		l.adopt(s, ln.server)
+		l.adopt(in, ln.server)
 		return
 	}
-	if !l.do(func() { l.adopt(s, ln.server) }) {
-		ln.loop.port.Discard(s)
-		ln.server.left()
+	if !l.do(func() { l.adopt(in, ln.server) }) {
+		ln.loop.port.Discard(in.socket)
+		ln.server.lost(in)
 	}
+}
+
+// refuse resets a connection over MaxConnsPerPeer, for which nobody was counted. It
+// waits for no room and bothers no other loop.
+func (ln *listener) refuse(in incoming) {
+	ln.server.live.Add(1)
+	c := ln.loop.attach(in, ln.server)
+	if c == nil {
+		ln.server.left()
+		return
+	}
+	ln.loop.engine.limited[limitPeer].Add(1)
+	c.closeSocket(true)
 }
 
 // room is called when a connection has left a server that had MaxConns.
 func (ln *listener) room() {
-	for ln.server.live.Load() < int64(ln.server.MaxConns) {
-		if len(ln.waiting) == 0 {
-			ln.full = false
-			ln.arm()
+	for len(ln.waiting) > 0 {
+		if !ln.countConn() {
 			return
 		}
-		s := ln.waiting[0]
+		in := ln.waiting[0]
 		ln.waiting = ln.waiting[1:]
-		ln.give(s)
+		ln.server.waiting.Add(-1) // after it was counted, see checkEmpty
+		ln.hand(in)
 	}
-}
-
-// thirst waits before it accepts again: for a while that grows, or until a
-// connection closes and gives its descriptor back.
-func (ln *listener) thirst(err error) {
-	ln.backoff = min(max(2*ln.backoff, firstBackoff), lastBackoff)
-	ln.dryAt = ln.loop.now
-	if !ln.dry {
-		ln.dry = true
-		ln.loop.count.starved++
-		ln.server.log().Warn("cannot accept for now; connections wait", "listener", ln.server.address, "err", err)
-	}
-	ln.parched = true
-	ln.loop.engine.parched.Add(1)
-	ln.retry = ln.loop.after(ln.backoff, ln.again)
-}
-
-// again accepts after thirst.
-func (ln *listener) again() {
-	if ln.parched {
-		ln.parched = false
-		ln.loop.engine.parched.Add(-1)
-		ln.loop.forget(ln.retry)
+	if live, most := ln.server.live.Load(), int64(ln.server.MaxConns); live < most {
+		ln.full = false
 		ln.arm()
 	}
 }
 
-// calm ends a burst of failures, once there were none for a while.
-func (ln *listener) calm() {
+// backOff waits after a failed accept, for a time that grows, or until a connection closes
+// and gives its descriptor back.
+func (ln *listener) backOff(err error) {
+	ln.backoff = min(max(2*ln.backoff, firstBackoff), lastBackoff)
+	ln.failedAt = ln.loop.now
+	ln.backingOff = true
+	ln.loop.engine.backingOff.Add(1)
+	ln.retryTimer = ln.loop.after(ln.backoff, ln.retryAccept)
+	if !ln.announced {
+		ln.announced = true
+		ln.loop.count.starved++
+		ln.server.settings.log.Warn("cannot accept for now; connections wait", "listener", ln.server.address, "err", err)
+	}
+}
+
+// retryAccept accepts again after backOff.
+func (ln *listener) retryAccept() {
+	if ln.stopBackingOff() {
+		ln.arm()
+	}
+}
+
+// stopBackingOff ends the wait of backOff. It reports whether there was one.
+func (ln *listener) stopBackingOff() bool {
+	if !ln.backingOff {
+		return false
+	}
+	ln.backingOff = false
+	ln.loop.engine.backingOff.Add(-1)
+	ln.loop.wheel.Forget(ln.retryTimer)
+	return true
+}
+
+// recovered is called after each accept. It ends a burst of failures when none of them is
+// younger than recoveredAfter.
+func (ln *listener) recovered() {
 	ln.backoff = 0
-	if ln.dry && ln.loop.now-ln.dryAt > int64(calmAfter) {
-		ln.dry = false
-		ln.server.log().Info("accepting again", "listener", ln.server.address)
+	if ln.announced && ln.loop.now-ln.failedAt > int64(recoveredAfter) {
+		ln.announced = false
+		ln.server.settings.log.Info("accepting again", "listener", ln.server.address)
 	}
 }
 
-func (l *loop) acceptAgain() {
+func (l *loop) retryAccepts() {
 	for ln := range l.listeners.all {
-		ln.again()
+		ln.retryAccept()
 	}
 }
 
+// close ends the listening, and what waits for room below MaxConns.
 func (ln *listener) close() {
+	ln.stop()
+	for _, in := range ln.waiting {
+		ln.loop.port.Discard(in.socket)
+		ln.server.uncount(in.peer)
+	}
+	ln.server.waiting.Add(-int64(len(ln.waiting)))
+	ln.waiting = nil
+	ln.server.checkEmpty()
+}
+
+// stop ends the listening.
+func (ln *listener) stop() {
 	if ln.closing {
 		return
 	}
 	ln.closing = true
 	ln.setPaused(false)
-	for _, s := range ln.waiting {
-		ln.loop.port.Discard(s)
-	}
-	ln.waiting = nil
-	if ln.parched {
-		ln.parched = false
-		ln.loop.engine.parched.Add(-1)
-		ln.loop.forget(ln.retry)
-	}
+	ln.stopBackingOff()
 	if err := ln.loop.port.CloseSocket(ln.loop.op(), ln.handle, false); err != nil {
 		panic(err)
 	}
@@ -191,58 +274,57 @@ func (ln *listener) close() {
 
 // gone is called when the listening socket is closed.
 func (ln *listener) gone() {
+	s := ln.server
 	ln.loop.listeners.remove(ln.slot)
-	close(ln.server.deaf)
+	s.mu.Lock()
+	s.openListeners--
+	last, inherited := s.openListeners == 0, s.inherited
+	s.mu.Unlock()
+	if !last {
+		return
+	}
+	if inherited != nil {
+		inherited.Close()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !isClosed(s.listenersClosed) { // else the engine ends while loops begin to listen
+		close(s.listenersClosed)
+		s.noteEmpty()
+	}
 }
 
 // adopt makes a connection of an accepted socket.
-func (l *loop) adopt(s port.Socket, srv *Server) {
-	c := &Conn{opened: l.now}
-	if l.stopping || srv.state.Load() != serving {
-		l.port.Discard(s)
-		srv.left()
+func (l *loop) adopt(in incoming, srv *Server) {
+	if l.stopping || srv.resets.Load() {
+		l.port.Discard(in.socket)
+		srv.lost(in)
 		return
 	}
-	if err := l.attach(c, s, srv.settings); err != nil {
+	if c := l.attach(in, srv); c != nil {
+		c.begin()
+	} else {
+		srv.lost(in)
+	}
+}
+
+// attach associates an accepted socket with the loop's port. nil: the system did
+// not let it.
+func (l *loop) attach(in incoming, srv *Server) *Conn {
+	c := &Conn{id: in.id, opened: l.now}
+	c.slot = l.conns.add(c)
+	var err error
+	if c.handle, err = l.port.Associate(in.socket, uint64(c.slot)); err != nil {
+		l.conns.remove(c.slot)
 		l.count.acceptErrors++
-		srv.log().Warn("an accepted connection failed", "err", err)
-		srv.left()
-		return
+		srv.settings.log.Warn("an accepted connection failed", "err", err)
+		return nil
 	}
 	l.count.accepted++
-	if srv.MaxConnsPerPeer > 0 && !srv.peers.enter(peerOf(c.peer().AddrPort), srv.MaxConnsPerPeer) {
-		l.engine.limited[limitPeer].Add(1)
-		c.closeSocket(true)
-		return
+	remote := in.peer
+	if srv.MaxConnsPerPeer == 0 { // nobody has asked yet
+		remote, _ = l.port.RemoteAddr(c.handle)
 	}
-	c.begin()
-}
-
-// attach associates the socket with the loop's port.
-func (l *loop) attach(c *Conn, s port.Socket, cfg *settings) (err error) {
-	c.slot = l.conns.add(c)
-	if c.handle, err = l.port.Associate(s, uint64(c.slot)); err != nil {
-		l.conns.remove(c.slot)
-		return err
-	}
-	c.id = l.engine.ids.Add(1)
-	c.learn(l, cfg)
-	return nil
-}
-
-// begin opens the connection to its handler.
-func (c *Conn) begin() {
-	c.state = stateOpen
-	c.flags |= flagOpened
-	limits := &c.cfg.limits
-	if limits.IdleTimeout > 0 || limits.ReadTimeout > 0 || limits.WriteTimeout > 0 || limits.FirstByteTimeout > 0 {
-		d := c.deadlines()
-		d.idle, d.read, d.write = limits.IdleTimeout, limits.ReadTimeout, limits.WriteTimeout
-	}
-	c.cfg.owner.opened(c)
-	c.call(c.cfg.handler.Opened)
-	c.arm()
-	if c.times != nil && c.state == stateOpen {
-		c.watch()
-	}
+	c.learn(l, srv.settings, remote)
+	return c
 }

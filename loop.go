@@ -1,13 +1,13 @@
 package proactor
 
 import (
-	"log/slog"
-	"runtime/debug"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/proactor-go/proactor/internal/goid"
+	"github.com/proactor-go/proactor/internal/wheel"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -20,31 +20,41 @@ type loop struct {
 
 	conns     slots[Conn]
 	listeners slots[listener]
-	wheel     wheel
+	wheel     wheel.Wheel[timed]
 	now       int64 // ns since the engine began, when the present batch was dequeued
 	batch     [batchLen]port.Completion
-	ops       []*port.Op // for shutdowns and closes
-	pool      pool       // any goroutine
-	place     *place     // of the connection before: most have the same
-	piece     piece      // that is being shown
+	came      int         // so many of batch were dequeued
+	at        int         // and so many of those are dispatched, or being so
+	ops       []*port.Op  // for shutdowns and closes
+	pool      pool        // any goroutine
+	blocks    blocks      // of what is received and kept
+	place     *place      // of the connection before: most have the same
+	vigils    []*vigil    // one for each KeepAlive
+	states    map[any]any // what each PerLoop has here
+	piece     piece       // that is being shown
 	count     counters
+	asked     atomic.Int64 // ns: when the watchdog asked for an answer; 0: it does not. See watchdog
+	slowUntil int64        // ns: when the last slow callback returned
 	stopping  bool
-	goroutine uint64
-	portion   int // bytes that a handler is shown at once
-	overtook  int // completions that went before timers that are due
+	plain     []byte // that a layer has made of those on the wire
+	portion   int    // bytes that a handler is shown at once
+	overtook  int    // completions that went before timers that are due
+	todo      []task // tasks being run
+	ran       int    // so many of those have run, or are running
 
 	// Requests of other goroutines, and of callbacks for other connections.
 	mu      sync.Mutex
 	tasks   []task
-	spare   []task
-	running atomic.Bool // looks at tasks again before it sleeps
-	ended   bool        // takes no more tasks
+	running atomic.Bool  // looks at tasks again before it sleeps
+	clock   atomic.Int64 // now, while running
+	ended   bool         // takes no more tasks
 }
 
-// task is one request: run f or, where that is nil, serve c.
+// task is one request: run f or, where that is nil, serve c, or let it have its turn.
 type task struct {
-	c *Conn
-	f func()
+	c    *Conn
+	f    func()
+	turn bool
 }
 
 const batchLen = 128
@@ -66,37 +76,105 @@ func newLoop(e *Engine, number int) *loop {
 	if l.portion == 0 {
 		l.portion = port.DefaultBufferSize
 	}
-	l.wheel.now = l.now / int64(tick)
+	l.wheel.Begin(l.now)
+	l.clock.Store(l.now)
 	l.running.Store(true)
 	return l
 }
 
 // run is the loop's goroutine. It reports on opened whether its port works.
-func (l *loop) run(opened chan<- error) {
+func (l *loop) run(backend string, opened chan<- error) {
 	cfg := l.engine.cfg
-	p, err := port.Open(port.Config{Backend: cfg.Backend, BufferSize: cfg.BufferSize, BufferCount: cfg.BufferCount, Spin: cfg.Spin, Sim: cfg.Sim})
-	l.port, l.goroutine = p, goid.Current()
+	p, err := port.Open(port.Config{Backend: backend, BufferSize: cfg.BufferSize, BufferCount: cfg.BufferCount, Spin: cfg.Spin, Sim: cfg.Sim})
+	l.port = p
 	opened <- err
 	if err != nil {
 		return
 	}
 	defer l.engine.done.Done()
-	for !l.stopping || l.conns.live+l.listeners.live > 0 {
-		n, err := p.Dequeue(l.batch[:], l.patience())
+	goid.Own(l)
+	defer goid.Disown()
+	l.carry()
+}
+
+// carry goes round until the loop has ended. A callback that calls runtime.Goexit,
+// as t.Fatal does, ends the goroutine, which nothing can stop. But deferred functions
+// run before, on the same thread, and to that a ring and a completion port are bound.
+// So one of them carries the loop on, for the rest of its life. What is below a
+// callback on the stack does not get to do what it would have done after it: what
+// must be done all the same is deferred there, or done by abandoned.
+//
+// A panic that comes as far as this is not one of a user's function. Some invariant
+// of the framework does not hold, and nobody knows whose bytes would go where next:
+// that ends the program.
+func (l *loop) carry() {
+	over := false
+	defer func() {
+		if over {
+			return
+		}
+		if v := recover(); v != nil {
+			panic(l.broken(v))
+		}
+		l.abandoned()
+		l.carry()
+	}()
+	for l.handle(); !l.stopping || l.conns.live+l.listeners.live > 0; l.handle() {
+		n, err := l.port.Dequeue(l.batch[:], l.patience())
 		if err != nil {
 			panic(err)
 		}
-		l.running.Store(true)
+		l.begins() // what was asked while it slept
 		l.now = l.engine.nanotime()
-		for i := range l.batch[:n] {
-			l.dispatch(&l.batch[i])
-		}
-		l.runTasks()
-		l.fireDue(n)
-		l.count.publish()
+		l.clock.Store(l.now)
+		l.running.Store(true)
+		l.came, l.at = n, 0
 	}
 	l.end()
-	p.Close()
+	l.port.Close()
+	over = true
+}
+
+// handle does all of a round, or what is left of it.
+func (l *loop) handle() {
+	l.engine.watch.wake()
+	n := l.came
+	for l.at < l.came {
+		l.at++
+		l.dispatch(&l.batch[l.at-1])
+	}
+	l.came, l.at = 0, 0
+	l.runTasks()
+	l.fireDue(n)
+	l.count.publish()
+}
+
+// abandoned does what a callback that did not return has left undone.
+func (l *loop) abandoned() {
+	if c := l.piece.conn; c != nil {
+		c.shown()
+	}
+}
+
+// broken says which loop it was and what it was at, for a panic.
+func (l *loop) broken(v any) error {
+	at := "a timer"
+	switch {
+	case l.at > 0:
+		cp := &l.batch[l.at-1]
+		at = fmt.Sprintf("a completion, %v", cp.Kind)
+		if cp.Key&listenerKey == 0 {
+			if c := l.conns.at(uint32(cp.Key)); c != nil {
+				at += fmt.Sprintf(" of connection %d, %v", c.id, c.peer())
+			}
+		}
+	case l.ran > 0:
+		at = "a task"
+		if c := l.todo[l.ran-1].c; c != nil {
+			at += fmt.Sprintf(" of connection %d, %v", c.id, c.peer())
+		}
+	}
+	return fmt.Errorf("proactor: this is a fault of the framework: an invariant of loop %d is broken, at %s: %v", l.number, at, v)
 }
 
 // fireDue fires the timers that are due. After a busy moment, in which a callback
@@ -105,12 +183,12 @@ func (l *loop) run(opened chan<- error) {
 // everybody may have been heard, timers wait no longer. n is how many completions
 // the batch had.
 func (l *loop) fireDue(n int) {
-	if n > 0 && l.overtook < l.conns.live && l.wheel.isDue(l.now/int64(tick)) {
+	if at, ok := l.wheel.Next(); n > 0 && ok && at <= l.now && l.overtook < l.conns.live && !l.wheel.Interrupted() {
 		l.overtook += n
 		return // patience is none now, so this is for a moment only
 	}
 	l.overtook = 0
-	l.wheel.advance(l.now/int64(tick), l.fire)
+	l.wheel.Advance(l.now, l.fire)
 }
 
 // patience is how long to wait for completions: not at all while there are
@@ -123,8 +201,8 @@ func (l *loop) patience() time.Duration {
 	if waiting {
 		return 0
 	}
-	if _, _, at, ok := l.wheel.nearest(); ok {
-		return max(0, time.Duration(at*int64(tick)-l.engine.nanotime()))
+	if at, ok := l.wheel.Next(); ok {
+		return max(0, time.Duration(at-l.engine.nanotime()))
 	}
 	return -1
 }
@@ -185,19 +263,25 @@ func (l *loop) put(t task) bool {
 // runTasks runs what was asked for until now. What the tasks ask for in turn
 // waits for the next round, so that completions are never held up for long.
 func (l *loop) runTasks() {
-	l.mu.Lock()
-	tasks := l.tasks
-	l.tasks = l.spare[:0]
-	l.mu.Unlock()
-	for _, t := range tasks {
-		if t.c != nil {
+	if l.ran == 0 {
+		l.mu.Lock()
+		l.tasks, l.todo = l.todo[:0], l.tasks
+		l.mu.Unlock()
+	}
+	for l.ran < len(l.todo) {
+		t := l.todo[l.ran]
+		l.ran++
+		switch {
+		case t.turn:
+			t.c.resume(pausedForTurn)
+		case t.c != nil:
 			t.c.serve()
-		} else {
+		default:
 			t.f()
 		}
 	}
-	clear(tasks)
-	l.spare = tasks
+	clear(l.todo)
+	l.todo, l.ran = l.todo[:0], 0
 }
 
 // stop begins the end of the loop: all is closed, and when it is gone run ends.
@@ -218,107 +302,4 @@ func (l *loop) end() {
 	l.mu.Unlock()
 	l.runTasks()
 	l.count.publish()
-}
-
-// fire runs a timer that is due.
-func (l *loop) fire(t *Timer) {
-	if t.stopped.Load() {
-		return
-	}
-	if t.conn == nil {
-		t.f()
-		return
-	}
-	t.conn.fired(t)
-}
-
-// contained runs f, which is not about a connection: a panic ends nothing else.
-func (l *loop) contained(log *slog.Logger, f func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			l.count.panics++
-			log.Error("timer panicked", "panic", v, "stack", string(debug.Stack()))
-		}
-	}()
-	f()
-}
-
-// forget takes a timer off the wheel and off its connection.
-func (l *loop) forget(t *Timer) {
-	l.wheel.drop(t)
-	if t.conn != nil {
-		t.conn.unlink(t)
-	}
-}
-
-// after sets a timer without a connection to run f on the loop after d.
-func (l *loop) after(d time.Duration, f func()) *Timer {
-	t := l.newTimer(d, f)
-	l.wheel.set(t)
-	return t
-}
-
-// timer is after for any goroutine.
-func (l *loop) timer(d time.Duration, f func()) *Timer {
-	t := l.newTimer(d, f)
-	l.do(func() {
-		if !t.stopped.Load() {
-			l.wheel.set(t)
-		}
-	})
-	return t
-}
-
-// newTimer makes a timer that is not set yet.
-func (l *loop) newTimer(d time.Duration, f func()) *Timer {
-	return &Timer{loop: l, f: f, when: ticksFrom(l.engine.nanotime(), d), place: placeNone}
-}
-
-// ticksFrom is the tick at which d has passed for sure.
-func ticksFrom(now int64, d time.Duration) int64 {
-	return (now + int64(max(d, 0)) + int64(tick) - 1) / int64(tick)
-}
-
-// slots numbers things, so that a completion's key can name them. It grows by
-// chunks, which leaves no garbage.
-type slots[T any] struct {
-	chunks []*[slotChunk]*T
-	free   []uint32
-	used   uint32
-	live   int
-}
-
-const slotChunk = 1024
-
-func (s *slots[T]) at(i uint32) *T { return s.chunks[i/slotChunk][i%slotChunk] }
-
-func (s *slots[T]) add(v *T) uint32 {
-	i := s.used
-	if n := len(s.free); n > 0 {
-		i = s.free[n-1]
-		s.free = s.free[:n-1]
-	} else {
-		s.used++
-		if int(i/slotChunk) == len(s.chunks) {
-			s.chunks = append(s.chunks, new([slotChunk]*T))
-		}
-	}
-	s.chunks[i/slotChunk][i%slotChunk] = v
-	s.live++
-	return i
-}
-
-func (s *slots[T]) remove(i uint32) {
-	s.chunks[i/slotChunk][i%slotChunk] = nil
-	s.free = append(s.free, i)
-	s.live--
-}
-
-// all gives each thing once; the body may add and remove.
-func (s *slots[T]) all(yield func(*T) bool) {
-	for i := range s.used {
-		if v := s.at(i); v != nil && !yield(v) {
-			return
-		}
-	}
 }

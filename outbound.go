@@ -1,42 +1,53 @@
 package proactor
 
 import (
-	"context"
 	"slices"
 	"sync"
 
 	"github.com/proactor-go/proactor/port"
 )
 
-// outbound is what waits to be sent on one connection. A connection has one
-// only while something waits: idle ones share the pool.
+// outbound has the bytes that wait to be sent on one connection. A connection has one only while
+// bytes wait; the pool keeps those that are free.
 type outbound struct {
 	op      port.Op
-	chunks  []chunk  // in the order of the stream
-	flying  int      // of chunks, from the first: being sent
-	sending bool     // op is in flight
-	high    bool     // pending had reached the high mark, and not the low one since
-	pending int      // bytes in chunks, those being sent included
-	was     int      // bytes being sent
-	vec     [][]byte // what op sends
-	waiters []*waiter
-	borrows bool             // some chunks lie in a piece that was received
-	lent    port.Completion  // the one that brought it, when it is needed beyond the callbacks
-	first   [firstChunk]byte // memory of the first chunk, most often the only one
+	chunks  []chunk // in the order of the stream
+	flying  int     // of chunks, from the first: being sent
+	sending bool    // op is in flight
+	high    bool    // pending had reached the high mark, and not the low one since
+	pending int     // bytes in chunks, those being sent included
+
+	since      int64 // ns since the engine began: when high became true, or broadcast saw that a send had ended
+	sentBefore int64 // bytes that had been sent then
+
+	conn      *Conn // on which it waits
+	place     int   // in the pool's list
+	condemned int   // bytes that come back soon, as the connection ends
+
+	was   int              // bytes being sent
+	vec   [][]byte         // what op sends
+	room  chan struct{}    // closed when there may be room; nil: no WriteContext waits
+	lease port.Lease       // the receive buffer in which those chunks lie that are received
+	first [firstChunk]byte // memory of the first chunk, most often the only one
 }
 
 // chunk is a run of bytes to be sent.
 type chunk struct {
 	mem   []byte // len: filled
 	from  int    // up to here it is being sent, or was
-	class int8   // of the pool; -1: outbound.first, or a payload that is shared; or borrowed
+	of    memOwner
+	class uint8 // of the pool, if it is the pool's
 }
 
-// borrowed is the class of chunks that lie in a piece that was received.
-const borrowed = -2
+// memOwner is to whom the memory of a chunk belongs.
+type memOwner uint8
 
-// waiter is a WriteContext that waits for room.
-type waiter struct{ room chan struct{} }
+const (
+	ofOutbound memOwner = iota // the outbound: it is outbound.first
+	ofPool                     // the loop's pool, which gets it back
+	ofCaller                   // the bytes given to WriteShared, which nobody changes any more
+	ofPort                     // the port, which lends it: outbound.lease
+)
 
 const (
 	firstChunk = 256
@@ -49,9 +60,11 @@ const (
 // is beyond a moment's need to the garbage collector.
 type pool struct {
 	mu     sync.Mutex
-	outs   []*outbound
+	outs   []*outbound // not in use
+	used   []*outbound // in use
 	chunks [len(classes)][][]byte
-	leased int // outbounds and chunks in use
+	leased int     // outbounds and chunks in use
+	owning []chunk // what own goes through
 }
 
 // classes are the sizes of chunks in bytes, and how many of each are kept.
@@ -64,18 +77,31 @@ const (
 	keepChunks = 64
 )
 
-func (p *pool) outbound() *outbound {
+func (p *pool) outbound(c *Conn) *outbound {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.leased++
-	n := len(p.outs)
-	if n == 0 {
-		p.mu.Unlock()
-		return new(outbound)
+	var o *outbound
+	if n := len(p.outs); n > 0 {
+		o = p.outs[n-1]
+		p.outs = p.outs[:n-1]
+	} else {
+		o = new(outbound)
 	}
-	o := p.outs[n-1]
-	p.outs = p.outs[:n-1]
-	p.mu.Unlock()
+	o.conn, o.place = c, len(p.used)
+	p.used = append(p.used, o)
 	return o
+}
+
+// holders lists the connections on which something waits.
+func (p *pool) holders() []*Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]*Conn, len(p.used))
+	for i, o := range p.used {
+		all[i] = o.conn
+	}
+	return all
 }
 
 // put takes an outbound back. Nothing waits in it.
@@ -85,6 +111,12 @@ func (p *pool) put(o *outbound) {
 	}
 	p.mu.Lock()
 	p.leased--
+	last := len(p.used) - 1
+	p.used[o.place] = p.used[last]
+	p.used[o.place].place = o.place
+	p.used[last] = nil
+	p.used = p.used[:last]
+	o.conn = nil
 	if len(p.outs) < keepOuts {
 		p.outs = append(p.outs, o)
 	}
@@ -104,13 +136,14 @@ func (p *pool) chunk(n int) chunk {
 	if k := len(*list); k > 0 {
 		mem := (*list)[k-1]
 		*list = (*list)[:k-1]
-		return chunk{mem: mem[:0], class: int8(i)}
+		return chunk{mem: mem[:0], of: ofPool, class: uint8(i)}
 	}
-	return chunk{mem: make([]byte, 0, classes[i].size), class: int8(i)}
+	return chunk{mem: make([]byte, 0, classes[i].size), of: ofPool, class: uint8(i)}
 }
 
+// putChunk takes the memory of a chunk back that is the pool's.
 func (p *pool) putChunk(c chunk) {
-	if c.class < 0 {
+	if c.of != ofPool {
 		return
 	}
 	p.mu.Lock()
@@ -128,31 +161,52 @@ func (p *pool) inUse() int {
 	return p.leased
 }
 
-// append copies b to the end of what waits: the more waits, the larger the chunks.
+// append copies b to the end of what waits.
 func (o *outbound) append(p *pool, b []byte) {
 	o.pending += len(b)
-	switch {
-	case len(o.chunks) > 0:
-	case len(b) <= firstChunk:
-		o.chunks = append(o.chunks, chunk{mem: o.first[:0], class: -1})
-	default:
-		o.chunks = append(o.chunks, p.chunk(o.pending))
+	if len(o.chunks) == 0 && len(b) <= firstChunk {
+		o.chunks = append(o.chunks, chunk{mem: o.first[:0], of: ofOutbound})
 	}
-	for {
+	for len(b) > 0 {
+		if o.free() == 0 {
+			o.chunks = append(o.chunks, p.chunk(o.next(len(b))))
+		}
 		c := &o.chunks[len(o.chunks)-1]
 		n := copy(c.mem[len(c.mem):cap(c.mem)], b)
 		c.mem = c.mem[:len(c.mem)+n]
-		if b = b[n:]; len(b) == 0 {
-			return
-		}
-		o.chunks = append(o.chunks, p.chunk(o.pending))
+		b = b[n:]
 	}
 }
 
-// share puts b itself at the end of what waits, not a copy of it.
-func (o *outbound) share(b []byte) {
+// free is how many bytes may be copied to the last chunk.
+func (o *outbound) free() int {
+	if len(o.chunks) == 0 {
+		return 0
+	}
+	c := &o.chunks[len(o.chunks)-1]
+	return cap(c.mem) - len(c.mem)
+}
+
+// next is for how many bytes the next chunk is, when n are to be copied: chunks that
+// follow each other grow. One that follows a shared payload does not, or a few
+// bytes between two payloads would each take a large one.
+func (o *outbound) next(n int) int {
+	if k := len(o.chunks); k > 0 && o.chunks[k-1].of == ofPool {
+		return max(n, 2*cap(o.chunks[k-1].mem))
+	}
+	return n
+}
+
+// share puts b itself at the end of what waits, not a copy of it, unless it finds room
+// in a chunk and is short enough for that. So chunks never have much more memory than
+// waits: less than three times as much, and one of the largest.
+func (o *outbound) share(p *pool, b []byte) {
+	if len(b) <= min(o.free(), classes[1].size) {
+		o.append(p, b)
+		return
+	}
 	o.pending += len(b)
-	o.chunks = append(o.chunks, chunk{mem: b[:len(b):len(b)], class: -1})
+	o.chunks = append(o.chunks, chunk{mem: b[:len(b):len(b)], of: ofCaller})
 }
 
 // borrowLeast is up to how many bytes it costs less to copy than to remember.
@@ -171,12 +225,12 @@ func (o *outbound) mayBorrow(piece []byte, off, n int) bool {
 // continues reports whether what is at off of a piece follows what was borrowed last,
 // and nothing came after that.
 func (o *outbound) continues(piece []byte, off int) bool {
-	if !o.borrows {
+	if len(o.chunks) == 0 {
 		return false
 	}
 	last := &o.chunks[len(o.chunks)-1]
 	from := off - len(last.mem)
-	return last.class == borrowed && from >= 0 && &piece[from] == &last.mem[0]
+	return last.of == ofPort && from >= 0 && &piece[from] == &last.mem[0]
 }
 
 // borrow puts n bytes of the piece that is being shown at the end of what waits, not
@@ -189,23 +243,29 @@ func (o *outbound) borrow(piece []byte, off, n int) {
 		o.chunks = o.chunks[:last]
 	}
 	o.pending += n
-	o.chunks = append(o.chunks, chunk{mem: piece[from : off+n : off+n], class: borrowed})
-	o.borrows = true
+	o.chunks = append(o.chunks, chunk{mem: piece[from : off+n : off+n], of: ofPort})
 }
 
-// own copies what is borrowed and not sent. Nothing is in flight.
+// own copies what lies in a receive buffer and was not sent. Nothing is in flight. Only the loop's
+// goroutine calls it: so the list of what was there can be the loop's.
 func (o *outbound) own(p *pool) {
-	o.borrows = false
-	all := slices.Clone(o.chunks)
+	if !slices.ContainsFunc(o.chunks, func(c chunk) bool { return c.of == ofPort }) {
+		return
+	}
+	p.owning = append(p.owning[:0], o.chunks...)
 	clear(o.chunks)
 	o.chunks, o.pending = o.chunks[:0], 0
-	for _, c := range all {
-		if rest := c.mem[c.from:]; c.class == borrowed {
+	for _, c := range p.owning {
+		if rest := c.mem[c.from:]; c.of == ofPort {
 			o.append(p, rest)
 		} else {
 			o.chunks = append(o.chunks, c)
 			o.pending += len(rest)
 		}
+	}
+	clear(p.owning)
+	if cap(p.owning) >= 2*keepChunks {
+		p.owning = nil
 	}
 }
 
@@ -260,20 +320,19 @@ func (o *outbound) clear(p *pool) {
 	o.chunks, o.pending, o.was, o.flying, o.high = o.chunks[:0], 0, 0, 0, false
 }
 
-// wake lets every WriteContext look again.
-func (o *outbound) wake() {
-	for _, w := range o.waiters {
-		close(w.room)
+// waitForRoom gives what is closed when there may be room. All that wait share it,
+// so those that give up leave nothing behind.
+func (o *outbound) waitForRoom() <-chan struct{} {
+	if o.room == nil {
+		o.room = make(chan struct{})
 	}
-	o.waiters = nil
+	return o.room
 }
 
-// wait waits until it may be worth to look again.
-func (w *waiter) wait(ctx context.Context) error {
-	select {
-	case <-w.room:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// wake lets every WriteContext that waits look again.
+func (o *outbound) wake() {
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
 	}
 }

@@ -1,26 +1,28 @@
 package proactor
 
-// pace is how a message comes that is not complete yet, for Limits.MinRate.
+import "github.com/proactor-go/proactor/internal/clock"
+
+// pace measures how fast an incomplete message arrives, for Limits.MinRate.
 type pace struct {
 	since int64 // ns: when the present window began; 0: no message is under way
 	had   int64 // Conn.bytesIn at that time
 }
 
 // begin begins a window now.
-func (p *pace) begin(c *Conn) { p.since, p.had = c.loop.now, c.bytesIn.Load() }
+func (p *pace) begin(c *Conn) { p.since, p.had = c.loop.now, c.spoken() }
 
-// restart does so if a message is under way.
+// restart begins a window if a message is under way.
 func (p *pace) restart(c *Conn) {
 	if p.since != 0 {
 		p.begin(c)
 	}
 }
 
-// setPace is told after each run of bytes whether the handler consumed some,
-// and whether it left a rest. It must not move the timer for each of them.
+// setPace is called after each run of bytes, with whether the handler consumed some and whether it
+// left some. It must not move the timer each time.
 func (c *Conn) setPace(progress, rest bool) {
 	switch {
-	case c.state != stateOpen || c.paused&pausedForGood != 0:
+	case !c.state.follows():
 	case !rest:
 		if c.times != nil {
 			c.times.pace.since = 0
@@ -28,21 +30,20 @@ func (c *Conn) setPace(progress, rest bool) {
 	case progress || c.times == nil || c.times.pace.since == 0:
 		d := c.deadlines()
 		d.pace.begin(c)
-		end := ticksFrom(c.loop.now, c.cfg.limits.RateWindow)
-		if d.timer.place == placeNone || d.timer.when > end {
+		if !d.timer.FiresBy(clock.After(c.loop.now, c.cfg.limits.RateWindow)) {
 			c.watch()
 		}
 	}
 }
 
-// keptPace begins the next window when the present one has passed and enough
-// has come in it.
+// keptPace begins the next window when the present one has passed and enough bytes arrived in
+// it.
 func (c *Conn) keptPace() {
 	p, l := &c.times.pace, &c.cfg.limits
 	if p.since == 0 || c.loop.now-p.since < int64(l.RateWindow) {
 		return
 	}
-	if float64(c.bytesIn.Load()-p.had) >= float64(l.MinRate)*l.RateWindow.Seconds() {
+	if float64(c.spoken()-p.had) >= float64(l.MinRate)*l.RateWindow.Seconds() {
 		p.begin(c)
 	}
 }

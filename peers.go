@@ -6,15 +6,14 @@ import (
 )
 
 // peers counts the connections that each peer has, for Server.MaxConnsPerPeer.
-// Any goroutine may use it. It remembers nobody who has none.
+// Any goroutine may use it. A peer without connections takes no memory.
 type peers struct {
 	mu    sync.Mutex
 	conns map[netip.Addr]int
 }
 
 // peerOf is what counts as one peer: an IPv4 address, or an IPv6 address
-// without its lower half. The zero Addr, that of Unix sockets and of peers that
-// have gone already, is not counted.
+// without its lower half. The zero Addr, that of Unix sockets, is not counted.
 func peerOf(a netip.AddrPort) netip.Addr {
 	ip := a.Addr().Unmap().WithZone("")
 	if ip.Is6() {
@@ -24,8 +23,8 @@ func peerOf(a netip.AddrPort) netip.Addr {
 	return ip
 }
 
-// enter counts one more connection of the peer, unless it has so many already.
-func (p *peers) enter(peer netip.Addr, most int) bool {
+// add counts one more connection of the peer, unless it has that many already.
+func (p *peers) add(peer netip.Addr, most int) bool {
 	if !peer.IsValid() {
 		return true
 	}
@@ -41,8 +40,8 @@ func (p *peers) enter(peer netip.Addr, most int) bool {
 	return true
 }
 
-// leave takes back one enter that was let in.
-func (p *peers) leave(peer netip.Addr) {
+// remove takes back one add that returned true.
+func (p *peers) remove(peer netip.Addr) {
 	if !peer.IsValid() {
 		return
 	}

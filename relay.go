@@ -4,59 +4,52 @@ import (
 	"errors"
 	"io"
 
+	"github.com/proactor-go/proactor/internal/wheel"
 	"github.com/proactor-go/proactor/port"
 )
 
-// Relay hands what arrives at c over to another connection of the same loop, see
-// Dialer.Beside, from now on and until the stream ends: in their order, after
-// what had arrived and was not consumed, and without a call of Data or Message.
-// Where the system can, the bytes do not leave it. The other direction is a relay
-// of its own; a connection may be relayed to itself.
+// Relay sends what arrives on c to another connection of the same loop (see
+// [Dialer.DialOn]), from now on until the stream of c ends. Bytes that had arrived and were not
+// consumed go first. Data and Message are not called any more. If the system can, the bytes
+// do not leave it. The other direction is a relay of its own. A connection may be relayed to
+// itself.
 //
-// When the stream has ended, Ended is called as always; with [ErrPeerClosed] as
-// the reason all of it was handed over. When the other connection is closed, or
-// its sending side is, or when it fails, the reason is [ErrRelayEnd]. The other
-// connection is told nothing: its handler, or that of c, decides what follows.
+// When the stream of c has ended, Ended is called as always. If its reason is [ErrPeerClosed], all
+// bytes were handed over. If to is closed, or its sending side is, or it fails, the reason
+// is [ErrRelayEnd]. Relay itself does nothing to the connection to: the handlers decide
+// what follows.
 //
-// A peer that takes nothing stops the reading of c: no more than
-// port.SpliceMost bytes are under way inside the system or, where the system
-// cannot do it, HighWater of the other's Limits, and a buffer, in memory. All
-// methods keep their meaning. What is written to the other connection goes
-// between the bytes that are relayed, each Write in one piece. PauseRead stops
-// the relay as well, and what is under way is kept. Stats count bytes at both
-// connections; those inside the system are not in Pending. Timeouts are those of
-// reading c and of writing to the other. Reads of c do not pause because of what
-// waits to be sent to it, whatever Overflow says: two relays between two
-// connections do not wait for each other.
+// If the peer of to reads nothing, c is not read: at most port.SpliceMost bytes are
+// under way inside the system or, if the system cannot relay, HighWater of to's Limits and one
+// buffer in memory. All methods keep their meaning. Bytes that are written to the connection to go
+// between those that are relayed; each Write stays in one piece. PauseRead on c stops
+// the relay; bytes under way are kept. Stats count the bytes on both connections; bytes inside
+// the system are not in Pending. The read timeouts of c and the write timeouts of to apply.
+// Reads of c do not pause because of bytes that wait to be sent to its own peer, whatever Overflow
+// says, so two relays between two connections do not wait for each other.
 //
-// In a callback it takes effect at once. Elsewhere it waits for the loop, and
-// must not be called by a callback of another loop: there it fails with
-// [ErrOnLoop]. [ErrOtherLoop] says that the loops differ, [ErrRelaying] that c is
-// relayed already or the other fed, [ErrClosed] that the stream of c has ended,
-// or that nothing more can be written to the other.
+// In a callback on the same loop, Relay takes effect at once. Elsewhere it waits for the loop; in a
+// callback of another loop it fails with [ErrOnLoop]. It fails with [ErrOtherLoop] if the
+// loops differ, with [ErrRelaying] if c is relayed already or another connection is relayed to
+// the connection to, and with [ErrClosed] if the stream of c has ended or to cannot be written
+// any more.
 func (c *Conn) Relay(to *Conn) error {
 	l := c.loop
 	if to.loop != l {
 		return ErrOtherLoop
 	}
-	switch {
-	case l.here():
-		return c.relayTo(to)
-	case l.engine.onLoop():
-		return ErrOnLoop
-	}
-	done := make(chan error, 1)
-	if !l.do(func() { done <- c.relayTo(to) }) {
-		return ErrClosed
-	}
-	err := <-done
-	l.engine.rest()
-	return err
+	return l.call(func() error {
+		if err := c.canRelay(to); err != nil {
+			return err
+		}
+		c.relayTo(to)
+		return nil
+	})
 }
 
-// relay carries what arrives at one connection to another. It copies, as a
-// handler could; but whenever nothing waits at either of them, the port moves the
-// bytes, if it can. It is of the loop's goroutine alone.
+// relay carries what arrives on one connection to another. It copies, as a handler could. But
+// whenever no bytes wait at either of them, the port moves the bytes, if it can. Only the
+// loop's goroutine uses it.
 type relay struct {
 	from, to *Conn
 	splicing bool // the recv of from is a splice, which is also the send of to
@@ -88,17 +81,22 @@ func (c *Conn) spliced() *relay {
 	return nil
 }
 
-func (c *Conn) relayTo(to *Conn) error {
+// canRelay says whether a relay may begin.
+func (c *Conn) canRelay(to *Conn) error {
 	to.mu.Lock()
-	shut := to.shut
+	ended := to.sending&shut != 0
 	to.mu.Unlock()
 	switch {
-	case shut || to.state != stateOpen || c.state != stateOpen || c.paused&pausedForGood != 0 || c.flags&flagEOFTold != 0:
+	case ended || !to.state.open() || !c.state.follows():
 		return ErrClosed
 	case c.relaying() != nil || to.fed() != nil:
 		return ErrRelaying
 	}
-	r := &relay{from: c, to: to}
+	return nil
+}
+
+func (c *Conn) relayTo(to *Conn) {
+	r := &relay{from: c, to: to, copies: c.wire != nil || to.wire != nil}
 	c.remember().relay, to.remember().fed = r, r
 	// The recv under way is canceled, and this may be a callback in the middle of
 	// what has arrived: all of that is kept, and goes first.
@@ -107,11 +105,10 @@ func (c *Conn) relayTo(to *Conn) error {
 		c.resume(pausedByBacklog)
 		c.resume(pausedByRelay)
 	})
-	return nil
 }
 
-// copy queues bytes. It returns how many it took: all or none.
-func (r *relay) copy(b []byte) int {
+// take queues bytes. It returns how many it took: all or none.
+func (r *relay) take(_ *Conn, b []byte, _ bool) int {
 	if len(b) == 0 {
 		return 0
 	}
@@ -121,15 +118,8 @@ func (r *relay) copy(b []byte) int {
 	if err == nil {
 		t.enqueue(b)
 	}
-	pending := 0
-	if t.out != nil {
-		pending = t.out.pending
-	}
-	if err == nil {
-		t.unlock()
-	} else {
-		t.mu.Unlock()
-	}
+	pending := t.pending()
+	t.unlock()
 	switch {
 	case err == nil:
 		if !r.copies || pending >= t.cfg.limits.HighWater {
@@ -139,11 +129,15 @@ func (r *relay) copy(b []byte) int {
 	case err == ErrBacklog && pending > 0:
 		r.from.pause(pausedByRelay)
 		return 0
+	case err == ErrBacklog && t.loop.engine.evictor.condemned.Load() > 0: // room comes soon
+		r.from.pause(pausedByRelay)
+		t.loop.after(wheel.Tick, func() { r.from.resume(pausedByRelay) })
+		return 0
 	case err == ErrBacklog: // nothing of to waits: it is Config.MaxOutbound, and nobody would tell
 		t.loop.engine.limited[limitWrites].Add(1)
 		r.from.end(ErrBacklog)
 	default:
-		r.from.end(ErrRelayEnd)
+		r.from.end(r.endOf())
 	}
 	return len(b)
 }
@@ -156,13 +150,16 @@ func (r *relay) sent(pending int) {
 }
 
 // arm starts the splice, or else the recv, of from.
-func (r *relay) arm() {
-	c, t := r.from, r.to
+func (r *relay) arm(c *Conn) {
+	t := r.to
 	if r.over {
 		return
 	}
 	t.mu.Lock()
 	busy := t.out != nil && t.out.pending > 0
+	if !busy && !r.copies {
+		t.sending |= sendsSplice // before another goroutine sends something at once
+	}
 	t.mu.Unlock()
 	switch {
 	case r.copies:
@@ -176,6 +173,9 @@ func (r *relay) arm() {
 	switch {
 	case errors.Is(err, port.ErrUnsupported):
 		r.copies = true
+		t.mu.Lock()
+		t.sending &^= sendsSplice
+		t.mu.Unlock()
 		c.listen()
 	case err != nil:
 		panic(err) // the states of both say that it can be started
@@ -191,29 +191,36 @@ func (c *Conn) relayed(cp *port.Completion) {
 	t := r.to
 	if cp.N > 0 {
 		c.came(cp.N)
-		t.mu.Lock()
-		t.went(cp.N)
-		t.mu.Unlock()
 	}
+	t.mu.Lock()
+	if cp.N > 0 {
+		t.went(cp.N)
+	}
+	if !cp.More {
+		t.sending &^= sendsSplice
+	}
+	t.mu.Unlock()
 	if cp.More {
 		return
 	}
 	r.splicing = false
 	c.flags &^= flagArmed
-	r.spill(cp.Buf)
-	lost := r.over && c.state == stateOpen && c.paused&pausedForGood == 0
+	fits := r.spill(cp.Buf)
+	lost := r.over && c.state.follows()
 	if r.over && !lost {
 		r.detach()
 	}
 	t.freed()
+	if !fits {
+		c.end(ErrInbound)
+	}
 	var e *port.Error
 	switch errors.As(cp.Err, &e); {
 	case cp.Err == io.EOF:
-		c.flags |= flagEOF
-		c.atEOF()
+		c.finArrived()
 	case e.Class == port.ErrCanceled && lost: // the stream is about to end
 	case e.Class == port.ErrCanceled:
-		if c.state == stateOpen && c.paused == 0 && c.keeps() {
+		if c.delivers() && c.keeps() {
 			c.feed(nil)
 		}
 		c.arm()
@@ -228,24 +235,23 @@ func (c *Conn) relayed(cp *port.Completion) {
 }
 
 // spill takes what a splice had received and not handed over: it waits at from
-// or, where nothing goes on from there, is queued, for it came in time.
-func (r *relay) spill(b []byte) {
+// or, where nothing goes on from there, is queued, for it came in time. False: there
+// is no room for it.
+func (r *relay) spill(b []byte) (fits bool) {
 	if len(b) == 0 {
-		return
+		return true
 	}
 	c, t := r.from, r.to
 	c.came(len(b))
 	switch {
 	case !r.over:
-		c.keep(b)
-		if !c.recount() {
-			c.end(ErrInbound)
-		}
+		return c.keep(b)
 	case t.state < stateClosing:
 		t.mu.Lock()
 		t.enqueue(b)
 		t.mu.Unlock()
 	}
+	return true
 }
 
 // freed does what waited for the end of a splice to this connection.
@@ -257,9 +263,9 @@ func (c *Conn) freed() {
 	pending := c.push()
 	c.mu.Unlock()
 	if pending == 0 {
-		c.flushed()
-	} else if c.state == stateFlushing {
-		c.deadlines().linger(c)
+		c.finish()
+	} else {
+		c.linger()
 	}
 }
 
@@ -290,7 +296,7 @@ func (r *relay) lost() {
 	}
 	r.over = true
 	r.interrupt()
-	r.from.loop.do(func() { r.from.end(ErrRelayEnd) })
+	r.from.loop.do(func() { r.from.end(r.endOf()) })
 }
 
 func (r *relay) detach() {
@@ -301,6 +307,20 @@ func (r *relay) detach() {
 		k.fed = nil
 	}
 }
+
+// atFIN lets the relay end with the stream.
+func (r *relay) atFIN(*Conn) bool {
+	r.quit()
+	return true
+}
+
+// What it leaves goes on when there is room at to.
+func (r *relay) declines(*Conn) bool { return false }
+
+func (r *relay) begins() bool { return false }
+
+// Two relays between two connections do not wait for each other.
+func (r *relay) answers() bool { return false }
 
 // holding reports whether the splice waits for to, and so does not read from.
 func (r *relay) holding() bool {

@@ -1,13 +1,14 @@
 package proactor
 
 import (
-	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/proactor-go/proactor/port"
@@ -15,12 +16,38 @@ import (
 
 // Server accepts connections at an address and gives them to a handler. The
 // fields must not be changed once Listen was called. A Server serves once.
+//
+// Connections are accepted in the order of the system's queue, as far as the backend
+// has it, see [port.Port.Accept]. In that order they get their IDs, count against
+// MaxConnsPerPeer, and have their turn below MaxConns. In that order each loop
+// opens those that it is given, but one loop may be ahead of another.
 type Server struct {
 	// Network is "tcp", "tcp4", "tcp6" or "unix". Empty: "tcp".
 	Network string
 	// Addr is "host:port", where an empty host is every address of the machine,
-	// or a path.
+	// or a path. The file that a path names is made by Listen, which fails where
+	// one is there, and goes when the server stops accepting.
 	Addr string
+	// UnixMode is the permissions of that file: who may connect. There is no
+	// moment at which it has more. 0: what the umask of the process leaves. It
+	// needs Linux.
+	UnixMode fs.FileMode
+	// Backlog bounds the connections that the system has made and that wait to be
+	// accepted. 0: the most that the system allows, which also cuts what is over it.
+	Backlog int
+	// ReusePort has each loop of the engine accept at the address by a listener of its own and
+	// carry what it accepts; the system spreads the connections over them, by a hash of the
+	// addresses, and other servers with this option may share the address. It is for many thousand
+	// accepts a second. Then IDs rise in the order of accepts on each loop only, a loop that is
+	// busy lets those that wait for it wait, and connections in the backlogs are lost when
+	// listening stops, as ever. Only for TCP on Linux: elsewhere Listen fails with
+	// port.ErrUnsupported. It cannot be set for [Server.Serve].
+	ReusePort bool
+	// Control is called by Listen with each listening socket after it was made and
+	// before it is bound, as that of net.ListenConfig: to set options that nothing else
+	// sets. It runs on a loop and must not block; its error is that of Listen, as is a
+	// [PanicError]. On a simulated network Listen fails with port.ErrUnsupported.
+	Control func(network, address string, c syscall.RawConn) error
 	// Handler is what to do with connections.
 	Handler Handler
 	// Limits bound each connection. The zero value has defaults.
@@ -29,15 +56,23 @@ type Server struct {
 	// of the system or accepted, until one is closed. 0: no bound but that of
 	// the system.
 	MaxConns int
-	// MaxConnsPerPeer bounds the connections that one peer has at one time:
-	// those over it are reset as soon as they are accepted, and the handler
-	// never hears of them, see Limited.PerPeer. A peer is an IPv4 address, or
-	// the /64 of an IPv6 address, which is the least that a customer is given
-	// and so what one machine may choose its addresses from. Connections of Unix
-	// sockets have no peer and are not counted. 0: no bound, since many
-	// clients may share the address of a NAT, a proxy or a load generator; on
+	// MaxConnsPerPeer bounds the connections that one peer has at one time, those that wait for
+	// room below MaxConns included: those over it are reset as soon as they are accepted, and the
+	// handler never hears of them, see LimitCounts.PerPeer. A peer is an IPv4 address, or the /64
+	// of an IPv6 address, which is the least that a customer is given and so what one machine may
+	// choose its addresses from. Connections of Unix sockets have no peer and are not counted. 0:
+	// no bound, since many clients may share the address of a NAT, a proxy or a load generator; on
 	// a public address a few hundred bother none of these but the largest.
 	MaxConnsPerPeer int
+	// Layer makes what stands between each connection and the handler, see [Layer]. It is
+	// called on the loops, and must not block. nil: nothing does.
+	Layer func() Layer
+	// TLS has the connections speak TLS, by crypto/tls: the handler has plain bytes, and
+	// Opened is called when the handshake is done. See [Conn.TLS], Limits.HandshakeTimeout and
+	// [ErrTruncated]. Handshakes run on a few goroutines, not on the loops; functions of the
+	// tls.Config that wait hold up others. The connections have no goroutine. TLS must not be changed
+	// any more, and Layer must be nil. nil: no TLS.
+	TLS *tls.Config
 	// Engine carries the connections. nil: the server makes one with the zero
 	// Config and closes it when it ends.
 	Engine *Engine
@@ -46,89 +81,33 @@ type Server struct {
 
 	engine   *Engine
 	settings *settings
-	listener *listener
-	address  net.Addr
-	live     atomic.Int64 // connections, those being adopted included
+	live     atomic.Int64 // connections, those on their way to a loop or being refused included
 	peers    peers
 	state    atomic.Int32
-	mu       sync.Mutex
-	quit     chan struct{} // closed when Shutdown or Close begins
-	deaf     chan struct{} // closed when the listening socket is closed
-	empty    chan struct{} // gets a token when live falls to 0
+	resets   atomic.Bool // connections are reset: no further one is opened
+
+	waiting atomic.Int64 // connections that were accepted and wait for room below MaxConns
+
+	mu              sync.Mutex   // guards changes of state, and what follows; nobody waits with it
+	home            *loop        // which accepts; set before it does
+	listeners       []*listener  // one, or with ReusePort one a loop; none until it listens, then fixed
+	openListeners   int          // so many of their sockets are not closed
+	inherited       net.Listener // what Serve was given
+	address         net.Addr
+	quit            chan struct{} // closed when Shutdown or Close begins
+	listenersClosed chan struct{} // closed when the listening sockets are closed
+	empty           chan struct{} // closed when no connection is left after that, nor comes
+	ended           chan struct{} // closed when Shutdown or Close is done
+	finished        sync.Once
 }
 
 // States of a server.
 const (
-	fresh = iota
+	fresh    = iota
+	starting // Listen is in progress
 	serving
 	stopping
 )
-
-// Listen binds the address and starts to accept: connections are served from
-// now on. Errors are those of the address (port.ErrAddrInUse,
-// port.ErrPermission, ...) or of making an engine.
-func (s *Server) Listen() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch s.state.Load() {
-	case serving:
-		return errors.New("proactor: server listens already")
-	case stopping:
-		return ErrServerClosed
-	}
-	own := s.Engine == nil
-	if s.engine = s.Engine; own {
-		var err error
-		if s.engine, err = NewEngine(Config{Log: s.Log}); err != nil {
-			return err
-		}
-	}
-	s.quit, s.deaf, s.empty = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
-	s.settings = &settings{handler: s.Handler, limits: s.Limits.withDefaults(), log: s.log(), owner: s}
-	network := s.Network
-	if network == "" {
-		network = "tcp"
-	}
-	result := make(chan error, 1)
-	l := s.engine.pick()
-	if !l.do(func() { result <- l.listen(s, network) }) {
-		result <- ErrEngineClosed
-	}
-	err := <-result
-	s.engine.rest()
-	if err != nil {
-		if own {
-			s.engine.Close()
-		}
-		return fmt.Errorf("proactor: %w", err)
-	}
-	return nil
-}
-
-// listen is Listen on the loop that is to accept.
-func (l *loop) listen(s *Server, network string) error {
-	if l.stopping {
-		return ErrEngineClosed
-	}
-	sk, err := l.port.Listen(network, s.Addr, socketOptions(s.settings.limits))
-	if err != nil {
-		return err
-	}
-	ln := &listener{loop: l, server: s}
-	ln.slot = l.listeners.add(ln)
-	if ln.handle, err = l.port.Associate(sk, uint64(ln.slot)|listenerKey); err != nil {
-		l.listeners.remove(ln.slot)
-		return err
-	}
-	a, err := l.port.LocalAddr(ln.handle)
-	if err != nil {
-		a, _ = port.ResolveAddr(network, s.Addr)
-	}
-	s.listener, s.address = ln, netAddr(a)
-	s.state.Store(serving)
-	ln.arm()
-	return nil
-}
 
 // ListenAddr is the address that the server listens at; it tells the port when
 // Addr left it open. nil before Listen.
@@ -138,25 +117,28 @@ func (s *Server) ListenAddr() net.Addr {
 	return s.address
 }
 
-// Serve waits until the server ends, by Shutdown, Close, or the end of its
+// Wait waits until the server ends, by Shutdown, Close, or the end of its
 // engine. It always returns an error; after Shutdown or Close, that is
-// [ErrServerClosed]. Listen must have been called.
-func (s *Server) Serve() error {
+// [ErrServerClosed], after the end of the engine [ErrEngineClosed], in a callback
+// [ErrOnLoop]. Listen must have been called. A StopListening is not the end.
+func (s *Server) Wait() error {
 	s.mu.Lock()
-	state := s.state.Load()
+	state, quit := s.state.Load(), s.quit
 	s.mu.Unlock()
-	if state == fresh {
-		return errors.New("proactor: Serve before Listen")
-	}
-	if s.quit == nil {
+	switch {
+	case state == fresh || state == starting:
+		return errors.New("Wait before Listen")
+	case state == stopping:
 		return ErrServerClosed
+	case s.engine.onLoop():
+		return ErrOnLoop
 	}
 	select {
-	case <-s.quit:
+	case <-quit:
 		return ErrServerClosed
-	case <-s.deaf:
+	case <-s.engine.over:
 		select {
-		case <-s.quit:
+		case <-quit:
 			return ErrServerClosed
 		default:
 			return ErrEngineClosed
@@ -164,106 +146,21 @@ func (s *Server) Serve() error {
 	}
 }
 
-// ListenAndServe is Listen, then Serve.
+// ListenAndServe is Listen, then Wait. In a callback it does neither.
 func (s *Server) ListenAndServe() error {
+	if hereLoop() != nil {
+		return ErrOnLoop
+	}
 	if err := s.Listen(); err != nil {
 		return err
 	}
-	return s.Serve()
+	return s.Wait()
 }
 
-// Shutdown ends the server in an orderly way. It stops accepting; bytes that
-// arrive now are not delivered; each connection whose handler has no Ended is
-// closed, the others when their handlers call Close: what waits to be sent goes
-// out, then a FIN, and the peer's is awaited. Connections that are left when
-// ctx is done are reset, and Shutdown returns ctx's error. It must not be
-// called by a callback.
-func (s *Server) Shutdown(ctx context.Context) error {
-	if !s.stop() {
-		return ErrServerClosed
-	}
-	<-s.deaf
-	s.engine.rest()
-	s.everyConn(func(c *Conn) { c.end(ErrServerClosed) })
-	err := s.await(ctx)
-	if err != nil {
-		s.everyConn(func(c *Conn) { c.abort(ErrServerClosed) })
-		s.await(context.Background())
-	}
-	s.finish()
-	return err
-}
-
-// Close ends the server at once: connections are reset. It returns when every
-// Closed callback was made, so a callback must not call it.
-func (s *Server) Close() error {
-	if !s.stop() {
-		return ErrServerClosed
-	}
-	<-s.deaf
-	s.engine.rest()
-	s.everyConn(func(c *Conn) { c.abort(ErrServerClosed) })
-	s.await(context.Background())
-	s.finish()
-	return nil
-}
-
-// stop closes the listener; false when that was done before.
-func (s *Server) stop() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := s.state.Swap(stopping)
-	if was != serving {
-		return false
-	}
-	close(s.quit)
-	ln := s.listener
-	ln.loop.do(ln.close) // when the loop has ended, deaf is closed already
-	return true
-}
-
-// finish ends what the server made itself.
-func (s *Server) finish() {
-	if s.Engine == nil {
-		s.engine.Close()
-	}
-}
-
-// everyConn runs f for each connection of the server, on its loop.
-func (s *Server) everyConn(f func(*Conn)) {
-	var done sync.WaitGroup
-	for _, l := range s.engine.loops {
-		done.Add(1)
-		if !l.do(func() {
-			for c := range l.conns.all {
-				if c.cfg.owner == owner(s) {
-					f(c)
-				}
-			}
-			done.Done()
-		}) {
-			done.Done()
-		}
-	}
-	done.Wait()
-	s.engine.rest()
-}
-
-// await waits until no connection is left.
-func (s *Server) await(ctx context.Context) error {
-	for s.live.Load() > 0 {
-		select {
-		case <-s.empty:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		s.engine.rest()
-	}
-	return nil
-}
-
-// Pause stops accepting: connections wait in the backlog of the system. Those
-// that are open go on. Stats.Paused of the engine shows it.
+// Pause stops accepting: connections wait in the backlog of the system, and on Windows the first
+// 16 beside it. When the backlog is full Linux lets further clients try on; Windows refuses them.
+// Connections that are open go on. Stats.Paused of the engine shows it. [ErrServerClosed] says
+// that the server does not listen.
 func (s *Server) Pause() error { return s.setPaused(true) }
 
 // Resume accepts again, after Pause.
@@ -272,17 +169,18 @@ func (s *Server) Resume() error { return s.setPaused(false) }
 func (s *Server) setPaused(paused bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.Load() != serving {
+	if s.state.Load() != serving || s.openListeners == 0 {
 		return ErrServerClosed
 	}
-	ln := s.listener
-	ln.loop.do(func() {
-		if ln.setPaused(paused); paused {
-			ln.disarm()
-		} else {
-			ln.arm()
-		}
-	})
+	for _, ln := range s.listeners {
+		ln.loop.do(func() {
+			if ln.setPaused(paused); paused {
+				ln.disarm()
+			} else {
+				ln.arm()
+			}
+		})
+	}
 	return nil
 }
 
@@ -292,14 +190,14 @@ func (s *Server) setPaused(paused bool) error {
 // must have been called.
 func (s *Server) After(d time.Duration, f func()) *Timer {
 	s.mu.Lock()
-	ln := s.listener
+	l := s.home
 	s.mu.Unlock()
-	if ln == nil {
+	if l == nil {
 		panic("proactor: Server.After before Listen")
 	}
-	return ln.loop.timer(d, func() {
+	return l.timer(d, func() {
 		if s.state.Load() == serving {
-			ln.loop.contained(s.log(), f)
+			l.contained(s.settings.log, "timer", f)
 		}
 	})
 }
@@ -307,31 +205,22 @@ func (s *Server) After(d time.Duration, f func()) *Timer {
 // Conns is the number of connections that are open now.
 func (s *Server) Conns() int { return int(s.live.Load()) }
 
-func (s *Server) log() *slog.Logger {
-	if s.Log != nil {
-		return s.Log
-	}
-	return s.engine.cfg.Log
-}
-
-func (s *Server) opened(*Conn) {}
 func (s *Server) closed(c *Conn) {
-	if s.MaxConnsPerPeer > 0 && c.flags&flagOpened != 0 {
-		s.peers.leave(peerOf(c.peer().AddrPort))
+	if c.hadBegun() { // else it was refused, and not counted
+		s.uncount(c.peer())
 	}
 	s.left()
 }
 
-// left notes that a connection is gone. There is room again below MaxConns.
-func (s *Server) left() {
-	n := s.live.Add(-1)
-	if n == 0 {
-		select {
-		case s.empty <- struct{}{}:
-		default:
-		}
-	}
-	if s.MaxConns > 0 {
-		s.listener.loop.do(s.listener.room)
+// lost is called instead of closed for a connection that its loop could not take.
+func (s *Server) lost(in incoming) {
+	s.uncount(in.peer)
+	s.left()
+}
+
+// uncount takes back what give has counted for the peer.
+func (s *Server) uncount(peer port.Addr) {
+	if s.MaxConnsPerPeer > 0 {
+		s.peers.remove(peerOf(peer.AddrPort))
 	}
 }

@@ -116,6 +116,20 @@ func TestTwoLoops(t *testing.T) {
 	})
 }
 
+// What is written plainly, and by workers, comes back as it came.
+func TestWrites(t *testing.T) {
+	for _, p := range []protocol{written, worked} {
+		for _, name := range []string{"proactor-uring", "proactor-epoll", "proactor-std"} {
+			t.Run(string(p)+"/"+name, func(t *testing.T) {
+				run := begin(t, find(servers, name), p, task{})
+				for _, w := range []workload{{20, 64, 16, 1}, {5, 16 << 10, 1, 1}, {3, 100_000, 3, 1}} {
+					exchanged(t, p.wire(), run.addr, w, 50)
+				}
+			})
+		}
+	}
+}
+
 // Messages come back whole, also those that arrive in two halves: the first half
 // alone brings nothing back.
 func TestFramed(t *testing.T) {
@@ -300,7 +314,7 @@ func TestFamilies(t *testing.T) {
 			if _, err := exec.LookPath(f.needs); f.needs != "" && err != nil {
 				t.Skip(err)
 			}
-			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", broadcast: "net-4k", web: "fasthttp", relay: "net-splice"}[f.protocol]
+			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", secured: "net-tls"}[f.protocol]
 			b := bout{server: find(servers, name), workload: f.quick[0], rate: 5000, warmup: time.Millisecond, length: 50 * time.Millisecond}
 			b.Conns = min(b.Conns, 50)
 			r, err := f.measure(b)

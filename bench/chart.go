@@ -108,7 +108,7 @@ func newPanel(title string) *plot.Plot {
 }
 
 // bars has a bar for each server, as long as the median, and a line over the
-// range. nil: nothing was measured. Who needs many times what is usual would make
+// range. nil: nothing was measured. A server that needs many times what is usual would make
 // all others look alike: such bars are cut off, and have their number beside the
 // name.
 func (c *comparison) bars(f family, w workload, g figure) (*plot.Plot, error) {

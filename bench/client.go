@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"time"
 
@@ -36,6 +37,7 @@ type clientConn struct {
 	limit   int64           // what may be sent by now
 	times   []time.Duration // when each message in flight was to be sent
 	waiting bool            // for room to send
+	secure  *tls.Conn       // nil: the bytes are sent as they are
 }
 
 var epoch = time.Now()
@@ -63,6 +65,12 @@ func dial(w workload, p protocol, addr string) (*client, error) {
 		}
 		c.conns[fd] = clientConn{fd: fd, index: i, place: c.place(i), times: make([]time.Duration, w.Flight)}
 		c.order = append(c.order, fd)
+		if p == secured {
+			if c.conns[fd].secure, err = secure(fd); err != nil {
+				c.close()
+				return nil, fmt.Errorf("handshake of connection %d: %w", i, err)
+			}
+		}
 		if err := watch(ep, fd); err != nil {
 			c.close()
 			return nil, err
@@ -99,6 +107,9 @@ func (c *client) poll(wait time.Duration) error {
 }
 
 func (c *client) receive(s *clientConn) error {
+	if s.secure != nil {
+		return c.readSecure(s)
+	}
 	n, errno := rawRecv(s.fd, c.buf)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
@@ -108,6 +119,11 @@ func (c *client) receive(s *clientConn) error {
 	case n == 0:
 		return fmt.Errorf("the server closed after %d bytes", s.got)
 	}
+	return c.verify(s, n)
+}
+
+// verify takes n bytes that came back, in buf.
+func (c *client) verify(s *clientConn, n int) error {
 	if !bytes.Equal(c.buf[:n], c.from(s.place, s.got)[:n]) {
 		return fmt.Errorf("a byte is wrong between %d and %d of a connection", s.got, s.got+int64(n))
 	}
@@ -124,7 +140,16 @@ func (c *client) receive(s *clientConn) error {
 func (c *client) send(s *clientConn) error {
 	for s.sent < s.limit {
 		p := c.from(s.place, s.sent)
-		n, errno := rawSend(s.fd, p[:min(s.limit-s.sent, int64(len(p)))])
+		p = p[:min(s.limit-s.sent, int64(len(p)))]
+		if s.secure != nil {
+			n, err := s.secure.Write(p)
+			if err != nil {
+				return fmt.Errorf("send after %d bytes: %w", s.sent, err)
+			}
+			s.sent += int64(n)
+			continue
+		}
+		n, errno := rawSend(s.fd, p)
 		switch {
 		case errno == unix.EINTR:
 		case errno == unix.EAGAIN:

@@ -11,7 +11,7 @@ import (
 
 // windows is a closed loop: each connection has so many messages in flight, and
 // sends the next one when one has come back. It shows what a server can do at
-// the most, not how long anybody waits: where the server stalls, so does the load.
+// the most, not how long a client waits: when the server stalls, so does the load.
 type windows struct {
 	*client
 	hist   *hdrhistogram.Histogram // nanoseconds from when a message may be sent

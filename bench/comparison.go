@@ -150,7 +150,7 @@ func undisturbed(f family, b bout) (best row, err error) {
 }
 
 // halfOfSmallestPeak is the rate that all servers get alike: the slowest of them
-// is to be half busy, not overloaded. Who has no peak fails later, with a reason.
+// is to be half busy, not overloaded. A server without a peak fails later, with a reason.
 func (c *comparison) halfOfSmallestPeak(f family, able []server, b bout) float64 {
 	smallest, of := math.Inf(1), ""
 	for _, s := range able {

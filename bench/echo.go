@@ -16,9 +16,15 @@ func measureFramed(b bout) (row, error) {
 	return measureWindows(b, framed)
 }
 
+// measureWritten is measureEcho for servers that write what they answer.
+func measureWritten(b bout) (row, error) { return measureWindows(b, written) }
+
+// measureWorked is measureFramed for servers whose workers answer.
+func measureWorked(b bout) (row, error) { return measureWindows(b, worked) }
+
 func measureWindows(b bout, p protocol) (row, error) {
 	return b.against(p, "", func(s *process) (row, error) {
-		c, err := newWindows(b.workload, p, s.addr)
+		c, err := newWindows(b.workload, p.wire(), s.addr)
 		if err != nil {
 			return row{}, err
 		}

@@ -6,9 +6,9 @@ import "time"
 
 // grow connects, and tells by how much a connection makes the server's memory
 // grow, before and after its first message.
-func grow(w workload, s *process) (*windows, row, error) {
+func grow(w workload, p protocol, s *process) (*windows, row, error) {
 	// What some connections make the server do for the first time is not theirs.
-	warm, err := newWindows(workload{10, 64, 1, w.Loops}, echo, s.addr)
+	warm, err := newWindows(workload{10, 64, 1, w.Loops}, p, s.addr)
 	if err != nil {
 		return nil, row{}, err
 	}
@@ -20,7 +20,7 @@ func grow(w workload, s *process) (*windows, row, error) {
 	if err != nil {
 		return nil, row{}, err
 	}
-	c, err := newWindows(w, echo, s.addr)
+	c, err := newWindows(w, p, s.addr)
 	if err != nil {
 		return nil, row{}, err
 	}
@@ -41,9 +41,13 @@ func grow(w workload, s *process) (*windows, row, error) {
 }
 
 // measureIdle measures memory alone.
-func measureIdle(b bout) (row, error) {
-	return b.against(echo, "", func(s *process) (row, error) {
-		c, r, err := grow(b.workload, s)
+func measureIdle(b bout) (row, error) { return measureMemory(b, echo) }
+
+func measureIdleTLS(b bout) (row, error) { return measureMemory(b, secured) }
+
+func measureMemory(b bout, p protocol) (row, error) {
+	return b.against(p, "", func(s *process) (row, error) {
+		c, r, err := grow(b.workload, p, s)
 		if err == nil {
 			c.close()
 		}
@@ -55,7 +59,7 @@ func measureIdle(b bout) (row, error) {
 // connections.
 func measureGrowth(b bout) (row, error) {
 	return b.against(echo, "", func(s *process) (row, error) {
-		c, grown, err := grow(b.workload, s)
+		c, grown, err := grow(b.workload, echo, s)
 		if err != nil {
 			return row{}, err
 		}

@@ -81,7 +81,7 @@ func start(s server, p protocol, t task, cpus []int) (*process, error) {
 }
 
 // blame adds why the server has ended, if it has, to what its clients saw. They
-// may see it a moment earlier than who waits for the process.
+// may see it a moment before the code that waits for the process.
 func (p *process) blame(err error) error {
 	select {
 	case end := <-p.ended:

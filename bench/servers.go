@@ -17,9 +17,12 @@ type protocol string
 
 const (
 	echo      protocol = "echo"      // send back what comes
+	written   protocol = "written"   // the same, by plain writes: with WriteLent not used
+	worked    protocol = "worked"    // send back messages that begin with their length, each by a worker
 	framed    protocol = "framed"    // send back messages that begin with their length, whole ones only
 	broadcast protocol = "broadcast" // send each line to every connection
 	web       protocol = "web"       // answer each HTTP request with the page of samples/hello
+	secured   protocol = "secured"   // send back what comes, both over TLS
 	relay     protocol = "relay"     // pass on what comes to a server, and back
 )
 
@@ -57,6 +60,7 @@ var servers = []server{
 	{name: "net-64k", loops: true, serves: map[protocol]func(task) error{
 		echo: netEcho(64 << 10), framed: netFramed(64 << 10), relay: netRelay(copyBuffered),
 	}},
+	{name: "net-tls", loops: true, serves: map[protocol]func(task) error{secured: netTLS}},
 	{name: "net-splice", loops: true, serves: map[protocol]func(task) error{echo: spliceEcho, relay: netRelay(copySpliced)}},
 	{name: "fasthttp", loops: true, serves: map[protocol]func(task) error{web: fastHTTP}},
 	{name: "net-http", loops: true, serves: map[protocol]func(task) error{web: netHTTP}},
@@ -71,13 +75,27 @@ func proactorOn(backend string) server {
 	}
 	return server{name: "proactor-" + backend, loops: true, serves: map[protocol]func(task) error{
 		echo: on(proactorEcho), framed: on(proactorFramed), broadcast: on(proactorBroadcast),
-		web: on(proactorWeb), relay: on(proactorRelay),
+		web: on(proactorWeb), relay: on(proactorRelay), written: on(proactorWritten), secured: on(proactorTLS), worked: on(proactorWorked),
 	}}
 }
 
 // can says whether it can serve a protocol with so many loops.
 func (s server) can(p protocol, loops int) bool {
-	return (s.serves[p] != nil || s.outside != nil && p == echo) && (loops == 1 || s.loops)
+	return (s.serves[p] != nil || s.outside != nil && p.echoes()) && (loops == 1 || s.loops)
+}
+
+// echoes says whether any server that sends back what comes does, as an outside one.
+func (p protocol) echoes() bool { return p == echo || p == written || p == worked }
+
+// wire is what the bytes of a protocol look like.
+func (p protocol) wire() protocol {
+	switch p {
+	case written:
+		return echo
+	case worked:
+		return framed
+	}
+	return p
 }
 
 // args are those of the server's process: this program again, or the outside one.

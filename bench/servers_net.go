@@ -40,20 +40,22 @@ func acceptEach(addr string, serve func(*net.TCPConn)) error {
 func netEcho(buffer int) func(task) error {
 	return func(t task) error {
 		return acceptEach(t.Addr, func(c *net.TCPConn) {
-			go func() {
-				defer c.Close()
-				buf := make([]byte, buffer)
-				for {
-					n, err := c.Read(buf)
-					if err != nil {
-						return
-					}
-					if _, err := c.Write(buf[:n]); err != nil {
-						return
-					}
-				}
-			}()
+			go echoConn(c, buffer)
 		})
+	}
+}
+
+func echoConn(c net.Conn, buffer int) {
+	defer c.Close()
+	buf := make([]byte, buffer)
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		if _, err := c.Write(buf[:n]); err != nil {
+			return
+		}
 	}
 }
 

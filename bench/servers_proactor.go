@@ -3,14 +3,17 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/frame"
 	sample "github.com/proactor-go/proactor/samples/broadcast"
 	"github.com/proactor-go/proactor/samples/hello"
 	"github.com/proactor-go/proactor/samples/packet"
 	"github.com/proactor-go/proactor/samples/proxy"
+	"github.com/proactor-go/proactor/work"
 )
 
 // This project serves with the default limits, and where there is a sample of
@@ -28,6 +31,30 @@ func proactorEcho(e *proactor.Engine, t task) error {
 	s := &proactor.Server{Addr: t.Addr, Engine: e, Handler: proactor.Handler{
 		Data: func(c *proactor.Conn, p []byte) int { c.WriteLent(p); return len(p) },
 	}}
+	return s.ListenAndServe()
+}
+
+// proactorWritten answers as most handlers do, whose answers are no part of what came.
+func proactorWritten(e *proactor.Engine, t task) error {
+	s := &proactor.Server{Addr: t.Addr, Engine: e, Handler: proactor.Handler{
+		Data: func(c *proactor.Conn, p []byte) int { c.Write(p); return len(p) },
+	}}
+	return s.ListenAndServe()
+}
+
+// proactorWorked has workers send the messages back, header and all.
+func proactorWorked(e *proactor.Engine, t task) error {
+	pool, err := work.New(work.Config{})
+	if err != nil {
+		return err
+	}
+	s := &proactor.Server{Addr: t.Addr, Engine: e, Handler: pool.Handler(work.Handler{
+		Handler: proactor.Handler{Split: frame.Length{Bytes: headerSize, Whole: true, Max: maxMessage}.Split},
+		Serve: func(_ context.Context, r work.Request) error {
+			_, err := r.Conn.Write(r.Msg)
+			return err
+		},
+	})}
 	return s.ListenAndServe()
 }
 
@@ -49,7 +76,7 @@ func proactorBroadcast(e *proactor.Engine, t task) error {
 	if err := s.Listen(); err != nil {
 		return err
 	}
-	return s.Serve()
+	return s.Wait()
 }
 
 func proactorWeb(e *proactor.Engine, t task) error {
@@ -57,5 +84,9 @@ func proactorWeb(e *proactor.Engine, t task) error {
 }
 
 func proactorRelay(e *proactor.Engine, t task) error {
-	return proxy.New(proxy.Options{Addr: t.Addr, To: t.To, Engine: e}).ListenAndServe()
+	s, err := proxy.New(proxy.Options{Addr: t.Addr, To: t.To, Engine: e})
+	if err != nil {
+		return err
+	}
+	return s.ListenAndServe()
 }

@@ -6,16 +6,16 @@ import (
 	"fmt"
 )
 
-// Delimiter is the framing of messages that each end in a delimiter. The
-// message that Split gives does not have it.
+// Delimiter is the framing of messages that each end in a delimiter. Split returns them
+// without it.
 type Delimiter struct {
 	Delim string // not empty
-	Max   int    // bytes of a message at the most, the delimiter aside; 0: DefaultMax
+	Max   int    // most bytes of a message, without the delimiter; 0: DefaultMax
 }
 
-// Line is the framing of lines that end in CRLF, of at most so many bytes
-// before it; a lone CR or LF is a byte like others. That is the line of SMTP,
-// POP3 and the like (RFC 5321, 2.3.8).
+// Line is the framing of lines that end in CRLF and have at most that many bytes before
+// it. A lone CR or LF is a byte like any other. This is the line of SMTP, POP3 and similar
+// protocols (RFC 5321, 2.3.8).
 func Line(most int) Delimiter { return Delimiter{Delim: "\r\n", Max: most} }
 
 // Split is a [bufio.SplitFunc]. It has no state.
@@ -24,9 +24,9 @@ func (d Delimiter) Split(data []byte, atEOF bool) (advance int, msg []byte, err 
 	return advance, msg, err
 }
 
-// Splitter makes a [bufio.SplitFunc] for one stream, which does not search
-// again what it has searched before. Each call must be given what the call
-// before was given less what it took, and whatever has arrived since.
+// Splitter makes a [bufio.SplitFunc] for one stream, which searches each byte once. Each
+// call must be given the data of the call before, without the bytes that it consumed,
+// followed by the bytes that have arrived since.
 func (d Delimiter) Splitter() bufio.SplitFunc {
 	searched := 0
 	return func(data []byte, atEOF bool) (advance int, msg []byte, err error) {
@@ -58,9 +58,9 @@ func (d Delimiter) split(data []byte, from int, atEOF bool) (advance int, msg []
 	return 0, nil, max(0, len(data)-len(d.Delim)+1), err
 }
 
-// Append appends msg and the delimiter. A *[TooLongError] says that msg is over
-// the maximum, [ErrInvalid] that the delimiter would not be found where msg
-// ends; dst is returned as it was.
+// Append appends msg and the delimiter to dst. It fails with a *[TooLongError] if msg is over
+// the maximum, and with [ErrInvalid] if the delimiter would be found before the end of
+// msg; dst is returned unchanged then.
 func (d Delimiter) Append(dst, msg []byte) ([]byte, error) {
 	if most := limit(d.Max); len(msg) > most {
 		return dst, &TooLongError{Max: most, Length: uint64(len(msg))}

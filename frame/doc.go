@@ -1,9 +1,9 @@
-// Package frame cuts a stream of bytes into messages, and writes messages so
-// that they can be cut again. It knows bytes and nothing of connections.
+// Package frame cuts a stream of bytes into messages, and writes messages so that they
+// can be cut again. It knows nothing of connections.
 //
-// Each framing is a small struct whose zero fields have documented defaults,
-// with a method Split, a [bufio.SplitFunc] for [bufio.Scanner] or
-// proactor.Handler.Split, and methods that write:
+// Each framing is a small struct. Zero fields have documented defaults. Its method
+// Split is a [bufio.SplitFunc], for [bufio.Scanner] or proactor.Handler.Split; its other methods
+// write messages:
 //
 //	[Delimiter]  messages that end in a delimiter, such as lines
 //	[Length]     a length of 1, 2, 4 or 8 bytes before each message
@@ -12,25 +12,23 @@
 //
 // # Ownership
 //
-// A message that Split returns is a part of the data that it was given: nothing
-// is copied, and the message is valid as long as that data is. For a handler
-// that is until Message returns. An empty message is not nil. The methods
-// that write append to a slice of the caller's and do not keep it, nor the
-// message.
+// A message that Split returns is a part of the data that Split was given: nothing is
+// copied, and the message is valid for as long as that data is. In a handler that is
+// until Message returns. An empty message is not nil. The methods that write append to
+// the caller's slice; they keep neither the slice nor the message.
 //
 // # State
 //
-// A framing has no state: Split may be called by many goroutines, for any
-// number of streams. Length, Varint and Fixed look at a few bytes a call. The
-// search of a Delimiter begins at the front each time, and so costs the square
-// of a message's length if that arrives byte by byte; [Delimiter.Splitter]
-// makes a SplitFunc for one stream that remembers how far it came. Use it as
-// proactor.Handler.NewSplit.
+// A framing has no state: any number of goroutines may call Split, for any number of
+// streams. Length, Varint and Fixed look at a few bytes a call. Delimiter.Split
+// searches from the front at each call, so a message that arrives byte by byte costs the
+// square of its length. [Delimiter.Splitter] makes a SplitFunc for one stream that
+// remembers how far it has searched: use it as proactor.Handler.NewSplit.
 //
 // # Errors
 //
-// What Split cannot accept is a [*TooLongError], [*ShortLengthError],
-// [*VarintError] or, at the end of the stream, a [*CutError]; test with
-// errors.As. None of them is recoverable: where the next message begins is not
-// known. A framing whose fields make no sense gives [ErrInvalid].
+// The errors of Split are [*TooLongError], [*ShortLengthError], [*VarintError] and, at
+// the end of the stream, [*CutError]; test with errors.As. After any of them the stream
+// cannot be read further, because it is not known where the next message begins. A framing with
+// fields out of range fails with [ErrInvalid].
 package frame

@@ -6,7 +6,8 @@ import (
 	"io"
 )
 
-// ErrInvalid says that the fields of a framing make no sense.
+// ErrInvalid is returned for a framing whose fields are out of range, or a message that it
+// cannot carry.
 var ErrInvalid = errors.New("frame: invalid framing")
 
 // DefaultMax, in bytes, bounds a message where a framing's Max is 0.
@@ -21,11 +22,11 @@ func limit(most int) int {
 
 // TooLongError is a message over the maximum.
 type TooLongError struct {
-	Max    int    // bytes of a message at the most
-	Length uint64 // what was announced; Max + 1 if nothing was
+	Max    int    // most bytes of a message
+	Length uint64 // the length that was announced; Max + 1 if none was
 }
 
-// Error tells both numbers.
+// Error has both numbers.
 func (e *TooLongError) Error() string {
 	return fmt.Sprintf("frame: message of %d bytes or more, at most %d are allowed", e.Length, e.Max)
 }
@@ -33,21 +34,21 @@ func (e *TooLongError) Error() string {
 // ShortLengthError is a length that includes its header and is below the
 // header's own size.
 type ShortLengthError struct {
-	Length uint64 // what was announced
+	Length uint64 // the length that was announced
 	Header int    // bytes of the header
 }
 
-// Error tells both numbers.
+// Error has both numbers.
 func (e *ShortLengthError) Error() string {
 	return fmt.Sprintf("frame: length %d, which includes a header of %d bytes", e.Length, e.Header)
 }
 
-// VarintError is a length that is no canonical varint.
+// VarintError is a length that is not a canonical varint.
 type VarintError struct {
-	Overlong bool // it has more bytes than its value needs; else it is over 64 bits
+	Overlong bool // true: it has more bytes than its value needs; false: it is over 64 bits
 }
 
-// Error tells which of the two it is.
+// Error says which of the two it is.
 func (e *VarintError) Error() string {
 	if e.Overlong {
 		return "frame: varint has more bytes than it needs"
@@ -58,11 +59,11 @@ func (e *VarintError) Error() string {
 // CutError is a stream that ended within a message. It wraps
 // [io.ErrUnexpectedEOF].
 type CutError struct {
-	Have int // bytes of the last message, header included
-	Want int // bytes that it would have had; 0 where that is not known
+	Have int // bytes that arrived of the last message, its length included
+	Want int // bytes that the whole message would have had; 0 if that is not known
 }
 
-// Error tells what was there.
+// Error has the bytes that arrived.
 func (e *CutError) Error() string {
 	if e.Want > 0 {
 		return fmt.Sprintf("frame: stream ended after %d of a message's %d bytes", e.Have, e.Want)
@@ -70,11 +71,11 @@ func (e *CutError) Error() string {
 	return fmt.Sprintf("frame: stream ended after %d bytes of a message", e.Have)
 }
 
-// Unwrap gives io.ErrUnexpectedEOF.
+// Unwrap returns io.ErrUnexpectedEOF.
 func (e *CutError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// ask is what Split answers when a message is not whole: it wants more, unless
-// there is none.
+// ask is the result of Split for a message that is not complete: more data is wanted, or, at
+// the end of the stream, the message is cut.
 func ask(have, want int, atEOF bool) (int, []byte, error) {
 	if atEOF && have > 0 {
 		return 0, nil, &CutError{Have: have, Want: want}

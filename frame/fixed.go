@@ -18,8 +18,8 @@ func (f Fixed) Split(data []byte, atEOF bool) (advance int, msg []byte, err erro
 	return f.Size, data[:f.Size:f.Size], nil
 }
 
-// Append appends msg, which must have the size: else the error is
-// [ErrInvalid], and dst is returned as it was.
+// Append appends msg to dst. It fails with [ErrInvalid] if msg does not have the size; dst is
+// returned unchanged then.
 func (f Fixed) Append(dst, msg []byte) ([]byte, error) {
 	if len(msg) != f.Size || f.Size <= 0 {
 		return dst, fmt.Errorf("%w: a message of %d bytes where each has %d", ErrInvalid, len(msg), f.Size)

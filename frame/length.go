@@ -6,13 +6,14 @@ import (
 	"math"
 )
 
-// Length is the framing of messages with their length before them.
+// Length is the framing of messages that each have their length, as a number of fixed size,
+// before them.
 type Length struct {
-	Bytes     int              // of the length: 1, 2, 4 or 8; 0: 4
+	Bytes     int              // size of the length: 1, 2, 4 or 8; 0: 4
 	Order     binary.ByteOrder // nil: big-endian, the network's
 	Inclusive bool             // the length counts its own bytes, too
-	Whole     bool             // Split gives the message with its length before it
-	Max       int              // bytes of a message at the most, the length aside; 0: DefaultMax
+	Whole     bool             // Split returns the message with its length before it
+	Max       int              // most bytes of a message, without the length; 0: DefaultMax
 }
 
 func (f Length) size() int {
@@ -39,7 +40,7 @@ func (f Length) check() error {
 	return nil
 }
 
-// Split is a [bufio.SplitFunc]. It has no state, and looks at the length only.
+// Split is a [bufio.SplitFunc]. It has no state, and reads nothing but the length.
 func (f Length) Split(data []byte, atEOF bool) (advance int, msg []byte, err error) {
 	if err := f.check(); err != nil {
 		return 0, nil, err
@@ -81,10 +82,10 @@ func (f Length) get(data []byte) uint64 {
 	}
 }
 
-// AppendHeader appends the length of a message of n bytes, to be followed by
-// the message: with proactor.Conn.Writev it need not be copied. A
-// *[TooLongError] says that n is over the maximum, or over what the length can
-// count.
+// AppendHeader appends the length of a message of n bytes to dst. The message itself must
+// follow; proactor.Conn.Writev sends both without joining them first. It fails with a
+// *[TooLongError] if n is over the maximum, or over what the length can count; dst is returned
+// unchanged then.
 func (f Length) AppendHeader(dst []byte, n int) ([]byte, error) {
 	if err := f.check(); err != nil {
 		return dst, err
@@ -116,8 +117,8 @@ func (f Length) AppendHeader(dst []byte, n int) ([]byte, error) {
 	return dst, nil
 }
 
-// Append appends the length of msg and msg; the errors are those of
-// AppendHeader, and then dst is returned as it was.
+// Append appends the length of msg and msg itself to dst. Its errors are those of
+// AppendHeader; dst is returned unchanged then.
 func (f Length) Append(dst, msg []byte) ([]byte, error) {
 	dst, err := f.AppendHeader(dst, len(msg))
 	if err != nil {

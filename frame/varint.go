@@ -6,15 +6,15 @@ import (
 	"math"
 )
 
-// Varint is the framing of messages with their length before them as an
-// unsigned varint: seven bits a byte, the lowest first, the top bit set in all
-// but the last byte (encoding/binary, Protocol Buffers). A length that has more
-// bytes than it needs is an error, so that each message has one form only.
+// Varint is the framing of messages that each have their length before them as an unsigned
+// varint: seven bits a byte, the lowest first, the top bit set in all bytes but the last
+// (encoding/binary, Protocol Buffers). A length with more bytes than it needs is an
+// error, so each message has exactly one form.
 type Varint struct {
-	Max int // bytes of a message at the most, the length aside; 0: DefaultMax
+	Max int // most bytes of a message, without the length; 0: DefaultMax
 }
 
-// Split is a [bufio.SplitFunc]. It has no state, and looks at the length only.
+// Split is a [bufio.SplitFunc]. It has no state, and reads nothing but the length.
 func (f Varint) Split(data []byte, atEOF bool) (advance int, msg []byte, err error) {
 	most := limit(f.Max)
 	if most < 0 || most > math.MaxInt-binary.MaxVarintLen64 {
@@ -38,8 +38,8 @@ func (f Varint) Split(data []byte, atEOF bool) (advance int, msg []byte, err err
 	return end, data[size:end:end], nil
 }
 
-// AppendHeader appends the length of a message of n bytes. A *[TooLongError]
-// says that n is over the maximum.
+// AppendHeader appends the length of a message of n bytes to dst. It fails with a
+// *[TooLongError] if n is over the maximum; dst is returned unchanged then.
 func (f Varint) AppendHeader(dst []byte, n int) ([]byte, error) {
 	if most := limit(f.Max); n < 0 || n > most {
 		return dst, &TooLongError{Max: most, Length: uint64(n)}
@@ -47,8 +47,8 @@ func (f Varint) AppendHeader(dst []byte, n int) ([]byte, error) {
 	return binary.AppendUvarint(dst, uint64(n)), nil
 }
 
-// Append appends the length of msg and msg; the error is that of AppendHeader,
-// and then dst is returned as it was.
+// Append appends the length of msg and msg itself to dst. Its error is that of
+// AppendHeader; dst is returned unchanged then.
 func (f Varint) Append(dst, msg []byte) ([]byte, error) {
 	dst, err := f.AppendHeader(dst, len(msg))
 	if err != nil {

@@ -3,6 +3,7 @@ package port
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -10,21 +11,26 @@ import (
 
 // backend is one way of this system to carry out operations. The Port keeps
 // the books (handles, what is outstanding, closing, timeouts, posts) and calls
-// a backend from one goroutine at a time; only wake, block and discard are
-// called beside that.
+// a backend from one goroutine at a time; only wake, block, discard and peerAddr
+// are called beside that.
 //
-// accept, connect, recv and send never block and never fail: what happened to
-// the operation is told by a completion, either given to poll or queued with
-// Port.complete. The backend calls Port.finish with the operation right after
-// it made the final completion, and does not touch the sock after that.
+// accept, connect, recv and send never block and never fail. The result of the operation is a
+// completion, which poll returns or Port.complete queues. The backend calls Port.finish with
+// the operation right after it has made the final completion, and does not touch the sock after
+// that.
 type backend interface {
 	listen(a Addr, o SocketOptions) (Socket, error)
 	socket(local Addr, o SocketOptions) (Socket, error)
 	discard(Socket)
+	// peerAddr is the peer of an accepted Socket. Any goroutine.
+	peerAddr(Socket) (Addr, error)
+	// inherit makes a Socket of a duplicate of the file's, and reports whether it
+	// listens. Any goroutine.
+	inherit(*os.File, SocketOptions) (sk Socket, listens bool, err error)
 	attach(*sock, Socket) error
 	localAddr(*sock) (Addr, error)
 	remoteAddr(*sock) (Addr, error)
-	// acked is how many bytes the peer has acknowledged; 0 where nobody knows.
+	// acked is how many bytes the peer has acknowledged; 0 if that is not known.
 	acked(*sock) int64
 
 	accept(*sock, *Op)
@@ -34,7 +40,8 @@ type backend interface {
 	// cancel makes the operation end soon, if it has not ended already.
 	cancel(*sock, *Op)
 	shutdown(*sock) error
-	// close releases the socket. Nothing is in flight on it.
+	// close releases the socket. Nothing is in flight on it. It may answer errLater
+	// and call Port.endClose when it is done.
 	close(s *sock, reset bool) error
 
 	// poll hands over what has completed, without blocking.
@@ -55,6 +62,17 @@ type backend interface {
 	destroy()
 }
 
+// releaser is a backend that gives sockets out again.
+type releaser interface {
+	// file is a duplicate of the socket's descriptor.
+	file(*sock) (*os.File, error)
+	// detach takes a connection off the port. Nothing is in flight on it.
+	detach(*sock) (Socket, error)
+	// plain makes a connection of package net out of an accepted or detached
+	// Socket, which is void then, also on error. Any goroutine.
+	plain(Socket) (net.Conn, error)
+}
+
 // candidate is a backend that this build has, see the backends_*.go files. The
 // first whose open succeeds is the one that "auto" takes.
 type candidate struct {
@@ -67,8 +85,8 @@ type candidate struct {
 // Config.Backend is empty.
 const EnvBackend = "PROACTOR_BACKEND"
 
-// Backends names the backends that this build has, the preferred one first.
-// Whether one works on the running system only [Open] can tell.
+// Backends returns the names of the backends that this build has, the preferred one first. Only
+// [Open] can tell whether one works on the running system.
 func Backends() []string {
 	names := make([]string, len(candidates))
 	for i, c := range candidates {
@@ -77,34 +95,58 @@ func Backends() []string {
 	return names
 }
 
-// choose opens the wanted backend or, where none is wanted, the first that
-// works. A wanted one that does not work is an error that gives the reason.
-func choose(p *Port, want string) error {
+// Candidates returns the names of the backends that [Open] tries if Config.Backend is want, the
+// preferred one first: only want if that is set, else only the one that PROACTOR_BACKEND names,
+// else all that are chosen automatically. A program whose ports hand sockets to each other must
+// open all of them with the same one.
+func Candidates(want string) []string {
 	if want == "" {
 		want = os.Getenv(EnvBackend)
 	}
-	auto := want == "" || want == "auto"
-	var reasons []error
+	if want != "" && want != "auto" {
+		return []string{want}
+	}
+	var names []string
 	for _, c := range candidates {
-		if c.name != want && !(auto && c.auto) {
-			continue
+		if c.auto {
+			names = append(names, c.name)
 		}
-		b, err := c.open(p)
+	}
+	return names
+}
+
+// choose opens the wanted backend or, where none is wanted, the first that
+// works. The error gives the reason of each.
+func choose(p *Port, want string) error {
+	var reasons []error
+	for _, name := range Candidates(want) {
+		err := p.open(name)
 		if err == nil {
-			p.b, p.name = b, c.name
 			if len(reasons) > 0 {
 				p.detail = fmt.Sprintf("fallback: %v", errors.Join(reasons...))
 			}
 			return nil
 		}
-		err = fmt.Errorf("backend %s: %w", c.name, err)
-		if !auto {
-			return err
-		}
 		reasons = append(reasons, err)
 	}
-	if auto {
-		return fmt.Errorf("no backend works here: %w", errors.Join(reasons...))
+	if len(reasons) == 1 {
+		return reasons[0]
 	}
-	return fmt.Errorf("backend %q: %w: this build has %s", want, ErrUnsupported, strings.Join(Backends(), ", "))
+	return fmt.Errorf("no backend works here: %w", errors.Join(reasons...))
+}
+
+// open opens the port on the backend of this name.
+func (p *Port) open(name string) error {
+	for _, c := range candidates {
+		if c.name != name {
+			continue
+		}
+		b, err := c.open(p)
+		if err != nil {
+			return fmt.Errorf("backend %s: %w", name, err)
+		}
+		p.b, p.name = b, name
+		return nil
+	}
+	return fmt.Errorf("backend %q: %w: this build has %s", name, ErrUnsupported, strings.Join(Backends(), ", "))
 }

@@ -3,10 +3,12 @@ package port
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/proactor-go/proactor/internal/clock"
 )
 
-// bell wakes the one goroutine that blocks on it, for backends that have
-// nothing of the system's to block in. A ring that comes early is kept.
+// bell wakes the one goroutine that blocks on it, for backends that have no system call to
+// block in. A ring that comes before the block ends that block at once.
 type bell struct {
 	rung  chan struct{}
 	timer *time.Timer
@@ -26,12 +28,12 @@ func (b *bell) wake() {
 	}
 }
 
-// block returns when the bell was rung, after d, or for nothing; d < 0 means no
-// limit. The timer is set when it would ring too late, not each time: what
-// bounds the wait of a server moves on with each message.
+// block returns when the bell was rung, after d, or spuriously; d < 0 means no limit. The
+// timer is set only when it would ring too late, not each time, because the time that bounds
+// a server's wait moves with each message.
 func (b *bell) block(d time.Duration) {
 	if d >= 0 {
-		if at := now() + int64(d); at < b.due.Load() {
+		if at := clock.After(now(), d); at < b.due.Load() {
 			b.due.Store(at)
 			if b.timer == nil {
 				b.timer = time.AfterFunc(d, b.late)

@@ -7,8 +7,8 @@ package port
 type lender struct {
 	size    int
 	slabs   []slab
-	most    int      // slabs at the most
-	idle    []uint32 // slabs that nobody borrows from, the warmest last
+	most    int      // bound on the number of slabs
+	idle    []uint32 // slabs of which no piece is lent, the warmest last
 	current int      // slab that is being lent from; -1: none
 	out     int      // pieces lent
 }
@@ -21,8 +21,8 @@ type slab struct {
 
 func newLender(size, count int) lender { return lender{size: size, most: count, current: -1} }
 
-// room gives the buffer that the next bytes shall be received into; nil when
-// all are lent. The caller then tells lend how much of it was used.
+// room returns the buffer to receive the next bytes into, or nil if all are lent. The
+// caller then tells lend how much of it was used.
 func (l *lender) room() []byte {
 	if l.current >= 0 {
 		s := &l.slabs[l.current]
@@ -47,7 +47,7 @@ func (l *lender) room() []byte {
 	return l.slabs[l.current].mem
 }
 
-// lend lends the first n bytes of what room gave.
+// lend lends the first n bytes of the buffer that room returned.
 func (l *lender) lend(n int) ([]byte, uint32) {
 	s := &l.slabs[l.current]
 	b := s.mem[s.off : s.off+n : s.off+n]
@@ -57,8 +57,8 @@ func (l *lender) lend(n int) ([]byte, uint32) {
 	return b, uint32(l.current)
 }
 
-// release takes a piece of the slab back. It reports whether room can give
-// something that it could not give before.
+// release takes a piece of the slab back. It reports whether room can return a buffer now
+// and could not before.
 func (l *lender) release(i uint32) bool {
 	s := &l.slabs[i]
 	if s.refs == 0 {

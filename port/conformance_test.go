@@ -4,12 +4,14 @@ import (
 	"context"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port"
 	"github.com/proactor-go/proactor/port/porttest"
 )
@@ -18,7 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestConformance runs the conformance suite on every backend of this build.
 // One that this system cannot run is skipped, unless PROACTOR_BACKEND names it:
-// then it must run, and the others do not.
+// then it must run, and the others do not. Variants of a backend, which force what other
+// systems do, run when they are named, or with PROACTOR_LONG.
 func TestConformance(t *testing.T) {
 	forced := os.Getenv(port.EnvBackend)
 	for _, name := range port.Backends() {
@@ -26,6 +29,9 @@ func TestConformance(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			if strings.Contains(name, "-") && forced != name && !testenv.Long() {
+				t.Skip("a variant: PROACTOR_LONG=1 runs it")
+			}
 			b := porttest.Backend{
 				Name: name,
 				Open: func(cfg port.Config) (*port.Port, error) {

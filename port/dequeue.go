@@ -1,10 +1,14 @@
 package port
 
-import "time"
+import (
+	"time"
 
-// Dequeue waits for completions and puts up to len(dst) of them into dst. It
-// returns how many; 0 when timeout ran out first. A timeout of 0 only looks,
-// one below 0 waits for ever. The error is [ErrPortClosed] or nil.
+	"github.com/proactor-go/proactor/internal/clock"
+)
+
+// Dequeue waits for completions, stores up to len(dst) of them in dst, and returns their
+// number, or 0 if timeout ran out first. With a timeout of 0 it does not wait; with a
+// negative one it waits for ever. The error is [ErrPortClosed] or nil.
 func (p *Port) Dequeue(dst []Completion, timeout time.Duration) (int, error) {
 	if len(dst) == 0 {
 		return 0, ErrInvalid
@@ -21,31 +25,22 @@ func (p *Port) Dequeue(dst []Completion, timeout time.Duration) (int, error) {
 	}
 	limit := deadline(timeout)
 	if p.cfg.Spin > 0 {
-		for end := now() + int64(p.cfg.Spin); now() < end; p.courtesy.yield(0) {
+		for end := clock.After(now(), p.cfg.Spin); now() < end; p.yielder.yield(0) {
 			if n := p.collect(dst); n > 0 {
 				return n, nil
 			}
 		}
 	}
 	for {
-		p.wait(p.courtesy.yield(p.timeouts.until(limit)))
+		p.wait(p.yielder.yield(p.timeouts.until(limit)))
 		if n := p.collect(dst); n > 0 || now() >= limit {
 			return n, nil
 		}
 	}
 }
 
-// fewCompletions at a time, less than so many, mean that there is time.
+// fewCompletions: a poll that found fewer than that many means that the port is not busy.
 const fewCompletions = 8
-
-// skipLook says, once after each poll that found few, that a backend need not
-// look without blocking: most likely there is nothing, and the caller blocks
-// next, which looks as well.
-func (p *Port) skipLook() bool {
-	skip := p.patient && p.few
-	p.few = false
-	return skip
-}
 
 // wait blocks in the backend unless there is something to do already.
 func (p *Port) wait(d time.Duration) {
@@ -71,7 +66,7 @@ func (p *Port) dequeueShared(dst []Completion, timeout time.Duration) (int, erro
 	defer func() { <-p.leader }()
 	for {
 		p.sleep.blocked.Add(1)
-		// Whoever makes something ready from here on sees that one blocks.
+		// A goroutine that makes something ready from here on sees that this one blocks.
 		n, err := p.collectShared(dst)
 		if n == 0 && err == nil && p.posted.empty() {
 			p.mu.Lock()
@@ -91,7 +86,7 @@ func (p *Port) dequeueShared(dst []Completion, timeout time.Duration) (int, erro
 	}
 }
 
-// lead waits until this worker is the leader; false when time ran out.
+// lead waits until this worker is the leader. It reports false when the time ran out.
 func (p *Port) lead(limit int64) bool {
 	select {
 	case p.leader <- struct{}{}:
@@ -121,18 +116,18 @@ func (p *Port) collectShared(dst []Completion) (int, error) {
 	n := p.collect(dst)
 	left := p.ready.len() > 0
 	p.mu.Unlock()
-	// This poll may have used up a wake that was meant for the leader, who may
-	// have to block for a shorter time now.
+	// This poll may have used up a wake that was meant for the leader, which may have to
+	// block for a shorter time now.
 	if p.sleep.waking.Swap(false) || left || !p.posted.empty() {
 		p.stir()
 	}
 	return n, nil
 }
 
-// collect gathers what is there without blocking: what the port made itself
-// and what the backend has. Either may go alone, but not twice in a row: so
-// neither can keep the other out for ever, and the backend is not asked in vain
-// after each send that ended at once.
+// collect gathers completions without blocking: those that the port made itself and those of the
+// backend. A call may return completions of one source alone, but not twice in a row. So neither
+// source can keep the other out for ever, and the backend is not polled in vain after each send
+// that ended at once.
 func (p *Port) collect(dst []Completion) int {
 	if !p.posted.empty() {
 		p.takePosted()
@@ -144,6 +139,7 @@ func (p *Port) collect(dst []Completion) int {
 	if !p.alone {
 		if n = p.ready.take(dst); n > 0 {
 			p.alone = true
+			raceCame()
 			return n
 		}
 	}
@@ -152,6 +148,9 @@ func (p *Port) collect(dst []Completion) int {
 	p.few = n > 0 && n < fewCompletions
 	if n < len(dst) {
 		n += p.ready.take(dst[n:])
+	}
+	if n > 0 {
+		raceCame()
 	}
 	return n
 }

@@ -44,7 +44,7 @@ func (e *epoll) serve(s *sock, dst []Completion) int {
 func (e *epoll) stream(s *sock, op *Op, dst []Completion) int {
 	buf := e.lender.room()
 	if buf == nil {
-		e.hungry = append(e.hungry, s.handle())
+		e.starved = append(e.starved, s.handle())
 		return 0
 	}
 	n, errno := e.read(s, buf)
@@ -52,7 +52,7 @@ func (e *epoll) stream(s *sock, op *Op, dst []Completion) int {
 	case n > 0:
 		e.came += n
 		b, lease := e.lender.lend(n)
-		dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, N: n, Buf: b, More: true, lease: lease + 1}
+		dst[0] = Completion{Op: op, Key: s.key, Kind: KindRecv, N: n, Buf: b, More: true, lease: Lease(lease) + 1}
 		if s.flags&sockReadable != 0 {
 			e.enqueue(s)
 		}
@@ -87,19 +87,23 @@ func readError(s *sock, errno syscall.Errno) error {
 
 // read receives what is there. A short read means that there was no more: the
 // next bytes make a new edge. Unless the stream is ending, because its end
-// made an edge that came before.
+// made an edge that came before, or an urgent mark is near, where a recv stops
+// although there is more: then only EAGAIN says that there is none.
 func (e *epoll) read(s *sock, buf []byte) (int, syscall.Errno) {
-	for {
+	for try := 0; ; {
 		r, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.sys), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
 		switch errno {
 		case 0:
-			if int(r) < len(buf) && s.flags&sockEnding == 0 {
+			if int(r) < len(buf) && s.flags&(sockEnding|sockUrgent) == 0 {
 				s.flags &^= sockReadable
 			}
 			return int(r), 0
 		case unix.EINTR:
 		case unix.EAGAIN:
-			s.flags &^= sockReadable
+			if try++; s.flags&sockUrgent != 0 && atMark(uintptr(s.sys), try) {
+				continue
+			}
+			s.flags &^= sockReadable | sockUrgent
 			return 0, errno
 		default:
 			return 0, errno
@@ -113,7 +117,7 @@ func (e *epoll) take(s *sock, op *Op, dst []Completion) int {
 			e.enqueue(s)
 			return n
 		}
-		fd, _, errno := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(s.sys), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		fd, _, errno := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(s.sys), 0, 0, unix.SOCK_CLOEXEC, 0, 0)
 		switch {
 		case errno == 0:
 			dst[n] = Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: Socket(fd), More: true}

@@ -1,6 +1,7 @@
 package port
 
 import (
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -14,16 +15,16 @@ import (
 // succeed, and the operation that is in flight is then carried out by poll.
 // System calls that cannot block go past the Go scheduler (RawSyscall).
 type epoll struct {
-	p      *Port
-	fd     int
-	wakeFd int
-	lender lender
-	events []unix.EpollEvent
-	got    int           // events that wait to be noted
-	todo   queue[Handle] // sockets with something to try, in turn
-	came   int           // bytes that streamed recvs gave in this poll
-	hungry []Handle      // streamed recvs that found all buffers lent
-	iov    []unix.Iovec
+	p       *Port
+	fd      int
+	wakeFd  int
+	lender  lender
+	events  []unix.EpollEvent
+	got     int           // events that wait to be noted
+	todo    queue[Handle] // sockets with something to try, in turn
+	came    int           // bytes that streamed recvs gave in this poll
+	starved []Handle      // streamed recvs that found all buffers lent
+	iov     []unix.Iovec
 	pipes
 }
 
@@ -58,7 +59,7 @@ func openEpoll(p *Port) (backend, error) {
 		e.destroy()
 		return nil, err
 	}
-	p.tries = true
+	p.tries, p.sendsNow = true, true
 	return e, nil
 }
 
@@ -76,10 +77,16 @@ func (e *epoll) wake() {
 	syscall.RawSyscall(unix.SYS_WRITE, uintptr(e.wakeFd), uintptr(unsafe.Pointer(&one)), 8)
 }
 
+// attach makes the socket non-blocking, whoever made it: a call that waited would
+// hold up all others of the port.
 func (e *epoll) attach(s *sock, sk Socket) error {
+	if err := unix.SetNonblock(int(sk), true); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
 	s.sys = uint32(sk)
 	s.flags |= sockWritable // until a write says otherwise
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff, Fd: int32(s.index), Pad: int32(s.gen)}
+	inlineUrgent(uintptr(sk))
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff, Fd: int32(s.index), Pad: int32(s.gen)}
 	if _, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(e.fd), unix.EPOLL_CTL_ADD, uintptr(sk), uintptr(unsafe.Pointer(&ev)), 0, 0); errno != 0 {
 		return os.NewSyscallError("epoll_ctl", errno)
 	}
@@ -198,8 +205,11 @@ func (e *epoll) note(ev *unix.EpollEvent) {
 		return // closed since
 	}
 	const bad = unix.EPOLLERR | unix.EPOLLHUP
-	if ev.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|bad) != 0 {
+	if ev.Events&(unix.EPOLLIN|unix.EPOLLPRI|unix.EPOLLRDHUP|bad) != 0 {
 		s.flags |= sockReadable
+	}
+	if ev.Events&unix.EPOLLPRI != 0 {
+		s.flags |= sockUrgent
 	}
 	if ev.Events&(unix.EPOLLRDHUP|bad) != 0 {
 		s.flags |= sockEnding
@@ -240,29 +250,49 @@ func (e *epoll) block(d time.Duration) {
 }
 
 func (e *epoll) release(lease uint32) {
-	if e.lender.release(lease) && len(e.hungry) > 0 {
-		for _, h := range e.hungry {
+	if e.lender.release(lease) && len(e.starved) > 0 {
+		for _, h := range e.starved {
 			if s := e.p.socks.get(h); s != nil {
 				e.enqueue(s)
 			}
 		}
-		e.hungry = e.hungry[:0]
+		e.starved = e.starved[:0]
 	}
 }
 
 func (e *epoll) leased() int { return e.lender.out }
 
 func (e *epoll) listen(a Addr, o SocketOptions) (Socket, error) {
-	return listenSocket(a, o, unix.SOCK_NONBLOCK)
+	return listenSocket(a, o)
 }
 
 func (e *epoll) socket(local Addr, o SocketOptions) (Socket, error) {
-	return connectSocket(local, o, unix.SOCK_NONBLOCK)
+	return connectSocket(local, o)
 }
 
-func (e *epoll) discard(s Socket)                 { discardSocket(s) }
-func (e *epoll) localAddr(s *sock) (Addr, error)  { return localAddr(int(s.sys)) }
-func (e *epoll) remoteAddr(s *sock) (Addr, error) { return remoteAddr(int(s.sys)) }
-func (e *epoll) acked(s *sock) int64              { return acked(int(s.sys)) }
+func (e *epoll) inherit(f *os.File, o SocketOptions) (Socket, bool, error) { return adoptSocket(f, o) }
+func (e *epoll) file(s *sock) (*os.File, error)                            { return socketFileOf(s) }
+func (e *epoll) detach(s *sock) (Socket, error) {
+	err := unix.EpollCtl(e.fd, unix.EPOLL_CTL_DEL, int(s.sys), nil)
+	return Socket(s.sys), os.NewSyscallError("epoll_ctl", err)
+}
+func (e *epoll) plain(sk Socket) (net.Conn, error) { return plainConn(sk) }
+func (e *epoll) discard(s Socket)                  { discardSocket(s) }
+func (e *epoll) peerAddr(s Socket) (Addr, error)   { return remoteAddr(int(s)) }
+func (e *epoll) localAddr(s *sock) (Addr, error)   { return localAddr(int(s.sys)) }
+func (e *epoll) remoteAddr(s *sock) (Addr, error)  { return remoteAddr(int(s.sys)) }
+func (e *epoll) acked(s *sock) int64               { return acked(int(s.sys)) }
+func (e *epoll) silence(s *sock) (time.Duration, int) {
+	return silence(int(s.sys))
+}
+func (e *epoll) failed(s *sock, ended bool) error { return failed(s, ended) }
 func (e *epoll) shutdown(s *sock) error           { return shutdownSocket(int(s.sys)) }
-func (e *epoll) close(s *sock, reset bool) error  { return closeSocket(int(s.sys), reset) }
+
+// close first ends the watch of a socket that others have, too: it goes by itself
+// only with the last descriptor.
+func (e *epoll) close(s *sock, reset bool) error {
+	if s.flags&sockShared != 0 {
+		unix.EpollCtl(e.fd, unix.EPOLL_CTL_DEL, int(s.sys), nil)
+	}
+	return closeSocket(int(s.sys), reset)
+}

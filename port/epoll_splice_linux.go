@@ -25,7 +25,7 @@ func (e *epoll) relay(s *sock, op *Op, dst []Completion) int {
 		e.p.finish(s, op)
 		return 1
 	case next == awaitsBytes:
-		s.flags &^= sockReadable
+		s.flags &^= sockReadable | sockUrgent
 	case next == awaitsRoom:
 		to.flags &^= sockWritable
 	default:

@@ -3,14 +3,14 @@ package port
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 )
 
-// The errors of operations: the same values on every system. Test with
-// [errors.Is]; the system's own error is below them for [errors.As].
+// The classes of errors of operations, the same values on every system. Test with [errors.Is].
+// Use [errors.As] for the system's own error.
 var (
 	ErrReset         = errors.New("connection reset by peer")
 	ErrRefused       = errors.New("connection refused")
@@ -23,42 +23,61 @@ var (
 	ErrNoDescriptors = errors.New("out of descriptors")
 	ErrNoMemory      = errors.New("out of memory")
 	ErrNoBuffers     = errors.New("out of buffers")
-	ErrUnsupported   = errors.New("not supported by this system")
+	ErrNotExist      = errors.New("no such file or directory")
+	ErrUnsupported   = error(unsupported{}) // errors.ErrUnsupported too
 	ErrOther         = errors.New("input/output error")
 )
 
-// The errors of calls: nothing was started.
+type unsupported struct{}
+
+func (unsupported) Error() string        { return "not supported by this system" }
+func (unsupported) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// Errors of calls. After any of them nothing was started.
 var (
-	// ErrClosed says that the handle's socket is closed or closing.
+	// ErrClosed: the socket of the handle is closed or closing.
 	ErrClosed = errors.New("socket is closed")
-	// ErrShutdown says that the sending side was shut down before.
+	// ErrShutdown: the sending side was shut down before.
 	ErrShutdown = errors.New("sending side is shut down")
-	// ErrBusy says that the Op is in flight, or that the socket has an
-	// operation of that direction outstanding.
+	// ErrBusy: the Op is in flight, or the socket has an operation of that direction
+	// outstanding.
 	ErrBusy = errors.New("operation already outstanding")
-	// ErrInvalid says that an argument makes no sense, such as an empty buffer.
+	// ErrInvalid: an argument is not allowed, such as an empty buffer.
 	ErrInvalid = errors.New("invalid argument")
-	// ErrPortClosed says that the port was closed.
+	// ErrPortClosed: the port was closed.
 	ErrPortClosed = errors.New("port is closed")
 )
 
-// Error is the error of an operation that failed: which kind it was, the class
-// that it falls into on every system, and what this system said.
+// Error is the error of an operation or a call. It has the kind of the operation, its class,
+// which is the same on every system, the system's own error, and a hint what to do.
 type Error struct {
-	Kind  Kind  // of the operation
-	Class error // one of the package's Err values
-	Sys   error // the system's own error; may be nil
+	Kind  Kind   // of the operation; 0 for a call, which the error around this one names
+	Class error  // one of the Err values of this package
+	Sys   error  // the system's own error; may be nil
+	Hint  string // for a person; may be empty
 }
 
-// Error gives kind, class and the system's words.
+// Error has the operation and the system's own error, which is more exact than the class.
 func (e *Error) Error() string {
-	if e.Sys == nil {
-		return fmt.Sprintf("%v: %v", e.Kind, e.Class)
+	text := e.Class.Error()
+	if e.Sys != nil {
+		if sys := e.Sys.Error(); e.Class == ErrOther || strings.Contains(sys, text) {
+			text = sys
+		} else {
+			text += " (" + sys + ")"
+		}
 	}
-	return fmt.Sprintf("%v: %v (%v)", e.Kind, e.Class, e.Sys)
+	if e.Kind != 0 {
+		// The system's call most often has the name of the operation.
+		text = e.Kind.String() + ": " + strings.TrimPrefix(text, e.Kind.String()+": ")
+	}
+	if e.Hint != "" {
+		text += ": " + e.Hint
+	}
+	return text
 }
 
-// Unwrap gives the class and the system's error.
+// Unwrap returns the class and the system's error.
 func (e *Error) Unwrap() []error {
 	if e.Sys == nil {
 		return []error{e.Class}
@@ -69,23 +88,61 @@ func (e *Error) Unwrap() []error {
 // Timeout reports whether the class is [ErrTimeout], as net.Error wants it.
 func (e *Error) Timeout() bool { return e.Class == ErrTimeout }
 
-// Temporary reports whether the same operation may succeed later without a
-// change by the caller: descriptors, memory or buffers had run out.
+// Temporary reports whether the same operation may succeed later, because descriptors, memory
+// or buffers had run out.
 func (e *Error) Temporary() bool {
 	return e.Class == ErrNoDescriptors || e.Class == ErrNoMemory || e.Class == ErrNoBuffers
 }
 
 func canceled(k Kind) error { return &Error{Kind: k, Class: ErrCanceled} }
 
-// sysError wraps an error of the system in the class it falls into.
-func sysError(k Kind, err error) error { return &Error{Kind: k, Class: classify(err), Sys: err} }
+// sysError wraps an error of the system, or of package net, in the class it falls
+// into.
+func sysError(k Kind, err error) error {
+	if e := (*net.OpError)(nil); errors.As(err, &e) {
+		err = e.Err // what package net puts around it is told by the port already
+	}
+	class := classify(err)
+	if class == ErrNotExist && k == KindConnect {
+		class = ErrRefused // no listener is at that path
+	}
+	return &Error{Kind: k, Class: class, Sys: err}
+}
 
 // sysErrorOnce is sysError for an error that may have been wrapped already.
 func sysErrorOnce(k Kind, err error) error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return err
 	}
+	if errors.Is(err, ErrInvalid) {
+		return err
+	}
 	return sysError(k, err)
+}
+
+// callError is the error of a call about an address, as package net has it.
+func callError(call, network string, a net.Addr, err error) error {
+	return &net.OpError{Op: call, Net: network, Addr: a, Err: err}
+}
+
+// WithHint adds a hint about an address to an *[Error] that has none. It is for errors of
+// completions, which do not know the address. Any other error is returned unchanged.
+func WithHint(err error, a Addr) error {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) || e.Hint != "" {
+		return err
+	}
+	ip, number := a.AddrPort.Addr(), a.AddrPort.Port()
+	switch {
+	case a.Unix && e.Class == ErrAddrInUse:
+		e.Hint = "the file belongs to a server that runs, or was left by one that died"
+	case a.Unix:
+	case ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "" && e.Class != ErrAddrInUse:
+		e.Hint = "a link-local address needs the zone of its interface, as in fe80::1%eth0"
+	case e.Class == ErrPermission && number > 0 && number < 1024:
+		e.Hint = privilegedHint
+	}
+	return err
 }
 
 // classify finds the class of an error of the system, or of package net.

@@ -4,6 +4,9 @@ package port
 
 import "syscall"
 
+// privilegedHint is what to do about a port that may not be bound.
+const privilegedHint = "ports below 1024 need a privilege (on Linux the capability CAP_NET_BIND_SERVICE)"
+
 // classifyErrno sorts the errors of sockets as POSIX and the manual pages of
 // Linux and the BSDs describe them (connect, accept, send, recv).
 func classifyErrno(e syscall.Errno) error {
@@ -14,8 +17,10 @@ func classifyErrno(e syscall.Errno) error {
 		return ErrReset
 	case syscall.ECONNREFUSED:
 		return ErrRefused
-	case syscall.ENOENT: // connect to a path that is not there
-		return ErrRefused
+	case syscall.ENOENT, syscall.ENOTDIR: // see sysError
+		return ErrNotExist
+	case syscall.EINVAL, syscall.ENAMETOOLONG:
+		return ErrInvalid
 	case syscall.ETIMEDOUT:
 		return ErrTimeout
 	case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN:

@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// privilegedHint is what to do about a port that may not be bound.
+const privilegedHint = "another program, or a reserved range of ports, has it"
+
 // classifyErrno sorts the errors of sockets. The same event has two numbers:
 // Winsock's (10000 and above) from a call that fails at once, and that of the
 // system (below) from an operation that failed later, where it is the NTSTATUS
@@ -19,9 +22,12 @@ func classifyErrno(e syscall.Errno) error {
 		windows.ERROR_CONNECTION_INVALID, windows.ERROR_VC_DISCONNECTED, windows.ERROR_UNEXP_NET_ERR,
 		windows.ERROR_PIPE_NOT_CONNECTED, windows.ERROR_BROKEN_PIPE, windows.ERROR_NO_DATA:
 		return ErrReset
-	case windows.WSAECONNREFUSED, windows.ERROR_CONNECTION_REFUSED, windows.ERROR_PORT_UNREACHABLE,
-		windows.ERROR_FILE_NOT_FOUND, windows.ERROR_PATH_NOT_FOUND: // connect to a path that is not there
+	case windows.WSAECONNREFUSED, windows.ERROR_CONNECTION_REFUSED, windows.ERROR_PORT_UNREACHABLE:
 		return ErrRefused
+	case windows.ERROR_FILE_NOT_FOUND, windows.ERROR_PATH_NOT_FOUND: // see sysError
+		return ErrNotExist
+	case windows.WSAEINVAL, windows.WSAENAMETOOLONG, windows.ERROR_INVALID_PARAMETER:
+		return ErrInvalid
 	case windows.WSAETIMEDOUT, windows.ERROR_SEM_TIMEOUT, windows.ERROR_TIMEOUT, windows.WAIT_TIMEOUT,
 		windows.WSAENETRESET: // keep-alive probes were not answered
 		return ErrTimeout

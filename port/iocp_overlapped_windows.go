@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -17,11 +16,21 @@ import (
 // compared and never followed, a packet finds its operation.
 type iocpSlot struct {
 	ov      *iocpPair
-	in, out runtime.Pinner // the buffers that the kernel has
+	out     runtime.Pinner // the buffers that the kernel has
 	accepts *acceptors     // of a listener
-	got     uint32         // bytes of a recv that succeeded at once
-	skip    bool           // what succeeds at once posts no packet
+	made    *socketInfo    // until it is connected: of a socket that connects
+	flags   slotFlags
 }
+
+type slotFlags uint8
+
+const (
+	slotSkip    slotFlags = 1 << iota // what succeeds at once posts no packet
+	slotWaiting                       // the kernel has the recv of no bytes
+	slotHeard                         // that recv ended: there is something to receive
+	slotAsked                         // a cancel was asked for and has not come back: see hurry
+	slotLeaving                       // the socket closes when the kernel has nothing of it any more
+)
 
 // iocpPair holds the OVERLAPPED of each direction. A connect goes out, accepts
 // have OVERLAPPEDs of their own.
@@ -84,24 +93,8 @@ type iocpPacket struct {
 // wakeKey is the key of the packets that wake posts.
 const wakeKey = 0
 
-// fetch takes packets out of the system's completion port, waiting for the
-// first up to d; d < 0 means for ever.
-func (b *iocp) fetch(dst []iocpPacket, d time.Duration) int {
-	ms := uint32(windows.INFINITE)
-	if d >= 0 {
-		ms = uint32((min(d, 24*time.Hour) + time.Millisecond - 1) / time.Millisecond)
-	}
-	var n uint32
-	r, _, _ := syscall.SyscallN(procGetQueuedCompletionStatusEx.Addr(), uintptr(b.port), uintptr(unsafe.Pointer(&dst[0])), uintptr(len(dst)),
-		uintptr(unsafe.Pointer(&n)), uintptr(ms), 0)
-	if r == 0 {
-		return 0
-	}
-	return int(n)
-}
-
-// wake posts a packet that ends a fetch.
-func (b *iocp) wake() { windows.PostQueuedCompletionStatus(b.port, 0, wakeKey, nil) }
+// empty reports whether a packet only ends a wait.
+func (e *iocpPacket) empty() bool { return e.key == wakeKey || e.key == timerKey }
 
 // reap turns packets into completions.
 func (b *iocp) reap(dst []Completion) {
@@ -118,7 +111,7 @@ func (b *iocp) reap(dst []Completion) {
 			b.head = 0
 		}
 		if b.head == len(b.packets) {
-			b.packets = b.packets[:b.fetch(b.packets[:most], 0)]
+			b.packets = b.packets[:b.sys.fetch(b.port, b.packets[:most], 0)]
 			b.head = 0
 		}
 	}
@@ -126,8 +119,10 @@ func (b *iocp) reap(dst []Completion) {
 	for b.head < len(b.packets) && b.n < limit {
 		e := b.packets[b.head]
 		b.head++
-		if e.key == wakeKey {
-			wakes++
+		if e.empty() {
+			if e.key == wakeKey {
+				wakes++
+			}
 			continue
 		}
 		b.done(&e)
@@ -143,10 +138,9 @@ func (b *iocp) done(e *iocpPacket) {
 	i := uint32(e.key - 1)
 	s, t := b.p.socks.at(i), b.slots.at(i)
 	switch {
-	case e.overlapped == uintptr(unsafe.Pointer(&t.ov.in)) && s.in != nil && s.in.flags&opArmed != 0:
-		s.in.flags &^= opArmed
-		t.in.Unpin()
-		b.received(s, t, s.in, int(e.bytes), ntstatus(&t.ov.in))
+	case e.overlapped == uintptr(unsafe.Pointer(&t.ov.in)) && t.flags&slotWaiting != 0:
+		t.flags &^= slotWaiting
+		b.heard(s, t, ntstatus(&t.ov.in))
 	case e.overlapped == uintptr(unsafe.Pointer(&t.ov.out)) && s.out != nil && s.out.flags&opArmed != 0:
 		s.out.flags &^= opArmed
 		t.out.Unpin()
@@ -155,8 +149,8 @@ func (b *iocp) done(e *iocpPacket) {
 		} else {
 			b.sent(s, s.out, int(e.bytes), ntstatus(&t.ov.out))
 		}
-	case t.accepts != nil && t.accepts.owns(e.overlapped) && s.in != nil:
-		b.accepted(s, t, s.in, t.accepts.indexOf(e.overlapped))
+	case t.accepts != nil && t.accepts.owns(e.overlapped):
+		b.accepted(s, t, t.accepts.indexOf(e.overlapped))
 	default:
 		panic(fmt.Sprintf("port: packet for no operation: key %d, overlapped %#x", e.key, e.overlapped))
 	}
@@ -171,24 +165,17 @@ func ntstatus(o *windows.Overlapped) syscall.Errno {
 	return windows.NTStatus(uint32(o.Internal)).Errno()
 }
 
-// begun reads what a call that starts an operation said. In the air means that
-// a packet will come; else the operation has ended with errno.
-func (t *iocpSlot) begun(r uintptr, errno syscall.Errno) (inTheAir bool, _ syscall.Errno) {
-	switch {
-	case r == 0: // no error
-		return !t.skip, 0
-	case errno == windows.ERROR_IO_PENDING:
+// begin makes b.call, which was filled in. In the air means that a packet will come;
+// else the operation has ended with errno, and OVERLAPPED.InternalHigh holds its
+// count of bytes. The out parameter for it is not used: Microsoft's page on WSASend
+// warns that it may be wrong where a call is overlapped.
+func (b *iocp) begin(t *iocpSlot) (inTheAir bool, _ syscall.Errno) {
+	*b.call.o = windows.Overlapped{}
+	errno := b.sys.begin(&b.call)
+	if errno == windows.ERROR_IO_PENDING || errno == 0 && t.flags&slotSkip == 0 {
 		return true, 0
-	case errno == 0:
-		return false, windows.WSAENOTCONN // an error that says nothing
 	}
 	return false, errno
-}
-
-// cancelIo asks the system to end an operation, or with a nil o all of the
-// socket's. If that comes too late the packet is in the queue already.
-func cancelIo(s *sock, o *windows.Overlapped) {
-	syscall.SyscallN(procCancelIoEx.Addr(), uintptr(s.sys), uintptr(unsafe.Pointer(o)))
 }
 
 // opError is the error of an operation that ended with errno.
@@ -206,8 +193,9 @@ func opError(s *sock, op *Op, errno syscall.Errno) error {
 	return sysError(op.kind, errno)
 }
 
-// givenUp reports whether the system gave an operation up that nobody canceled:
-// as it does when the thread ends that started it.
+// givenUp reports whether the system gave up an operation that was not canceled:
+// as some do when the thread ends that started it, or when another operation of the
+// same socket is canceled.
 func givenUp(op *Op, errno syscall.Errno) bool {
 	return errno == windows.ERROR_OPERATION_ABORTED && op.flags&opCanceled == 0
 }

@@ -24,53 +24,58 @@ const (
 	recvMost = 1 << 30
 )
 
-// recv starts a recv: of the whole buffer, or of no bytes for a stream.
+// recv starts a recv. If a canceled one left its wait with the kernel, that is this
+// one's now. vibe-d/eventcore#225 reports that a WSARecv that was canceled leaves the
+// socket closed for reading, so none is, before the socket closes.
 func (b *iocp) recv(s *sock, op *Op) {
-	t := b.slots.at(s.index)
-	b.bufs[0] = windows.WSABuf{}
-	if op.flags&opStream == 0 {
-		t.in.Pin(op.mem)
-		b.bufs[0] = windows.WSABuf{Len: uint32(min(op.size, recvMost)), Buf: op.mem}
+	switch t := b.slots.at(s.index); {
+	case t.flags&slotHeard != 0:
+		b.enqueue(s)
+	case t.flags&slotWaiting == 0:
+		b.wait(s, t, op)
 	}
-	t.ov.in = windows.Overlapped{}
-	b.flags = 0
-	op.flags |= opArmed
-	r, _, errno := syscall.SyscallN(procWSARecv.Addr(), uintptr(s.sys), uintptr(unsafe.Pointer(&b.bufs[0])), 1,
-		uintptr(unsafe.Pointer(&b.count)), uintptr(unsafe.Pointer(&b.flags)), uintptr(unsafe.Pointer(&t.ov.in)), 0)
-	b.bufs[0] = windows.WSABuf{}
-	inTheAir, errno := t.begun(r, errno)
-	if inTheAir {
-		return
-	}
-	op.flags &^= opArmed
-	t.in.Unpin()
-	if errno != 0 {
-		b.received(s, t, op, 0, errno)
-		return
-	}
-	// The next poll tells: a recv that the caller starts after this one must
-	// not overtake it.
-	t.got = b.count
-	b.enqueue(s)
 }
 
-// received is told that a WSARecv ended.
-func (b *iocp) received(s *sock, t *iocpSlot, op *Op, n int, errno syscall.Errno) {
-	stream := op.flags&opStream != 0
+// wait has the kernel tell when there is something to receive, by a WSARecv of no
+// bytes: it holds no buffer, so it may stand for as long as it likes.
+func (b *iocp) wait(s *sock, t *iocpSlot, op *Op) {
+	b.bufs[0] = windows.WSABuf{}
+	b.flags = 0
+	h := windows.Handle(s.sys)
+	b.call = overlappedCall{proc: procWSARecv.Addr(), h: h, o: &t.ov.in, n: 7, args: [9]uintptr{
+		uintptr(h), uintptr(unsafe.Pointer(&b.bufs[0])), 1, 0, uintptr(unsafe.Pointer(&b.flags)), uintptr(unsafe.Pointer(&t.ov.in)), 0}}
+	inTheAir, errno := b.begin(t)
 	switch {
-	case givenUp(op, errno):
-		b.recv(s, op)
-		return
-	case stream && op.flags&opCanceled != 0:
-		b.end(s, op, 0, canceled(KindRecv))
+	case inTheAir:
+		t.flags |= slotWaiting
 	case errno != 0:
 		b.end(s, op, 0, opError(s, op, errno))
-	case stream:
-		b.enqueue(s)
-	case n == 0:
-		b.end(s, op, 0, endOfStream(s))
 	default:
-		b.end(s, op, n, nil)
+		t.flags |= slotHeard
+		b.enqueue(s)
+	}
+}
+
+// heard is told that the wait of a recv ended.
+func (b *iocp) heard(s *sock, t *iocpSlot, errno syscall.Errno) {
+	op := s.in
+	switch {
+	case t.flags&slotLeaving != 0:
+		b.leave(s, t)
+	case errno == windows.ERROR_OPERATION_ABORTED: // it was not canceled: see givenUp
+		if op != nil {
+			b.wait(s, t, op)
+		}
+	case errno == 0:
+		t.flags |= slotHeard
+		if op != nil {
+			b.enqueue(s)
+		}
+	case op != nil:
+		b.end(s, op, 0, opError(s, op, errno))
+	default:
+		s.broken = uint16(errno) // for the next recv
+		t.flags |= slotHeard
 	}
 }
 
@@ -80,31 +85,39 @@ func (b *iocp) end(s *sock, op *Op, n int, err error) {
 	b.p.finish(s, op)
 }
 
-// stream receives what is there into a lent buffer. One run of bytes a turn;
-// when it filled the buffer there is likely more.
-func (b *iocp) stream(s *sock, op *Op) {
-	buf := b.lender.room()
-	if buf == nil {
+// receive receives what is there, a stream into a lent buffer. One run of bytes a
+// turn; when it filled the buffer there is likely more.
+func (b *iocp) receive(s *sock, t *iocpSlot, op *Op) {
+	stream := op.flags&opStream != 0
+	var buf []byte
+	if !stream {
+		buf = op.buf()[:min(op.size, recvMost)]
+	} else if buf = b.lender.room(); buf == nil {
 		op.flags |= opStarved
 		b.starved.push(s.handle())
 		return
 	}
+	t.flags &^= slotHeard
 	r, _, errno := syscall.SyscallN(procRecv.Addr(), uintptr(s.sys), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0)
 	switch n := int(int32(r)); {
-	case n > 0:
+	case n > 0 && stream:
 		mem, lease := b.lender.lend(n)
-		b.emit(Completion{Op: op, Key: s.key, Kind: KindRecv, N: n, Buf: mem, More: true, lease: lease + 1})
-		if n == len(buf) {
+		b.emit(Completion{Op: op, Key: s.key, Kind: KindRecv, N: n, Buf: mem, More: true, lease: Lease(lease) + 1})
+		if n == len(buf) || b.full() {
+			t.flags |= slotHeard
 			b.enqueue(s)
-		} else if !b.full() {
-			b.recv(s, op)
 		} else {
-			b.enqueue(s)
+			b.wait(s, t, op)
 		}
+	case n > 0:
+		if n == len(buf) {
+			t.flags |= slotHeard
+		}
+		b.end(s, op, n, nil)
 	case n == 0:
 		b.end(s, op, 0, endOfStream(s))
 	case errno == windows.WSAEWOULDBLOCK:
-		b.recv(s, op)
+		b.wait(s, t, op)
 	default:
 		b.end(s, op, 0, opError(s, op, errno))
 	}
@@ -116,14 +129,14 @@ func (b *iocp) send(s *sock, op *Op) {
 	t := b.slots.at(s.index)
 	for turn := 0; turn < sendTurn; {
 		n := b.gather(t, op)
-		t.ov.out = windows.Overlapped{}
 		op.flags |= opArmed
 		// The array is captured by the call; what it points to is not
 		// (learn.microsoft.com, WSASend).
-		r, _, errno := syscall.SyscallN(procWSASend.Addr(), uintptr(s.sys), uintptr(unsafe.Pointer(&b.bufs[0])), uintptr(n),
-			uintptr(unsafe.Pointer(&b.count)), 0, uintptr(unsafe.Pointer(&t.ov.out)), 0)
+		h := windows.Handle(s.sys)
+		b.call = overlappedCall{proc: procWSASend.Addr(), h: h, o: &t.ov.out, n: 7, args: [9]uintptr{
+			uintptr(h), uintptr(unsafe.Pointer(&b.bufs[0])), uintptr(n), 0, 0, uintptr(unsafe.Pointer(&t.ov.out)), 0}}
+		inTheAir, errno := b.begin(t)
 		clear(b.bufs[:n])
-		inTheAir, errno := t.begun(r, errno)
 		if inTheAir {
 			return
 		}
@@ -133,12 +146,13 @@ func (b *iocp) send(s *sock, op *Op) {
 			b.end(s, op, int(op.n), sendError(s, op, errno))
 			return
 		}
-		op.advance(int(b.count))
+		took := int(t.ov.out.InternalHigh)
+		op.advance(took)
 		if op.remaining() == 0 {
 			b.end(s, op, int(op.n), nil)
 			return
 		}
-		turn += int(b.count)
+		turn += took
 	}
 	b.enqueue(s)
 }
@@ -162,7 +176,8 @@ func (b *iocp) gather(t *iocpSlot, op *Op) int {
 	return n
 }
 
-// sent is told that a WSASend ended.
+// sent is told that a WSASend ended. Of one that the system gave up the packet says
+// how much went out; the rest follows, and nothing goes twice.
 func (b *iocp) sent(s *sock, op *Op, n int, errno syscall.Errno) {
 	op.advance(n)
 	left := op.remaining() > 0
@@ -209,13 +224,28 @@ func (b *iocp) connect(s *sock, op *Op, to Addr) {
 		b.connectNow(s, op, name, n)
 		return
 	}
+	op.mem, op.size = (*byte)(unsafe.Pointer(name)), n
+	if to.AddrPort.Addr().IsLoopback() {
+		refuseAtOnce(windows.Handle(s.sys))
+	}
+	b.meet(s, op)
+}
+
+// meet starts the ConnectEx of a connect, whose address is in the Op.
+func (b *iocp) meet(s *sock, op *Op) {
+	name := (*windows.RawSockaddrAny)(unsafe.Pointer(op.mem))
+	x, err := extensionsOf(int(name.Addr.Family))
+	if err != nil {
+		b.end(s, op, 0, sysError(KindConnect, err))
+		return
+	}
 	t := b.slots.at(s.index)
 	t.out.Pin(name)
-	t.ov.out = windows.Overlapped{}
 	op.flags |= opArmed
-	r, _, errno := syscall.SyscallN(winsock.connectEx, uintptr(s.sys), uintptr(unsafe.Pointer(name)), uintptr(n), 0, 0,
-		uintptr(unsafe.Pointer(&b.count)), uintptr(unsafe.Pointer(&t.ov.out)))
-	inTheAir, errno := t.begun(1-min(r, 1), errno)
+	h := windows.Handle(s.sys)
+	b.call = overlappedCall{proc: x.connectEx, boolean: true, h: h, o: &t.ov.out, n: 7, args: [9]uintptr{
+		uintptr(h), uintptr(unsafe.Pointer(name)), uintptr(op.size), 0, 0, 0, uintptr(unsafe.Pointer(&t.ov.out))}}
+	inTheAir, errno := b.begin(t)
 	if inTheAir {
 		return
 	}
@@ -240,6 +270,15 @@ func (b *iocp) connectNow(s *sock, op *Op, name *windows.RawSockaddrAny, n int) 
 
 // connected is told that a ConnectEx ended.
 func (b *iocp) connected(s *sock, op *Op, errno syscall.Errno) {
+	t := b.slots.at(s.index)
+	if givenUp(op, errno) && t.made != nil {
+		if err := b.remake(s, t); err != nil {
+			b.end(s, op, 0, sysErrorOnce(KindConnect, err))
+			return
+		}
+		b.meet(s, op)
+		return
+	}
 	var err error
 	if errno != 0 {
 		err = opError(s, op, errno)
@@ -247,5 +286,26 @@ func (b *iocp) connected(s *sock, op *Op, errno syscall.Errno) {
 		// Without it the socket has no peer, and cannot be shut down.
 		err = sysError(KindConnect, os.NewSyscallError("setsockopt", e))
 	}
-	b.end(s, op, 0, b.p.connectError(s, err))
+	if err == nil {
+		t.made = nil
+	}
+	b.p.connected(s, op, err)
+}
+
+// remake gives the socket of a connect that the system gave up another handle, made
+// like the one before: that one may be half connected.
+func (b *iocp) remake(s *sock, t *iocpSlot) error {
+	windows.Closesocket(windows.Handle(s.sys))
+	s.sys = noSystem
+	sk, err := connectSocket(t.made.local, t.made.options)
+	if err != nil {
+		return err
+	}
+	made.Delete(sk)
+	if err := b.adopt(s, t, windows.Handle(sk)); err != nil {
+		windows.Closesocket(windows.Handle(sk))
+		s.sys = noSystem
+		return err
+	}
+	return nil
 }

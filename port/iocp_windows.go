@@ -4,26 +4,31 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/windows"
 )
 
 // iocp carries operations out with overlapped calls on a completion port of
-// the system. Plain recvs, sends, connects and accepts are one overlapped call
-// each, or several after one another. A streamed recv waits with a recv of no
-// bytes, which holds no buffer, and then receives without blocking into a
-// buffer of the pool.
+// the system. A recv waits with a WSARecv of no bytes, which holds no buffer, and
+// then receives without blocking. Sends, connects and accepts are one overlapped
+// call each, or several after one another.
+//
+// What the kernel has for a recv or an accept outlives a cancel: it stands, and the
+// next recv or accept takes up what it brings. So nothing depends on the system's
+// cancel but the end of a send or a connect; and not even a close, which closes the
+// handle when the cancel does not help.
 //
 // A call that succeeds at once posts no packet where the system allows that
 // (FILE_SKIP_COMPLETION_PORT_ON_SUCCESS); its operation then goes on, or ends,
 // right away or in the next poll.
 type iocp struct {
 	p      *Port
+	sys    iocpSystem
 	port   windows.Handle
 	slots  iocpSlots
 	lender lender
-	skip   bool
 	spare  []*acceptors // of listeners that were closed
 
 	packets []iocpPacket // fetched; those up to head were dealt with
@@ -32,16 +37,23 @@ type iocp struct {
 	starved queue[Handle] // streamed recvs that found all buffers lent
 	odd     bool          // whether this poll is an odd one
 	woken   bool          // Exclusive: a poll met the packet of a wake
+	owed    owedWake
+	timer   fineTimer     // of block
+	asked   queue[Handle] // sockets of which something was canceled and has not ended
+	asking  atomic.Int32  // how many these are, for block
+	hasten  int64         // when to look after them
+	elder   int           // how many of them were asked for long enough ago then
 
 	dst []Completion // while poll runs: where completions go, n of them so far
 	n   int
 
-	bufs  [sendBufs]windows.WSABuf // arguments of calls that outlive no call
-	count uint32
+	call  overlappedCall           // the one that is being made
+	bufs  [sendBufs]windows.WSABuf // its buffers
 	flags uint32
 
 	handover sync.Mutex   // Shared: guards handed
 	handed   []iocpPacket // what block fetched
+	handing  atomic.Bool  // Shared: block may have fetched what is not in handed yet
 }
 
 // packetCount is how many packets are fetched by one call.
@@ -54,7 +66,9 @@ var openPorts struct {
 	ports map[*iocp]struct{}
 }
 
-func openIOCP(p *Port) (backend, error) {
+func openIOCP(p *Port) (backend, error) { return openIOCPWith(p, windowsSystem()) }
+
+func openIOCPWith(p *Port, sys iocpSystem) (backend, error) {
 	if err := startWinsock(); err != nil {
 		return nil, err
 	}
@@ -64,9 +78,9 @@ func openIOCP(p *Port) (backend, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("createiocompletionport", err)
 	}
-	b := &iocp{p: p, port: h, lender: newLender(p.cfg.buffers(DefaultBufferSize)), skip: winsock.skip}
+	b := &iocp{p: p, sys: sys, port: h, lender: newLender(p.cfg.buffers(DefaultBufferSize)), timer: newFineTimer()}
 	b.packets = make([]iocpPacket, 0, packetCount)
-	p.detail = fmt.Sprintf("skip completion port on success %v", b.skip)
+	p.detail = fmt.Sprintf("layered providers %v, fine timer %v", winsock.layered, b.timer.timer != 0)
 	openPorts.Lock()
 	if openPorts.ports == nil {
 		openPorts.ports = make(map[*iocp]struct{})
@@ -77,7 +91,8 @@ func openIOCP(p *Port) (backend, error) {
 }
 
 func (b *iocp) destroy() {
-	windows.CloseHandle(b.port)
+	b.timer.close()
+	b.owed.end(b.port)
 	b.slots.free()
 	for _, a := range b.spare {
 		a.free()
@@ -110,12 +125,15 @@ func (b *iocp) poll(dst []Completion) int {
 	// Half of the room for packets if sockets wait for their turn.
 	limit := len(dst)
 	b.odd = !b.odd
-	if b.todo.len() > 0 || b.fed() {
+	if b.todo.len() > 0 || b.canFeed() {
 		if limit /= 2; b.odd {
 			limit = (len(dst) + 1) / 2
 		}
 	}
 	b.reap(dst[:limit])
+	if b.asking.Load() > 0 {
+		b.hurry()
+	}
 	b.turns()
 	n := b.n
 	b.dst, b.n = nil, 0
@@ -126,10 +144,10 @@ func (b *iocp) poll(dst []Completion) int {
 }
 
 // busy reports whether poll has something to do without a further packet.
-func (b *iocp) busy() bool { return b.head < len(b.packets) || b.todo.len() > 0 || b.fed() }
+func (b *iocp) busy() bool { return b.head < len(b.packets) || b.todo.len() > 0 || b.canFeed() }
 
-// fed reports whether a streamed recv that starved can get a buffer now.
-func (b *iocp) fed() bool { return b.starved.len() > 0 && b.lender.room() != nil }
+// canFeed reports whether a streamed recv that starved can get a buffer now.
+func (b *iocp) canFeed() bool { return b.starved.len() > 0 && b.lender.room() != nil }
 
 // enqueue gives the socket a turn in the next poll.
 func (b *iocp) enqueue(s *sock) {
@@ -143,10 +161,10 @@ func (b *iocp) enqueue(s *sock) {
 // turn. A socket that has more to do goes to the end of the line, and those
 // that joined it meanwhile wait for the next poll.
 func (b *iocp) turns() {
-	for b.fed() && !b.full() {
+	for b.canFeed() && !b.full() {
 		if s := b.p.socks.get(b.starved.pop()); s != nil && s.in != nil && s.in.flags&opStarved != 0 {
 			s.in.flags &^= opStarved
-			b.stream(s, s.in)
+			b.receive(s, b.slots.at(s.index), s.in)
 		}
 	}
 	for turns := b.todo.len(); turns > 0 && !b.full(); turns-- {
@@ -171,18 +189,12 @@ func (b *iocp) turn(s *sock) {
 			return
 		}
 	}
-	op := s.in
-	if op == nil {
-		return
-	}
-	switch t := b.slots.at(s.index); {
+	switch op, t := s.in, b.slots.at(s.index); {
+	case op == nil:
 	case op.kind == KindAccept:
 		b.acceptTurn(s, t.accepts, op)
-	case op.flags&(opArmed|opStarved) != 0:
-	case op.flags&opStream != 0:
-		b.stream(s, op)
-	default:
-		b.received(s, t, op, int(t.got), 0)
+	case t.flags&slotHeard != 0 && op.flags&opStarved == 0:
+		b.receive(s, t, op)
 	}
 }
 
@@ -194,70 +206,31 @@ func (b *iocp) flush() {
 }
 
 func (b *iocp) block(d time.Duration) {
+	if b.asking.Load() > 0 && (d < 0 || d > cancelPatience) {
+		d = cancelPatience
+	}
 	if b.p.cfg.Mode == Shared {
 		// One packet for the one worker that waits. Others poll meanwhile.
 		var one [1]iocpPacket
-		if b.fetch(one[:], d) == 1 && one[0].key != wakeKey {
+		b.handing.Store(true)
+		if b.timer.fetch(&b.sys, b.port, one[:], d) == 1 && !one[0].empty() {
 			b.handover.Lock()
 			b.handed = append(b.handed, one[0])
 			b.handover.Unlock()
 		}
+		b.handing.Store(false)
 		return
 	}
 	if b.woken || b.busy() {
 		b.woken = false
 		return
 	}
-	got := b.fetch(b.packets[:cap(b.packets)], d)
+	got := b.timer.fetch(&b.sys, b.port, b.packets[:cap(b.packets)], d)
 	b.packets, b.head = b.packets[:0], 0
 	for _, e := range b.packets[:got] {
-		if e.key != wakeKey {
+		if !e.empty() {
 			b.packets = append(b.packets, e)
 		}
-	}
-}
-
-// keepWake is called when a poll met the packet of a wake: it is meant for
-// block.
-func (b *iocp) keepWake() {
-	if b.p.cfg.Mode == Shared {
-		b.wake() // may be for a worker that blocks now
-	} else {
-		b.woken = true
-	}
-}
-
-func (b *iocp) cancel(s *sock, op *Op) {
-	t := b.slots.at(s.index)
-	switch {
-	case op.kind == KindAccept:
-		b.cancelAccept(s, op)
-	case op.flags&opArmed != 0 && s.isClosing():
-		b.hangUp(s)
-	case op.flags&opArmed != 0 && s.in == op:
-		cancelIo(s, &t.ov.in)
-	case op.flags&opArmed != 0:
-		cancelIo(s, &t.ov.out)
-	case op.kind == KindRecv && op.flags&opStream == 0:
-		// Its bytes are there, the next poll tells.
-	default:
-		b.p.fail(s, op, canceled(op.kind))
-	}
-}
-
-// noSystem is the number of a socket that is closed before its port says so.
-const noSystem = ^uint32(0)
-
-// hangUp closes the handle of a socket already while its operations are
-// outstanding, which ends them for certain. Wine forgets a CancelIoEx that comes
-// while another thread carries the operation on.
-func (b *iocp) hangUp(s *sock) {
-	if s.sys == noSystem {
-		return // by the other direction's cancel
-	}
-	cancelIo(s, nil)
-	if closeSocket(windows.Handle(s.sys), s.flags&sockReset != 0) == nil {
-		s.sys = noSystem
 	}
 }
 
@@ -265,46 +238,54 @@ func (b *iocp) attach(s *sock, sk Socket) error {
 	if err := b.slots.grow(s.index); err != nil {
 		return err
 	}
-	h := windows.Handle(sk)
-	if _, err := windows.CreateIoCompletionPort(h, b.port, uintptr(s.index)+1, 0); err != nil {
-		return os.NewSyscallError("createiocompletionport", err)
-	}
 	t := b.slots.at(s.index)
-	t.skip = b.skip && windows.SetFileCompletionNotificationModes(h, windows.FILE_SKIP_COMPLETION_PORT_ON_SUCCESS|windows.FILE_SKIP_SET_EVENT_ON_HANDLE) == nil
-	s.sys = uint32(sk)
-	if s.flags&sockListener != 0 {
-		return b.attachListener(t, sk)
+	t.flags, t.made = 0, nil
+	if m, ok := made.LoadAndDelete(sk); ok {
+		t.made = m.(*socketInfo)
 	}
-	// Overlapped calls do not mind; the recv of a stream must not block.
-	return setNonblock(h, true)
-}
-
-func (b *iocp) attachListener(t *iocpSlot, sk Socket) error {
-	if n := len(b.spare); n > 0 {
-		t.accepts, b.spare = b.spare[n-1], b.spare[:n-1]
-	} else {
-		a, err := newAcceptors()
-		if err != nil {
-			return err
+	if err := b.adopt(s, t, windows.Handle(sk)); err != nil {
+		return err
+	}
+	if t.made != nil && t.made.peer != (Addr{}) {
+		if _, err := remoteAddr(windows.Handle(sk)); err == nil {
+			t.made = nil // the system keeps it as well
 		}
-		t.accepts = a
 	}
-	if info, ok := listeners.LoadAndDelete(sk); ok {
-		t.accepts.info = info.(listenerInfo)
+	if s.flags&sockListener != 0 {
+		return b.attachListener(t)
 	}
 	return nil
 }
 
-func (b *iocp) close(s *sock, reset bool) error {
-	t := b.slots.at(s.index)
-	if t.accepts != nil {
-		b.spare = append(b.spare, t.accepts)
-		t.accepts = nil
+// adopt ties a handle of the system to the socket.
+func (b *iocp) adopt(s *sock, t *iocpSlot, h windows.Handle) error {
+	if _, err := windows.CreateIoCompletionPort(h, b.port, uintptr(s.index)+1, 0); err != nil {
+		return associateError(os.NewSyscallError("createiocompletionport", err))
 	}
-	if s.sys == noSystem {
-		return nil // see hangUp
+	t.flags &^= slotSkip
+	if b.sys.skip(h) {
+		t.flags |= slotSkip
 	}
-	return closeSocket(windows.Handle(s.sys), reset)
+	s.sys = uint32(h)
+	if s.flags&sockListener != 0 {
+		return nil
+	}
+	// Overlapped calls do not mind; the recv must not block.
+	return setNonblock(h, true)
+}
+
+func (b *iocp) attachListener(t *iocpSlot) error {
+	extend, err := extensionsOf(family(t.made.local))
+	if err != nil {
+		return err
+	}
+	if n := len(b.spare); n > 0 {
+		t.accepts, b.spare = b.spare[n-1], b.spare[:n-1]
+	} else if t.accepts, err = newAcceptors(); err != nil {
+		return err
+	}
+	t.accepts.made, t.accepts.extend, t.made = t.made, extend, nil
+	return nil
 }
 
 func (b *iocp) shutdown(s *sock) error {
@@ -316,7 +297,23 @@ func (b *iocp) leased() int          { return b.lender.out }
 
 func (b *iocp) listen(a Addr, o SocketOptions) (Socket, error)     { return listenSocket(a, o) }
 func (b *iocp) socket(local Addr, o SocketOptions) (Socket, error) { return connectSocket(local, o) }
-func (b *iocp) discard(s Socket)                                   { discardSocket(s) }
-func (b *iocp) localAddr(s *sock) (Addr, error)                    { return localAddr(windows.Handle(s.sys)) }
-func (b *iocp) acked(*sock) int64                                  { return 0 }
-func (b *iocp) remoteAddr(s *sock) (Addr, error)                   { return remoteAddr(windows.Handle(s.sys)) }
+func (b *iocp) inherit(f *os.File, o SocketOptions) (Socket, bool, error) {
+	return adoptSocket(f, o)
+}
+func (b *iocp) discard(s Socket)                { discardSocket(s) }
+func (b *iocp) localAddr(s *sock) (Addr, error) { return localAddr(windows.Handle(s.sys)) }
+func (b *iocp) acked(s *sock) int64             { return ackedBytes(windows.Handle(s.sys)) }
+
+func (b *iocp) peerAddr(s Socket) (Addr, error) {
+	if m, ok := made.Load(s); ok {
+		return m.(*socketInfo).peer, nil
+	}
+	return remoteAddr(windows.Handle(s))
+}
+
+func (b *iocp) remoteAddr(s *sock) (Addr, error) {
+	if m := b.slots.at(s.index).made; m != nil && m.peer != (Addr{}) {
+		return m.peer, nil
+	}
+	return remoteAddr(windows.Handle(s.sys))
+}

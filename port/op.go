@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// Kind says what an operation does. A [Completion] repeats the kind of its
-// operation, so that nothing has to be guessed from the byte count.
+// Kind is the kind of an operation. A [Completion] has the kind of its operation, so that
+// nothing has to be guessed from the byte count.
 type Kind uint8
 
 const (
@@ -20,11 +20,12 @@ const (
 	KindClose                // the socket is gone, its Handle is void
 	KindTimeout              // a timeout ran out
 	KindPost                 // a completion posted by hand
+	KindDetach               // the socket has left the port, its Handle is void
 )
 
-var kindNames = [...]string{"idle", "accept", "connect", "recv", "send", "splice", "shutdown", "close", "timeout", "post"}
+var kindNames = [...]string{"idle", "accept", "connect", "recv", "send", "splice", "shutdown", "close", "timeout", "post", "detach"}
 
-// String gives the field's word for the kind: "recv", "send".
+// String returns the kind as a word: "recv", "send".
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
 		return kindNames[k]
@@ -58,6 +59,7 @@ const (
 	opStarved                      // uring: waits for its turn at the receive buffers
 	opArmed                        // uring, iocp: the kernel has a request for it
 	opTry                          // send: ends with what the system takes at once
+	opServed                       // uring: a streamed recv that got bytes since it was armed
 )
 
 // Handle is the socket that the operation was last started on. It means
@@ -109,29 +111,30 @@ func (op *Op) advance(n int) {
 // Completion is one event dequeued from a port. Every started operation has
 // exactly one completion with More false, its final one.
 type Completion struct {
-	// Op is the operation that this is about; nil for a [Port.Post] without one.
+	// Op is the operation of this completion; nil for a [Port.Post] without one.
 	Op *Op
-	// Key is what the socket was associated with, or what was posted.
+	// Key is the key that the socket was associated with, or that was posted.
 	Key uint64
-	// N counts bytes: received with this completion, or handed over by a splice, or
-	// sent in all. It also counts where Err is set: a canceled send tells what had
-	// gone out.
+	// N is the number of bytes that were received with this completion, sent by the whole
+	// operation, or, of a splice, sent since the completion before. It is set when Err is
+	// set, too: a canceled send has the bytes that had gone out.
 	N int
 	// Err is nil on success. The end of a stream is io.EOF, on a final
 	// completion; everything else is an *[Error].
 	Err error
-	// Buf holds the N bytes of a streamed recv, lent by the port until
-	// [Port.Release], or what a splice that was canceled had not handed over, which
-	// is the caller's. It is nil for every other operation.
+	// Buf has the N bytes of a streamed recv; the port lends it until [Port.Release]. Of a
+	// splice that was canceled, it has the bytes that were received and not sent; these
+	// are the caller's. It is nil for all other operations.
 	Buf []byte
-	// Socket is an accepted connection, for the caller to [Port.Associate]
-	// with this port or another of the same backend, or to [Port.Discard].
+	// Socket is a connection that was accepted or detached. The caller must give it to
+	// [Port.Associate], of this port or another one of the same backend, to [Port.NetConn],
+	// which makes a connection of package net of it, or to [Port.Discard].
 	Socket Socket
 	// Kind is the kind of operation.
 	Kind Kind
-	// More is set when the operation goes on and further completions follow:
-	// an accept, a streamed recv or a splice that is still armed.
+	// More is true if the operation goes on and further completions follow: an accept, a
+	// streamed recv or a splice that is still armed.
 	More bool
 
-	lease uint32 // the buffer that Buf is part of, plus one
+	lease Lease // the buffer that Buf is part of, plus one
 }

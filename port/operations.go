@@ -2,12 +2,17 @@ package port
 
 import (
 	"fmt"
+	"time"
 )
 
 // Accept arms the listener once; it completes with a Socket for each
 // connection that arrives, with More set, until it is canceled, the listener
 // is closed, or the system is out of something. In the last case connections
-// wait in the backlog until Accept is called anew.
+// wait until Accept is called anew, as between a cancel and the next Accept.
+//
+// Connections come about in the order in which they arrived. Those that arrive close
+// together may change places on every backend (IOCP has 16 accepts outstanding, whose
+// packets come in any order), but none is overtaken for as long as others arrive.
 func (p *Port) Accept(op *Op, listener Handle) error {
 	p.lock()
 	defer p.unlock()
@@ -18,8 +23,13 @@ func (p *Port) Accept(op *Op, listener Handle) error {
 	return err
 }
 
-// Connect connects the socket to an address.
+// Connect connects the socket to an address. The wildcard address is this
+// machine: the loopback address of that IP version.
 func (p *Port) Connect(op *Op, h Handle, to Addr) error {
+	to = to.toLocal()
+	if err := to.check(); err != nil {
+		return err
+	}
 	p.lock()
 	defer p.unlock()
 	s, err := p.begin(op, h, KindConnect)
@@ -78,26 +88,26 @@ func (p *Port) Send(op *Op, h Handle, buf []byte) error {
 
 // SendNow hands the system as much of buf as it takes at once, and returns how
 // many bytes that was. There is no operation and no completion, and buf stays the
-// caller's. It is for those who would have to copy buf for a Send.
+// caller's. It is for callers that would have to copy buf for a Send, or to have
+// the port's goroutine woken for it. Where it sends nothing, also where
+// [Port.SendsNow] says no, a Send does what is right.
 //
-// It sends once between two completions of the socket, so that who answers a peer
-// that takes everything comes back to Dequeue. It sends nothing, and the Send that
-// the caller then starts does what is right, also while a send, a connect or a
-// splice to the socket is in flight, where it was shut down or closed, and after
-// an error, which that Send tells. It can be done by io_uring in Exclusive mode, on
-// amd64 and arm64. Any goroutine may call it; on all but that of the port it sends
-// nothing.
-func (p *Port) SendNow(h Handle, buf []byte) int {
-	if len(buf) == 0 || !p.courtesy.here() {
-		return 0
+// An error has ended the connection. The system tells it once: a recv may then
+// report io.EOF, and a send that the peer is gone. So the caller closes the socket.
+//
+// Any goroutine may call it, in Exclusive mode too. The caller sees to it that
+// the socket is connected, that no send, splice to it or shutdown of it is in flight, and
+// that none begins, nor a close, before SendNow returns.
+func (p *Port) SendNow(h Handle, buf []byte) (int, error) {
+	if len(buf) == 0 || !p.sendsNow {
+		return 0, nil
 	}
-	s := p.socks.get(h)
-	if s == nil || s.out != nil || s.ending != nil || s.flags&(sockListener|sockShut|sockSentNow) != 0 {
-		return 0
-	}
-	s.flags |= sockSentNow
-	return sendNow(s, buf)
+	return sendNow(p.socks.shared(h), buf)
 }
+
+// SendsNow reports whether this port's backend does [Port.SendNow]: io_uring and
+// epoll do. Any goroutine may call it.
+func (p *Port) SendsNow() bool { return p.sendsNow }
 
 // Progress is a number that grows for as long as a send that is in flight goes
 // on: the bytes that the system has taken of it and, where the system tells,
@@ -117,6 +127,78 @@ func (p *Port) Progress(op *Op) int64 {
 		n += p.b.acked(s)
 	}
 	return n
+}
+
+// Silence is for how long nothing has come from the peer of a TCP connection, no
+// acknowledgement either, and how often the system has sent, in a row and in vain,
+// what the peer owes one for: bytes, or the question whether it has room again. 0
+// times says that it owes nothing. A peer that lives and does not read answers such
+// questions; one that is dead does not. [Port.Hears] reports whether this
+// backend knows; it is 0, 0 where it does not. The same goroutines may call it as
+// Send.
+func (p *Port) Silence(h Handle) (time.Duration, int) {
+	b, ok := p.b.(hearer)
+	if !ok {
+		return 0, 0
+	}
+	p.lock()
+	defer p.unlock()
+	s := p.socks.get(h)
+	if s == nil {
+		return 0, 0
+	}
+	return b.silence(s)
+}
+
+// Failed is the error that ended a connection on which nothing is in flight that
+// could tell it, such as the peer's reset, also while a splice from it waits for the
+// other socket to have room; nil while there is none, and where
+// [Port.Hears] says no. A FIN is no such error. ended says that the caller was told of
+// one: then a peer that has closed its socket, and not only its sending side, has failed
+// too, where the system tells them apart, as it does for Unix sockets. The same
+// goroutines may call it as Recv.
+func (p *Port) Failed(h Handle, ended bool) error {
+	b, ok := p.b.(hearer)
+	if !ok {
+		return nil
+	}
+	p.lock()
+	defer p.unlock()
+	s := p.socks.get(h)
+	if s == nil || s.in != nil && (s.in.kind != KindSplice || p.splices.at(s.in.index).held == 0) {
+		return nil
+	}
+	return b.failed(s, ended && s.flags&sockShut == 0)
+}
+
+// Hears reports whether this port's backend knows what [Port.Silence] tells. Any
+// goroutine may call it.
+func (p *Port) Hears() bool {
+	_, ok := p.b.(hearer)
+	return ok && hears
+}
+
+// hearer is a backend that may know when a peer was last heard.
+type hearer interface {
+	silence(*sock) (time.Duration, int)
+	failed(s *sock, ended bool) error
+}
+
+// Behind reports whether something has arrived for the recv in flight on a socket
+// that Dequeue cannot have found yet, whatever it returned. With std others look
+// whether something has arrived, and after the process stood still they may not
+// have run. The other backends look when Dequeue is called: there it is false. It
+// is for those who are about to end a connection for its silence. The same
+// goroutines may call it as Recv.
+func (p *Port) Behind(h Handle) bool {
+	b, ok := p.b.(interface{ behind(*sock) bool })
+	if !ok {
+		return false
+	}
+	p.lock()
+	defer p.unlock()
+	s := p.socks.get(h)
+	return s != nil && s.in != nil && s.in.kind == KindRecv && b.behind(s)
 }
 
 // Sendv is Send for several buffers, 65,536 at the most, sent as one run of
@@ -193,15 +275,25 @@ func (p *Port) closeSocket(op *Op, h Handle, reset bool) error {
 	if reset {
 		s.flags |= sockReset
 	}
+	if file, ok := p.files[h]; ok { // first, so that nobody connects to what ends
+		delete(p.files, h)
+		file.remove()
+	}
+	p.endOthers(s, op)
+	return nil
+}
+
+// endOthers cancels what is in flight on a socket, and lets op go on when that has
+// ended.
+func (p *Port) endOthers(s *sock, op *Op) {
 	for _, o := range [...]*Op{s.in, s.out} {
 		if o != nil {
 			p.cancelOp(s, o)
 		}
 	}
-	if s.ending == op { // else the cancels ended at once, and the close with them
+	if s.ending == op { // else the cancels ended at once, and op with them
 		p.settle(s)
 	}
-	return nil
 }
 
 func (p *Port) cancelOp(s *sock, op *Op) {

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Mode says who may drive a port.
+// Mode says which goroutines may use a port.
 type Mode uint8
 
 const (
-	// Exclusive: the goroutine that called Open makes every call, save Post,
-	// Cancel and SendNow. Nothing is locked. Where the backend wants it, Open
-	// locks the goroutine to its thread until Close.
+	// Exclusive: the goroutine that called Open makes every call except Post, Cancel and
+	// SendNow. There is no lock. If the backend needs it, Open locks the goroutine to its
+	// thread until Close.
 	Exclusive Mode = iota
-	// Shared: any number of goroutines start operations and dequeue, the
-	// classic scheme of a completion port with several workers. A completion
-	// goes to one of them.
+	// Shared: any number of goroutines start operations and dequeue. This is the classic
+	// scheme of a completion port with several workers. Each completion goes to one of
+	// them.
 	Shared
 )
 
@@ -29,18 +29,16 @@ type Config struct {
 	// PROACTOR_BACKEND, else the first that works.
 	Backend string
 	Mode    Mode
-	// BufferSize, in bytes, and BufferCount shape the pool that streamed recvs
-	// borrow from. A completion never lends more than BufferSize bytes. 0:
-	// 64 KiB and 256, with io_uring 256 KiB and 64: it fills a buffer to the
-	// last byte, so that what lies across two comes in two completions. A
-	// buffer is shared by several completions where the backend can. Memory that
-	// was never lent costs nothing.
+	// BufferSize, in bytes, and BufferCount are the shape of the pool from which streamed
+	// recvs lend buffers. A completion never lends more than BufferSize bytes. Several
+	// completions share a buffer if the backend can do that. Memory that was never lent costs
+	// nothing. 0: 64 KiB and 256; with io_uring 256 KiB and 64, because it fills a buffer to
+	// the last byte, so that bytes that lie across two buffers come in two completions.
 	BufferSize, BufferCount int
-	// Spin is how long Dequeue looks for completions before it blocks. It
-	// shortens the way from the wire to the program and costs a core. 0: none.
+	// Spin is how long Dequeue looks for completions before it blocks. That shortens latency
+	// and costs a core. 0: Dequeue blocks at once.
 	Spin time.Duration
-	// Sim is the network of a port on the backend "sim", which needs one. The
-	// other backends ignore it.
+	// Sim is the network for the backend "sim", which needs one. Other backends ignore it.
 	Sim *Sim
 }
 
@@ -62,26 +60,28 @@ func (c *Config) buffers(size int) (int, int) {
 	return size, count
 }
 
-// Port is a completion port. See the package documentation for the contract,
-// [Mode] for who may call what.
+// Port is a completion port. The package documentation has the contract, [Mode] which
+// goroutines may call its methods.
 type Port struct {
-	b      backend
-	name   string
-	detail string
-	tries  bool // the backend heeds opTry
-	cfg    Config
+	b        backend
+	name     string
+	detail   string
+	tries    bool // the backend heeds opTry
+	sendsNow bool // sock.sys is what sendNow can send to
+	cfg      Config
 
 	mu       sync.Mutex // Shared: guards all below and every call of b but block
 	socks    table
 	ready    queue[Completion] // that wait to be dequeued
 	timeouts timeouts
 	splices  spliceTable
-	inflight int  // operations
-	alone    bool // ready went alone, the last time
-	patient  bool // Dequeue blocks if it finds nothing
-	few      bool // the backend's poll before found few completions
+	files    map[Handle]socketFile // of the listeners that have one
+	inflight int                   // operations
+	alone    bool                  // ready went alone, the last time
+	patient  bool                  // Dequeue blocks if it finds nothing
+	few      bool                  // the backend's poll before found few completions
 	closed   bool
-	courtesy courtesy
+	yielder  yielder
 
 	posted inbox // what Post and Cancel asked for
 	sleep  sleep
@@ -92,24 +92,24 @@ type Port struct {
 func Open(cfg Config) (*Port, error) {
 	switch {
 	case cfg.Mode > Shared:
-		return nil, fmt.Errorf("port: %w: mode %d", ErrInvalid, cfg.Mode)
+		return nil, fmt.Errorf("%w: mode %d", ErrInvalid, cfg.Mode)
 	case cfg.BufferSize < 0 || cfg.BufferSize > 1<<30:
-		return nil, fmt.Errorf("port: %w: buffer size %d", ErrInvalid, cfg.BufferSize)
+		return nil, fmt.Errorf("%w: buffer size %d", ErrInvalid, cfg.BufferSize)
 	case cfg.BufferCount < 0 || cfg.BufferCount > 1<<15:
-		return nil, fmt.Errorf("port: %w: buffer count %d, at most %d", ErrInvalid, cfg.BufferCount, 1<<15)
+		return nil, fmt.Errorf("%w: buffer count %d, at most %d", ErrInvalid, cfg.BufferCount, 1<<15)
 	}
 	p := &Port{cfg: cfg, leader: make(chan struct{}, 1)}
 	if err := choose(p, cfg.Backend); err != nil {
-		return nil, fmt.Errorf("port: %w", err)
+		return nil, err
 	}
 	return p, nil
 }
 
-// Backend names the backend in use: "iocp", "uring", "epoll", "std" or "sim".
+// Backend returns the name of the backend: "iocp", "uring", "epoll", "std" or "sim".
 func (p *Port) Backend() string { return p.name }
 
-// Detail says more for a log: the features in use, and why backends that are
-// preferred to this one did not work.
+// Detail describes the backend for a log: the features in use, and why better backends did not
+// work.
 func (p *Port) Detail() string { return p.detail }
 
 func (p *Port) lock() {
@@ -118,8 +118,7 @@ func (p *Port) lock() {
 	}
 }
 
-// unlock ends a call that may have started something: a worker that blocks
-// must notice it.
+// unlock ends a call that may have started an operation. A worker that blocks must notice it.
 func (p *Port) unlock() {
 	if p.cfg.Mode == Shared {
 		p.b.flush()
@@ -131,43 +130,8 @@ func (p *Port) unlock() {
 	}
 }
 
-// Listen makes a listening socket. Close it through a handle, or Discard it.
-func (p *Port) Listen(network, address string, o SocketOptions) (Socket, error) {
-	a, err := ResolveAddr(network, address)
-	if err != nil {
-		return NoSocket, fmt.Errorf("listen %s %s: %w", network, address, err)
-	}
-	s, err := p.b.listen(a, o)
-	if err != nil {
-		return NoSocket, fmt.Errorf("listen %s %s: %w", network, address, sysErrorOnce(KindAccept, err))
-	}
-	return s | listening, nil
-}
-
-// Socket makes a socket for an outbound connection to an address of the same
-// sort as like. local is the address to connect from; the zero Addr leaves the
-// choice to the system.
-func (p *Port) Socket(like, local Addr, o SocketOptions) (Socket, error) {
-	if !local.Unix && !local.AddrPort.IsValid() {
-		local = anyLike(like)
-	}
-	s, err := p.b.socket(local, o)
-	if err != nil {
-		return NoSocket, fmt.Errorf("socket: %w", sysErrorOnce(KindConnect, err))
-	}
-	return s, nil
-}
-
-// Discard closes a socket that was not associated. Any goroutine may call it.
-func (p *Port) Discard(s Socket) {
-	if s != NoSocket {
-		p.b.discard(s &^ listening)
-	}
-}
-
-// Associate ties a socket to this port for the rest of its life: completions
-// of its operations arrive here, with this key. On error the socket was
-// discarded.
+// Associate ties a socket to this port until it is closed or detached. Completions of its
+// operations arrive here, with this key. On error the socket has been discarded.
 func (p *Port) Associate(sk Socket, key uint64) (Handle, error) {
 	p.lock()
 	defer p.unlock()
@@ -179,21 +143,34 @@ func (p *Port) Associate(sk Socket, key uint64) (Handle, error) {
 	s.key = key
 	if sk&listening != 0 {
 		s.flags |= sockListener
-		sk &^= listening
 	}
+	if sk&shared != 0 {
+		s.flags |= sockShared
+	}
+	sk &^= marks
+	file, made := p.takeFile(sk, s.flags&sockListener != 0)
 	if err := p.b.attach(s, sk); err != nil {
 		p.socks.put(s)
+		if made {
+			file.remove()
+		}
 		p.b.discard(sk)
-		return 0, fmt.Errorf("associate: %w", sysErrorOnce(KindAccept, err))
+		return 0, fmt.Errorf("associate: %w", sysErrorOnce(0, err))
+	}
+	if made {
+		if p.files == nil {
+			p.files = make(map[Handle]socketFile)
+		}
+		p.files[s.handle()] = file
 	}
 	return s.handle(), nil
 }
 
-// LocalAddr is this end's address. It is known until the socket is closed.
+// LocalAddr returns the address of this end. It is known until the socket is closed.
 func (p *Port) LocalAddr(h Handle) (Addr, error) { return p.addr(h, backend.localAddr) }
 
-// RemoteAddr is the peer's address. The system forgets it when the peer
-// resets the connection, so ask early.
+// RemoteAddr returns the address of the peer. Some systems forget it when the peer resets the
+// connection, so ask early.
 func (p *Port) RemoteAddr(h Handle) (Addr, error) { return p.addr(h, backend.remoteAddr) }
 
 func (p *Port) addr(h Handle, ask func(backend, *sock) (Addr, error)) (Addr, error) {
@@ -226,7 +203,7 @@ func (p *Port) begin(op *Op, h Handle, k Kind) (*sock, error) {
 		}
 	case KindShutdown:
 		slot = &s.ending
-	case KindClose:
+	case KindClose, KindDetach:
 		if s.ending != nil { // a shutdown that waits for a send
 			p.endShutdown(s, canceled(KindShutdown))
 		}
@@ -238,15 +215,18 @@ func (p *Port) begin(op *Op, h Handle, k Kind) (*sock, error) {
 	if (k == KindAccept) != (s.flags&sockListener != 0) && k != KindClose {
 		return nil, fmt.Errorf("%w: %v on a socket of the other sort", ErrInvalid, k)
 	}
+	if k != KindRecv && k != KindAccept {
+		raceSent()
+	}
 	*slot = op
 	*op = Op{h: h, kind: k}
 	p.inflight++
 	return s, nil
 }
 
-// finish gives op back to the caller. Backends call it right after they made
-// the final completion; it may close the socket, so s is void afterwards. Of a
-// splice s is the socket that it receives from.
+// finish gives op back to the caller. A backend calls it right after it has made the final
+// completion. finish may close the socket, so s is void afterwards. For a splice, s is the
+// socket that it receives from.
 func (p *Port) finish(s *sock, op *Op) {
 	if s.in == op {
 		s.in = nil
@@ -289,11 +269,10 @@ func (p *Port) connected(s *sock, op *Op, err error) {
 	p.finish(s, op)
 }
 
-// connectError turns a connection with oneself into the refusal that it should
-// have been. TCP lets a socket meet itself (RFC 9293, 3.5, simultaneous
-// initiation): the system picks as local port the very one that is connected
-// to, which nobody listens on. Whoever is connected so holds the port and keeps
-// the server that should be there from coming back.
+// connectError turns a connection of a socket with itself into the refusal that it should have
+// been. TCP lets a socket connect to itself (RFC 9293, 3.5, simultaneous initiation), when the
+// system picks as local port the very port that it connects to, and no listener is there. Such
+// a connection holds the port, and keeps the server that should be there from coming back.
 func (p *Port) connectError(s *sock, err error) error {
 	if err != nil {
 		return err
@@ -310,8 +289,8 @@ func (p *Port) connectError(s *sock, err error) error {
 
 var errItself = errors.New("nobody listens: the socket met itself")
 
-// settle does what was waiting for operations of the socket to end: first the
-// shutdown, which waits for the send before it, then the close.
+// settle carries out what waited for operations of the socket to end: first a shutdown, which
+// waits for the send before it, then a close.
 func (p *Port) settle(s *sock) {
 	op := s.ending
 	switch {
@@ -321,16 +300,28 @@ func (p *Port) settle(s *sock) {
 			err = sysErrorOnce(KindShutdown, err)
 		}
 		p.endShutdown(s, err)
+	case op.kind == KindDetach && s.in == nil && s.out == nil:
+		p.endDetach(s)
 	case op.kind == KindClose && s.in == nil && s.out == nil:
-		c := Completion{Op: op, Key: s.key, Kind: KindClose}
-		if err := p.b.close(s, s.flags&sockReset != 0); err != nil {
-			c.Err = sysErrorOnce(KindClose, err)
+		if err := p.b.close(s, s.flags&sockReset != 0); err != errLater {
+			p.endClose(s, err)
 		}
-		op.kind = kindIdle
-		p.inflight--
-		p.socks.put(s)
-		p.complete(c)
 	}
+}
+
+// errLater is returned by a backend's close if the socket is gone only after a further event of
+// the system. The backend then calls endClose itself.
+var errLater = errors.New("the close ends later")
+
+func (p *Port) endClose(s *sock, err error) {
+	c := Completion{Op: s.ending, Key: s.key, Kind: KindClose}
+	if err != nil {
+		c.Err = sysErrorOnce(KindClose, err)
+	}
+	c.Op.kind = kindIdle
+	p.inflight--
+	p.socks.put(s)
+	p.complete(c)
 }
 
 func (p *Port) endShutdown(s *sock, err error) {
@@ -340,22 +331,38 @@ func (p *Port) endShutdown(s *sock, err error) {
 	p.inflight--
 }
 
-// Release gives back the buffer that a completion lent. Buf must not be used
-// any more. Releasing a completion that lends nothing, or twice, does nothing.
+// Release gives back the buffer that a completion lent. Buf must not be used after that. To
+// release a completion that lends no buffer, or to release one twice, has no effect.
 func (p *Port) Release(c *Completion) {
-	if c.lease == 0 {
-		return
+	p.GiveBack(c.Keep())
+	c.Buf = nil
+}
+
+// Lease stands for a buffer that a completion lent; 0 for none.
+type Lease uint32
+
+// Keep takes the buffer over from the completion, whose Release does nothing then.
+// Buf may be used until [Port.GiveBack].
+func (c *Completion) Keep() Lease {
+	l := c.lease
+	c.lease = 0
+	return l
+}
+
+// GiveBack is Release for what [Completion.Keep] took over, once. It may be called
+// by the same goroutines.
+func (p *Port) GiveBack(l Lease) {
+	if l != 0 {
+		p.lock()
+		p.b.release(uint32(l) - 1)
+		p.unlock()
 	}
-	p.lock()
-	p.b.release(c.lease - 1)
-	p.unlock()
-	c.lease, c.Buf = 0, nil
 }
 
 // Stats is a snapshot of a port.
 type Stats struct {
-	Sockets  int // associated and not yet closed
-	InFlight int // operations started and not yet finished
+	Sockets  int // sockets that are associated and not yet closed
+	InFlight int // operations that were started and have not finished
 	Leased   int // completions whose buffer was not released
 }
 
@@ -366,11 +373,10 @@ func (p *Port) Stats() Stats {
 	return Stats{Sockets: p.socks.live, InFlight: p.inflight, Leased: p.b.leased()}
 }
 
-// Close closes the port and every socket associated with it, with a reset.
-// It waits until the system has ended their operations; completions that were
-// not dequeued are dropped, lent buffers become invalid, and accepted sockets
-// that were not dequeued are discarded. In Shared mode no other call may be
-// under way: end the workers first.
+// Close closes the port, and every socket that is associated with it by a reset. It returns
+// when the system has ended their operations. Completions that were not dequeued are dropped, lent
+// buffers become invalid, and accepted and detached sockets that were not dequeued are
+// discarded. In Shared mode no other call may be under way: end the workers first.
 func (p *Port) Close() error {
 	p.lock()
 	if p.closed {
@@ -396,7 +402,7 @@ func (p *Port) Close() error {
 		p.unlock()
 		for i := range batch[:n] {
 			p.Release(&batch[i])
-			if batch[i].Kind == KindAccept && batch[i].Err == nil {
+			if k := batch[i].Kind; (k == KindAccept || k == KindDetach) && batch[i].Err == nil {
 				p.b.discard(batch[i].Socket)
 			}
 		}
@@ -414,14 +420,14 @@ func (p *Port) Close() error {
 // closeTick bounds one wait of Close.
 const closeTick = 100 * time.Millisecond
 
-// sleep is the agreement between those who block in the backend and those who
-// have something for them.
+// sleep is the agreement between goroutines that block in the backend and goroutines that have
+// work for them.
 type sleep struct {
 	blocked atomic.Int32 // workers in, or about to enter, backend.block
 	waking  atomic.Bool  // a wake is under way: no need for another
 }
 
-// stir wakes a worker that blocks, if any does and none was woken already.
+// stir wakes a worker that blocks, if there is one and no wake is under way.
 func (p *Port) stir() {
 	if p.sleep.blocked.Load() > 0 && p.sleep.waking.CompareAndSwap(false, true) {
 		p.b.wake()

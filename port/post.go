@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// Post queues a completion of kind [KindPost] by hand: with this key and op,
-// which may be nil and is not touched. Posts are dequeued in the order of the
-// calls. Any goroutine may call it, in both modes. The error is ErrPortClosed.
+// Post queues a completion of kind [KindPost] with this key and op. op may be nil; the port
+// does not touch it. Posts are dequeued in the order of the calls. Any goroutine may call
+// Post, in both modes. It fails with [ErrPortClosed] once the port is closed.
 func (p *Port) Post(key uint64, op *Op) error {
 	if !p.posted.put(Completion{Kind: KindPost, Key: key, Op: op}, nil) {
 		return ErrPortClosed
@@ -16,10 +16,10 @@ func (p *Port) Post(key uint64, op *Op) error {
 	return nil
 }
 
-// Cancel asks that op, if it is in flight, ends soon: its final completion
-// then has ErrCanceled, unless the operation ended otherwise before. Any
-// goroutine may call it, in both modes. It names the record, not the attempt:
-// an Op that was started anew meanwhile is canceled too.
+// Cancel asks for an early end of op, if op is in flight. Its final completion has
+// [ErrCanceled], unless the operation ended otherwise first. Any goroutine may call Cancel,
+// in both modes. Cancel names the record and not the operation: if op has been started again
+// in the meantime, the new operation is canceled.
 func (p *Port) Cancel(op *Op) {
 	if p.posted.put(Completion{}, op) {
 		p.stir()

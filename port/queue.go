@@ -1,10 +1,10 @@
 package port
 
-// queue is first in, first out. Whatever is taken at a time, an item is moved
-// less than once on the average.
+// queue is first in, first out. However many items are taken at a time, an item is moved less
+// than once on average.
 type queue[T any] struct {
 	items []T
-	head  int // of items, those before it were taken
+	head  int // index of the first item; those before it were taken
 }
 
 func (q *queue[T]) len() int { return len(q.items) - q.head }

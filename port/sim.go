@@ -5,20 +5,21 @@ import (
 	"sync"
 )
 
-// Sim is a network in memory, for the backend "sim" and for the programs that
-// talk to its ports by [Sim.Dial] and [Sim.Listen]. It has the loopback
-// addresses and Unix paths, and none of the system's limits.
+// Sim is a network in memory, for ports on the backend "sim" and for programs that talk
+// to them through [Sim.Dial] and [Sim.Listen]. It has the loopback addresses and Unix paths,
+// and none of the system's limits. A connect to an address for documentation (192.0.2.0/24,
+// 2001:db8::/32) hangs.
 //
-// That of [NewSim] has no clock: what is sent has arrived, and the same calls in
-// the same order give the same completions in the same order. On that of
-// [NewSimSeed] everything takes time, and may go wrong. All methods may be
-// called by any goroutine.
+// A network of [NewSim] has no clock: bytes arrive as they are sent, and the same calls in
+// the same order give the same completions in the same order. On a network of [NewSimSeed]
+// everything takes time, and may go wrong. Any goroutine may call all methods.
 type Sim struct {
 	mu        sync.Mutex // guards all below, and every simSocket and simEnd
 	sockets   map[Socket]*simSocket
 	last      Socket
 	listeners map[Addr]*simListener
 	ephemeral uint16
+	hosts     map[string][]netip.Addr
 
 	clock   *simClock // nil: there is none
 	seed    uint64
@@ -29,7 +30,7 @@ type Sim struct {
 	severed map[uint64]*simEnd // an end of each connection that is cut
 }
 
-// NewSim makes a network on which nobody is.
+// NewSim makes an empty network without a clock.
 func NewSim() *Sim {
 	return &Sim{sockets: make(map[Socket]*simSocket), listeners: make(map[Addr]*simListener),
 		ephemeral: 1<<15 - 1, severed: make(map[uint64]*simEnd), started: make(map[uint64]uint64)}
@@ -94,16 +95,16 @@ func (n *Sim) take(sk Socket) *simSocket {
 	return s
 }
 
-// listen makes a listener on an address that nobody has.
+// listen makes a listener on an address that is not taken.
 func (n *Sim) listen(a Addr, o SocketOptions) (*simListener, error) {
 	if !isLoopback(a) {
-		return nil, simError(KindAccept, ErrAddrNotAvail)
+		return nil, simError(0, ErrAddrNotAvail)
 	}
 	if !a.Unix && a.AddrPort.Port() == 0 {
 		a = n.anyPort(a)
 	}
 	if n.taken(a, o) {
-		return nil, simError(KindAccept, ErrAddrInUse)
+		return nil, simError(0, ErrAddrInUse)
 	}
 	l := &simListener{addr: a, options: o, room: o.Backlog}
 	if l.room == 0 {
@@ -168,16 +169,12 @@ func (n *Sim) find(to Addr) *simListener {
 	return nil
 }
 
-func loopback(ip netip.Addr) netip.Addr {
-	if ip.Is4() {
-		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
-	return netip.IPv6Loopback()
-}
-
 // bound completes the local address of a connection to an address.
 func (n *Sim) bound(local, to Addr) Addr {
 	if local.Unix {
+		if local.Path == "" {
+			local.Path = "@" // as the system names an end without a name
+		}
 		return local
 	}
 	if local.AddrPort.Addr().IsUnspecified() {
@@ -189,7 +186,7 @@ func (n *Sim) bound(local, to Addr) Addr {
 	return local
 }
 
-// closeSocket closes whatever the socket is.
+// closeSocket closes a listener, a connection or a socket that is neither yet.
 func (n *Sim) closeSocket(s *simSocket, reset bool) {
 	n.giveUp(s)
 	if s.end != nil {

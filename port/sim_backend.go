@@ -2,6 +2,8 @@ package port
 
 import (
 	"fmt"
+	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +16,7 @@ type sim struct {
 	net     *Sim
 	sockets []*simSocket // by the socket's slot; the driver's alone
 	lender  lender
-	hungry  []Handle // streamed recvs that wait for a buffer
+	starved []Handle // streamed recvs that wait for a buffer
 	*bell
 
 	// With a clock. The bell is rung by it alone, at times of this port's own.
@@ -63,12 +65,12 @@ func (b *sim) listen(a Addr, o SocketOptions) (Socket, error) {
 
 func (b *sim) socket(local Addr, o SocketOptions) (Socket, error) {
 	if !isLoopback(local) {
-		return NoSocket, simError(KindConnect, ErrAddrNotAvail)
+		return NoSocket, simError(0, ErrAddrNotAvail)
 	}
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
 	if b.dry() {
-		return NoSocket, simError(KindConnect, ErrNoDescriptors)
+		return NoSocket, simError(0, ErrNoDescriptors)
 	}
 	return b.net.add(&simSocket{local: local, options: o}), nil
 }
@@ -79,6 +81,37 @@ func (b *sim) discard(sk Socket) {
 		b.net.closeSocket(s, false)
 		b.net.mu.Unlock()
 	}
+}
+
+func (b *sim) inherit(*os.File, SocketOptions) (Socket, bool, error) {
+	return NoSocket, false, &Error{Class: ErrUnsupported, Hint: "a simulated network has no descriptors"}
+}
+
+func (b *sim) file(*sock) (*os.File, error) {
+	return nil, &Error{Class: ErrUnsupported, Hint: "a simulated network has no descriptors"}
+}
+
+func (b *sim) detach(s *sock) (Socket, error) {
+	c := b.sockets[s.index]
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	if c.end == nil {
+		return NoSocket, simError(KindDetach, ErrReset)
+	}
+	b.sockets[s.index] = nil
+	c.changed, c.queued = nil, false
+	c.end.readable, c.end.writable = nil, nil
+	return b.net.add(c), nil
+}
+
+func (b *sim) plain(sk Socket) (net.Conn, error) {
+	c := b.net.take(sk)
+	if c == nil || c.end == nil {
+		return nil, ErrInvalid
+	}
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	return b.net.conn(c.end), nil
 }
 
 func (b *sim) attach(s *sock, sk Socket) error {
@@ -128,6 +161,15 @@ func (b *sim) remoteAddr(s *sock) (Addr, error) {
 		return e.remote, nil
 	}
 	return Addr{}, simError(KindConnect, ErrReset)
+}
+
+func (b *sim) peerAddr(sk Socket) (Addr, error) {
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	if c := b.net.sockets[sk]; c != nil && c.end != nil {
+		return c.end.remote, nil
+	}
+	return Addr{}, simError(0, ErrInvalid)
 }
 
 func (b *sim) accept(s *sock, _ *Op) { b.again(s) }
@@ -185,7 +227,7 @@ func (b *sim) poll(dst []Completion) int {
 		}
 	}
 	if b.turn.len() > 0 {
-		b.wake() // for whoever blocks next
+		b.wake() // for the next worker that blocks
 	}
 	return n
 }
@@ -295,7 +337,7 @@ func (b *sim) fetch(s *sock, op *Op, dst []Completion) int {
 	streamed, buf := op.flags&opStream != 0, op.buf()
 	if streamed {
 		if buf = b.lender.room(); buf == nil {
-			b.hungry = append(b.hungry, s.handle())
+			b.starved = append(b.starved, s.handle())
 			return 0
 		}
 	}
@@ -312,7 +354,7 @@ func (b *sim) fetch(s *sock, op *Op, dst []Completion) int {
 		return 1
 	}
 	piece, lease := b.lender.lend(n)
-	dst[0].Buf, dst[0].lease, dst[0].More = piece, lease+1, true
+	dst[0].Buf, dst[0].lease, dst[0].More = piece, Lease(lease)+1, true
 	if more {
 		b.again(s)
 	}
@@ -320,13 +362,13 @@ func (b *sim) fetch(s *sock, op *Op, dst []Completion) int {
 }
 
 func (b *sim) release(lease uint32) {
-	if b.lender.release(lease) && len(b.hungry) > 0 {
-		for _, h := range b.hungry {
+	if b.lender.release(lease) && len(b.starved) > 0 {
+		for _, h := range b.starved {
 			if s := b.p.socks.get(h); s != nil {
 				b.again(s)
 			}
 		}
-		b.hungry = b.hungry[:0]
+		b.starved = b.starved[:0]
 	}
 }
 

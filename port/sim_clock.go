@@ -4,15 +4,16 @@ import (
 	"container/heap"
 	"sync"
 	"time"
+
+	"github.com/proactor-go/proactor/internal/clock"
 )
 
-// simClock carries out what is to happen on a network, one thing at a time.
+// simClock carries out the events of a network, one at a time.
 //
-// Each has a time of its own, at which whatever it sets going runs alone until
-// it waits again. So that it does not depend on which of two goroutines asked
-// first either, the times are dealt out in advance: whoever sets things going,
-// a port or an end of a connection, has a number, and only the times that leave
-// this number as the remainder of the division by simGrain are for it.
+// Each event has a time that no other event has. The goroutine that it wakes runs alone
+// until it waits again. The times are dealt out in advance, so that it does not matter which
+// of two goroutines asked first: each source of events, a port or an end of a connection,
+// has a number, and may use only the times t for which t modulo simGrain is that number.
 type simClock struct {
 	mu    sync.Mutex // held for moments, within any other lock
 	began time.Time  // of the first use
@@ -40,7 +41,7 @@ func newSimClock(run func()) *simClock {
 func (c *simClock) in(d time.Duration) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now() + int64(d)
+	return clock.After(c.now(), d)
 }
 
 // now is the time in ns. mu is held.
@@ -57,23 +58,27 @@ func (c *simClock) now() int64 {
 func (c *simClock) set(e *simEvent, number uint64, d time.Duration, floor int64) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.put(e, number, max(c.now()+max(int64(d), 0), floor))
+	return c.put(e, number, max(clock.After(c.now(), max(d, 0)), floor))
 }
 
 // hasten is set, unless e is to happen earlier already.
 func (c *simClock) hasten(e *simEvent, number uint64, d time.Duration, floor int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := max(c.now()+max(int64(d), 0), floor)
+	t := max(clock.After(c.now(), max(d, 0)), floor)
 	if e.index == 0 || e.at > t+simGrain {
 		c.put(e, number, t)
 	}
 }
 
+// simForever, in ns, is what any later time counts as, so that there are free ones
+// after it.
+const simForever = never / 2
+
 // put puts e where it belongs after the time t. mu is held.
 func (c *simClock) put(e *simEvent, number uint64, t int64) int64 {
 	c.drop(e)
-	t++
+	t = min(t, simForever) + 1
 	t += (int64(number%simGrain) - t%simGrain + simGrain) % simGrain
 	for c.has(t) {
 		t += simGrain

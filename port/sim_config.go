@@ -5,39 +5,38 @@ import (
 	"hash/fnv"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
 )
 
-// SimConfig says what the network of [NewSimSeed] does to those who are on it.
-// The zero value is a network that does nothing to them but take its time, some
-// microseconds for each thing.
+// SimConfig says what a network of [NewSimSeed] does to connections. With the zero value
+// each event takes some microseconds, and nothing goes wrong.
 //
-// The chances lie between 0, never, and 1, always.
+// Chances lie between 0 (never) and 1 (always).
 type SimConfig struct {
-	// MinDelay and MaxDelay bound how long anything is on its way, in one
-	// direction. What one end sends arrives in order; connections overtake
+	// MinDelay and MaxDelay bound the time that a message takes in one direction. The
+	// messages of one end arrive in order; those of different connections may overtake
 	// each other.
 	MinDelay, MaxDelay time.Duration
-	// Split is the chance that what is sent at once arrives in two pieces, the
-	// second after a delay of its own, and may be cut again.
+	// Split is the chance that the bytes of one send arrive in two pieces. The second has a
+	// delay of its own, and may be split again.
 	Split float64
-	// Window, in bytes, is the most that may be on its way and waiting to be
-	// received, in one direction of a connection. Each direction has a window of
-	// its own, of 1 byte to Window. 0: what the socket options say.
+	// Window, in bytes, bounds what is on its way or waits to be received, in one direction
+	// of a connection. Each direction gets a window between 1 byte and Window.
+	// 0: the window is that of the socket options.
 	Window int
 
-	// Reset is the chance, at each thing that arrives, that the network has
-	// reset the connection instead.
+	// Reset is the chance, for each message, that the network resets the connection
+	// instead of delivering it.
 	Reset float64
-	// Refuse is the chance that a connect is refused, Hang that it gets no
-	// answer; after SimTimeout it fails with ErrTimeout.
+	// Refuse is the chance that a connect is refused. Hang is the chance that it gets no
+	// answer; it fails with ErrTimeout after SimTimeout.
 	Refuse, Hang float64
-	// Cut is the chance, at each thing that arrives, that it does not, and
-	// nothing else on this connection either for up to CutFor. Then all of it
-	// is sent again. What was not taken by the peer for SimTimeout ends the
-	// connection with ErrTimeout.
+	// Cut is the chance, for each message, that it does not arrive, and nothing else on this
+	// connection for up to CutFor. Then all of it is sent again. Bytes that the peer has
+	// not taken for SimTimeout end the connection with ErrTimeout.
 	Cut    float64
 	CutFor time.Duration
 
@@ -45,30 +44,30 @@ type SimConfig struct {
 	// is out of descriptors, for up to ScarceFor.
 	Scarce    float64
 	ScarceFor time.Duration
-	// Stall is the chance, each time a port waits, that it does not wake for
-	// up to StallFor, whatever happens; Spurious, that it wakes for nothing.
+	// Stall is the chance, each time a port waits, that it does not wake for up to StallFor,
+	// whatever happens. Spurious is the chance that it wakes without a reason.
 	Stall    float64
 	StallFor time.Duration
 	Spurious float64
 
-	// Trace gets a line for everything that happens: the time since the network
-	// was first used, what, and on which connection. nil: none.
+	// Trace gets a line for each event: the time since the network was first used, the event
+	// and the connection. nil: no trace.
 	Trace io.Writer
 }
 
-// SimTimeout is after how long without an answer a network of [NewSimSeed]
-// gives up a connect or a connection.
+// SimTimeout is how long a network of [NewSimSeed] waits for an answer before it gives up a
+// connect or a connection.
 const SimTimeout = 2 * time.Minute
 
-// NewSimSeed makes a network on which everything takes time and may go wrong
-// as cfg says. Chance is drawn from seed alone. The time is that of package
-// time, so that in a bubble of testing/synctest, where the network must have
-// been made, an hour costs no more than what happens in it.
+// NewSimSeed makes a network on which everything takes time and may go wrong, as cfg says. All
+// random choices come from seed. The clock is that of package time. So in a bubble of
+// testing/synctest, if the network was made there, an hour costs no more than the events in
+// it.
 //
-// In a bubble the same seed gives the same run, event by event, provided that
-// the program does not depend on chance itself: ports must be Exclusive, and
-// goroutines that the program starts must be started by [Sim.Go] and pause by
-// [Sim.Sleep], lest two of them run at the same instant.
+// In a bubble the same seed gives the same run, event by event, if the program itself is
+// deterministic: ports must be Exclusive, and the program must start its goroutines with
+// [Sim.Go] and let them sleep with [Sim.Sleep], so that no two of them run at the same
+// instant.
 func NewSimSeed(seed uint64, cfg SimConfig) *Sim {
 	n := NewSim()
 	n.seed, n.cfg = seed, cfg
@@ -77,8 +76,8 @@ func NewSimSeed(seed uint64, cfg SimConfig) *Sim {
 	return n
 }
 
-// Calm ends all faults: from now on only the delays, splits and windows of the
-// configuration are left. What is cut is healed.
+// Calm ends all faults: from now on only the delays, splits and windows of the configuration
+// apply. Connections that are cut are healed.
 func (n *Sim) Calm() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -89,11 +88,11 @@ func (n *Sim) Calm() {
 	}
 }
 
-// UpTo draws a duration between 0 and d, for programs that wait by chance. On a
-// network without a clock it is not drawn from a seed.
+// UpTo returns a random duration between 0 and d, for programs that wait for a random time. On
+// a network without a clock it does not come from a seed.
 func (n *Sim) UpTo(d time.Duration) time.Duration {
 	if n.clock == nil {
-		return rand.N(d + 1)
+		return rand.N(min(d, math.MaxInt64-1) + 1)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -120,7 +119,7 @@ func (c simChance) upTo(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
 	}
-	return time.Duration(c.Int64N(int64(d) + 1))
+	return time.Duration(c.Int64N(min(int64(d), math.MaxInt64-1) + 1))
 }
 
 // delay draws how long something is on its way.

@@ -1,7 +1,5 @@
 package port
 
-import "net/netip"
-
 // simAttempt is a connect that is under way.
 type simAttempt struct {
 	s      *simSocket
@@ -19,18 +17,16 @@ func (n *Sim) connect(s *simSocket, to Addr) {
 		s.refused = simError(KindConnect, ErrUnsupported)
 		return
 	}
-	if !isLoopback(to) {
+	if !isLoopback(to) && !isNowhere(to) {
 		s.refused = simError(KindConnect, ErrUnreachable)
 		return
-	}
-	if ip := to.AddrPort.Addr(); !to.Unix && ip.IsUnspecified() {
-		to.AddrPort = netip.AddrPortFrom(loopback(ip), to.AddrPort.Port())
 	}
 	a := &simAttempt{s: s, to: to, number: n.number()}
 	a.chance = n.chance(a.number)
 	s.attempt = a
 	switch {
-	case a.chance.strikes(n.cfg.Hang):
+	case isNowhere(to) && n.clock == nil: // until it is canceled
+	case isNowhere(to), a.chance.strikes(n.cfg.Hang):
 		a.event.do = func() { n.endAttempt(a, ErrTimeout) }
 		n.clock.set(&a.event, a.number, SimTimeout, 0)
 	case a.chance.strikes(n.cfg.Refuse):
@@ -66,7 +62,7 @@ func (n *Sim) reach(a *simAttempt) {
 	}
 }
 
-// refuse answers an attempt that finds nobody.
+// refuse answers an attempt that finds no listener.
 func (n *Sim) refuse(a *simAttempt) {
 	a.waits = nil
 	n.later(a, func() { n.endAttempt(a, ErrRefused) })

@@ -111,7 +111,7 @@ func (n *Sim) arrived(e *simEnd, m simMessage) {
 	case m.what == simRST:
 		n.breakOff(to, ErrReset)
 	case to.broken != nil:
-	case m.what == simData && to.closed: // nobody is there to take it
+	case m.what == simData && to.closed: // that end is gone
 		n.give(to, simMessage{what: simRST})
 	case to.closed:
 	case m.what == simData:
@@ -138,7 +138,7 @@ func (n *Sim) sever(e *simEnd) {
 	}
 }
 
-// heal ends that: what should have arrived is sent again.
+// heal ends a cut: messages that should have arrived are sent again.
 func (n *Sim) heal(e *simEnd) {
 	if !e.cut {
 		return
@@ -153,8 +153,8 @@ func (n *Sim) heal(e *simEnd) {
 	}
 }
 
-// giveUpLater breaks the connection off if its oldest message stays on its way
-// for too long. The other end learns of it when the connection is healed.
+// giveUpLater ends the connection if its oldest message stays on its way for too long. The
+// other end learns of it when the connection is healed.
 func (n *Sim) giveUpLater(e *simEnd, passed int) {
 	n.clock.set(&simEvent{do: func() {
 		if e.cut && e.owed > 0 && e.passed == passed && !e.gone() {
@@ -222,8 +222,8 @@ func (n *Sim) shutdown(e *simEnd) error {
 	return nil
 }
 
-// closeEnd closes in good order, unless a reset was asked for or bytes had
-// arrived that nobody will ever receive (RFC 9293, 3.6.1).
+// closeEnd closes in good order, unless a reset was asked for or bytes had arrived that were
+// never received (RFC 9293, 3.6.1).
 func (n *Sim) closeEnd(e *simEnd, reset bool) {
 	if e.closed {
 		return

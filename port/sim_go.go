@@ -6,7 +6,7 @@ import (
 	"github.com/proactor-go/proactor/internal/goid"
 )
 
-// Go runs f on a goroutine of its own, at a time of its own, soon.
+// Go runs f soon, on a goroutine of its own, at an instant at which nothing else happens.
 func (n *Sim) Go(f func()) {
 	if n.clock == nil {
 		go f()
@@ -31,10 +31,10 @@ func (n *Sim) Go(f func()) {
 	})
 }
 
-// Sleep waits until d has passed. Nothing else on the network happens at the
-// instant at which it returns: so with 0 it waits for the others to wait again,
-// as whoever was woken by another goroutine has to before it asks an engine or a
-// port for something, or the run may depend on which of the two is faster.
+// Sleep waits until d has passed. Nothing else happens on the network at the instant at which
+// it returns. So Sleep(0) waits until all other goroutines wait. A goroutine that was
+// woken by another one must call it before it calls an engine or a port; otherwise the run may
+// depend on which of the two is faster.
 func (n *Sim) Sleep(d time.Duration) {
 	if n.clock == nil {
 		time.Sleep(d)
@@ -61,7 +61,7 @@ func (n *Sim) after(number uint64, d time.Duration, f func()) (stop func()) {
 	return func() { n.clock.cancel(e) }
 }
 
-// tick carries out what is due.
+// tick carries out the events that are due.
 func (n *Sim) tick() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

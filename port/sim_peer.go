@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// SimConn is an end of a connection on a [Sim] that no port drives: a
-// [net.Conn] whose calls block, for clients and for tests.
+// SimConn is an end of a connection on a [Sim] that no port drives. It is a [net.Conn] whose
+// calls block, for clients and for tests.
 type SimConn struct {
 	end    *simEnd
 	net    *Sim
@@ -29,7 +29,7 @@ type SimListener struct {
 // simWait is where one direction of a SimConn, or a SimListener, waits. All of
 // it is guarded by the network's lock.
 type simWait struct {
-	changed  chan struct{} // closed when something has changed; nil: nobody waits
+	changed  chan struct{} // closed when something has changed; nil: no goroutine waits
 	deadline time.Time
 	number   uint64
 }
@@ -73,9 +73,9 @@ func (n *Sim) conn(e *simEnd) *SimConn {
 	return c
 }
 
-// Dial connects to a listener of a port, or of [Sim.Listen]. It waits while
-// the listener's backlog is full, until ctx ends. Network and address are
-// those of [ResolveAddr]. The error is an *[Error], or that of the address.
+// Dial connects to a listener of a port, or of [Sim.Listen]. While the listener's backlog is
+// full it waits, until ctx is done. network and address are those of [ResolveAddr]. The error
+// is an *[Error], or that of ResolveAddr.
 func (n *Sim) Dial(ctx context.Context, network, address string) (*SimConn, error) {
 	to, err := ResolveAddr(network, address)
 	if err != nil {
@@ -134,7 +134,7 @@ func (l *SimListener) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-// Close resets the connections that were not accepted.
+// Close closes the listener, and resets the connections that were not accepted.
 func (l *SimListener) Close() error {
 	l.net.mu.Lock()
 	defer l.net.mu.Unlock()
@@ -150,7 +150,7 @@ func (l *SimListener) Close() error {
 // SetDeadline bounds Accept.
 func (l *SimListener) SetDeadline(t time.Time) error { return l.wait.set(l.net, t) }
 
-// Addr is where it listens: an [Addr].
+// Addr is the address at which it listens, an [Addr].
 func (l *SimListener) Addr() net.Addr { return l.l.addr }
 
 func (w *simWait) set(n *Sim, t time.Time) error {
@@ -161,7 +161,7 @@ func (w *simWait) set(n *Sim, t time.Time) error {
 	return nil
 }
 
-// Read receives what has arrived, and waits for it.
+// Read waits until bytes have arrived, and receives them.
 func (c *SimConn) Read(p []byte) (int, error) {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
@@ -179,7 +179,7 @@ func (c *SimConn) Read(p []byte) (int, error) {
 	return 0, net.ErrClosed
 }
 
-// Write sends all of p, and waits for the peer to have room.
+// Write sends all of p. It waits while the peer has no room.
 func (c *SimConn) Write(p []byte) (n int, err error) {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
@@ -195,7 +195,7 @@ func (c *SimConn) Write(p []byte) (n int, err error) {
 	return n, net.ErrClosed
 }
 
-// Break has the network reset the connection: both ends will learn of it.
+// Break has the network reset the connection. Both ends learn of it.
 func (c *SimConn) Break() {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
@@ -205,8 +205,8 @@ func (c *SimConn) Break() {
 	}
 }
 
-// Cut has nothing arrive at either end until Heal is called, on a network of
-// [NewSimSeed]. What is sent meanwhile arrives then, unless SimTimeout ended the
+// Cut stops all delivery to both ends until Heal is called. The network must be one of
+// [NewSimSeed]. Bytes that are sent meanwhile arrive after Heal, unless SimTimeout has ended the
 // connection before.
 func (c *SimConn) Cut() {
 	c.net.mu.Lock()
@@ -223,7 +223,7 @@ func (c *SimConn) Heal() {
 	c.net.heal(c.end)
 }
 
-// Close closes; with a reset if SetLinger(0) was called or bytes had arrived
+// Close closes the connection; by a reset, if SetLinger(0) was called or bytes had arrived
 // that were not read.
 func (c *SimConn) Close() error {
 	c.net.mu.Lock()
@@ -247,7 +247,7 @@ func (c *SimConn) CloseWrite() error {
 	return c.net.shutdown(c.end)
 }
 
-// SetLinger with 0 makes Close send a reset.
+// SetLinger(0) makes Close send a reset.
 func (c *SimConn) SetLinger(sec int) error {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()

@@ -2,117 +2,85 @@ package port
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
-	"strconv"
+	"io/fs"
+	"sync/atomic"
+	"syscall"
 )
 
-// Socket is an open socket that no port knows yet: one that was just created
-// or accepted. It stands for a descriptor of the system and belongs to whoever
-// holds it, until [Port.Associate] or [Port.Discard].
+// Socket is an open socket that is associated with no port: one that was just created, accepted
+// or detached. It stands for a descriptor of the system. Its holder must give it to
+// [Port.Associate] or [Port.Discard] in the end.
 type Socket uint64
 
-// NoSocket is a Socket that stands for nothing.
+// NoSocket is a Socket that stands for no descriptor.
 const NoSocket = ^Socket(0)
 
-// listening marks the Sockets that Listen made.
-const listening Socket = 1 << 62
+// Marks of a Socket, beside the system's number.
+const (
+	listening Socket = 1 << 62 // it listens
+	shared    Socket = 1 << 61 // it was adopted: others may have descriptors of it
+	marks            = listening | shared
+)
 
-// Handle names a socket that is associated with a port. It carries a
-// generation: when the socket is closed the Handle is void for ever, also when
-// the system hands out the same descriptor again. The zero Handle is void.
+// Handle names a socket that is associated with a port. It carries a generation: when the
+// socket is closed, the Handle is void for ever, even if the system reuses the descriptor. The
+// zero Handle is void.
 type Handle uint64
 
 func makeHandle(index, gen uint32) Handle { return Handle(gen)<<32 | Handle(index) }
 func (h Handle) index() uint32            { return uint32(h) }
 func (h Handle) gen() uint32              { return uint32(h >> 32) }
 
-// String gives index and generation, for logs.
+// String returns the index and the generation, for logs.
 func (h Handle) String() string { return fmt.Sprintf("#%d.%d", h.index(), h.gen()) }
 
-// SocketOptions are set on a socket when it is made. Accepted sockets have
-// the options of their listener.
+// SocketOptions are set on a socket when it is made. Accepted sockets have the options of their
+// listener. A negative number is refused with [ErrInvalid].
 type SocketOptions struct {
-	// Delay leaves Nagle's algorithm on. By default small sends go out at
-	// once (TCP_NODELAY).
+	// Delay turns Nagle's algorithm on. By default small sends go out at once (TCP_NODELAY).
 	Delay bool
-	// KeepAlive, in seconds, is how long a connection may be idle before the
-	// system probes whether the peer still lives; the probes follow each other
-	// at the same distance. 0 sends no probes.
+	// KeepAlive, in seconds, is how long a connection may be idle before the system probes
+	// whether the peer is alive. While bytes are not acknowledged the system sends no
+	// probes: see [Port.Silence]. More than [MaxKeepAlive] counts as MaxKeepAlive. 0: no
+	// probes.
 	KeepAlive int
-	// SendBuffer and RecvBuffer, in bytes, ask the system for buffers of that
-	// size. 0 leaves the system's default, which grows by itself.
+	// KeepAliveInterval, in seconds, is the time between probes. More than [MaxKeepAlive]
+	// counts as MaxKeepAlive. 0: KeepAlive.
+	KeepAliveInterval int
+	// KeepAliveCount is the number of probes in a row without an answer after which the peer
+	// is dead. More than [MaxKeepAliveCount] counts as MaxKeepAliveCount. Windows before 10
+	// 1703 always sends ten. 0: nine.
+	KeepAliveCount int
+	// SendBuffer and RecvBuffer, in bytes, ask the system for buffers of that size; it may
+	// give less. 0: the system's default, which grows by itself.
 	SendBuffer, RecvBuffer int
-	// Backlog bounds the connections that wait for an accept. 0 asks for the
-	// most that the system allows. Only for listeners.
+	// Backlog bounds the connections of a listener that wait for an accept. The system has a
+	// bound of its own, too. 0: as many as the system allows.
 	Backlog int
-	// Only6 keeps a listener on an IPv6 wildcard address from taking IPv4 too.
+	// ReusePort lets other listeners with this option use the same address, each with a
+	// backlog of its own. The system spreads the connections over them. It works for TCP
+	// listeners on Linux; elsewhere it fails with [ErrUnsupported].
+	ReusePort bool
+	// Control is called with each socket after it was made and before it is bound or
+	// connected, like that of net.ListenConfig and net.Dialer. network is "tcp4", "tcp6" or
+	// "unix"; address is that of the listener or the peer. If it fails, the call fails with
+	// that error; with the backend "std", the connect does. It is not called for accepted
+	// sockets. On a simulated network, which has no descriptors, the call fails with
+	// [ErrUnsupported].
+	Control func(network, address string, c syscall.RawConn) error
+	// Only6 keeps a listener on the IPv6 wildcard address from accepting IPv4, too.
 	Only6 bool
+	// UnixMode has the permissions of the file that a Unix listener makes. The file never has
+	// more, not even for a moment. It needs Linux. 0: the umask of the process decides.
+	UnixMode fs.FileMode
 }
 
-// Addr is the address of one end of a socket. It is a [net.Addr].
-type Addr struct {
-	AddrPort netip.AddrPort // TCP
-	Path     string         // Unix: empty for an end without a name
-	Unix     bool           // a Unix stream socket
-}
-
-// Network gives "tcp" or "unix".
-func (a Addr) Network() string {
-	if a.Unix {
-		return "unix"
-	}
-	return "tcp"
-}
-
-// String gives "ip:port", or the path.
-func (a Addr) String() string {
-	if a.Unix {
-		return a.Path
-	}
-	return a.AddrPort.String()
-}
-
-// ResolveAddr turns an address in text into an Addr. Network is "tcp",
-// "tcp4", "tcp6" or "unix"; address is "host:port", or a path. A host that is
-// a name is looked up, which may block. ":port" is the wildcard address: of
-// both IP versions for "tcp".
-func ResolveAddr(network, address string) (Addr, error) {
-	if network == "unix" {
-		if address == "" {
-			return Addr{}, fmt.Errorf("resolve: %w: empty path", ErrInvalid)
-		}
-		return Addr{Path: address, Unix: true}, nil
-	}
-	switch network {
-	case "tcp", "tcp4", "tcp6":
-	default:
-		return Addr{}, fmt.Errorf("resolve: %w: unknown network %q", ErrInvalid, network)
-	}
-	t, err := net.ResolveTCPAddr(network, address)
-	if err != nil {
-		return Addr{}, err
-	}
-	ap := t.AddrPort()
-	switch {
-	case !ap.Addr().IsValid(): // ":port"
-		any := netip.IPv6Unspecified()
-		if network == "tcp4" {
-			any = netip.IPv4Unspecified()
-		}
-		ap = netip.AddrPortFrom(any, ap.Port())
-	case network != "tcp6":
-		ap = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
-	return Addr{AddrPort: ap}, nil
-}
-
-// sock is what a port knows of an associated socket.
+// sock is the record of a port for an associated socket.
 type sock struct {
 	key    uint64 // of a free slot: the next free one, plus one
 	in     *Op    // accept or recv in flight
 	out    *Op    // connect or send in flight
-	ending *Op    // shutdown that waits for out, or close that waits for both
+	ending *Op    // shutdown that waits for out, or close or detach that wait for both
 	sys    uint32 // the system's number for it; Windows' has no more bits that count
 	index  uint32
 	gen    uint32 // of the current socket; even: the slot is free
@@ -120,9 +88,11 @@ type sock struct {
 	broken uint16 // the error that ended the connection, as a send was told
 }
 
-func (s *sock) isClosing() bool { return s.ending != nil && s.ending.kind == KindClose }
+func (s *sock) isClosing() bool {
+	return s.ending != nil && (s.ending.kind == KindClose || s.ending.kind == KindDetach)
+}
 
-type sockFlags uint8
+type sockFlags uint16
 
 const (
 	sockListener sockFlags = 1 << iota
@@ -132,7 +102,10 @@ const (
 	sockWritable           // epoll: a write may get rid of something
 	sockQueued             // epoll: stands in the list of sockets to serve
 	sockEnding             // epoll: end of stream or an error is near
-	sockSentNow            // uring: something was sent at once since the last completion
+	sockUrgent             // Linux: a recv may stop at an urgent mark, with bytes behind it
+	sockInLine             // uring: stands in the line of those that lookForLost looks at
+	sockShared             // others have descriptors of it, too
+	sockHeard              // uring: got bytes, or was armed, since it stood there first
 )
 
 func (s *sock) handle() Handle { return makeHandle(s.index, s.gen) }
@@ -141,7 +114,8 @@ func (s *sock) handle() Handle { return makeHandle(s.index, s.gen) }
 // never moves and growing leaves no garbage behind.
 type table struct {
 	chunks []*[chunkLen]sock
-	free   uint32 // first free slot, plus one
+	grown  atomic.Pointer[[]*[chunkLen]sock] // chunks, for any goroutine
+	free   uint32                            // first free slot, plus one
 	live   int
 }
 
@@ -164,7 +138,13 @@ func (t *table) get(h Handle) *sock {
 	return nil
 }
 
-// take gives an empty sock with a generation of its own.
+// shared is get for any goroutine that knows that h is not void.
+func (t *table) shared(h Handle) *sock {
+	i := h.index()
+	return &(*t.grown.Load())[i>>chunkBits][i&(chunkLen-1)]
+}
+
+// take returns an empty sock with a generation of its own.
 func (t *table) take() *sock {
 	if t.free == 0 {
 		base := uint32(len(t.chunks)) << chunkBits
@@ -175,6 +155,8 @@ func (t *table) take() *sock {
 		}
 		c[chunkLen-1].key = 0
 		t.chunks = append(t.chunks, c)
+		chunks := t.chunks
+		t.grown.Store(&chunks)
 		t.free = base + 1
 	}
 	s := t.at(t.free - 1)
@@ -189,36 +171,4 @@ func (t *table) put(s *sock) {
 	*s = sock{index: s.index, gen: s.gen + 1, key: uint64(t.free)}
 	t.free = s.index + 1
 	t.live--
-}
-
-// anyLike is the wildcard address, port 0, of the same sort as a.
-func anyLike(a Addr) Addr {
-	switch {
-	case a.Unix:
-		return Addr{Unix: true}
-	case a.AddrPort.Addr().Is4():
-		return Addr{AddrPort: netip.AddrPortFrom(netip.IPv4Unspecified(), 0)}
-	default:
-		return Addr{AddrPort: netip.AddrPortFrom(netip.IPv6Unspecified(), 0)}
-	}
-}
-
-// isAny reports whether a leaves address and port to the system.
-func isAny(a Addr) bool {
-	return a.AddrPort.Addr().IsUnspecified() && a.AddrPort.Port() == 0
-}
-
-// zoneIndex is the number of the interface that an IPv6 zone names.
-func zoneIndex(zone string) (uint32, error) {
-	if zone == "" {
-		return 0, nil
-	}
-	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
-		return uint32(n), nil
-	}
-	i, err := net.InterfaceByName(zone)
-	if err != nil {
-		return 0, err
-	}
-	return uint32(i.Index), nil
 }

@@ -2,27 +2,24 @@ package port
 
 import "fmt"
 
-// Splice hands what arrives at from over to another socket of this port, until
-// end of stream, error or cancel, without showing it: the bytes need not leave
-// the system. It stands for the recv of from and the send of to, which have no
-// other meanwhile; from and to may be the same socket.
+// Splice sends to one socket of this port what arrives at another, until the end of the
+// stream, an error or a cancel. The program does not see the bytes, and they need not leave
+// the system. The splice is the recv of from and the send of to; neither socket can have
+// another one meanwhile. from and to may be the same socket.
 //
-// It completes, with More set, whenever to has taken bytes: N says how many,
-// beside those of the completions before. The final completion, which may have
-// an N too, has io.EOF when the stream has ended and to has taken all of it. Else
-// the Kind of its [*Error] tells which side failed: [KindRecv] that it was from,
-// [KindSend] that it was to, and [KindSplice] that it was neither, such as a
-// system out of descriptors. Where it was canceled, also by the close of one of
-// the two, Buf has the bytes that came from from and that to has not taken; they
-// are the caller's.
+// It completes, with More set, each time to has taken bytes; N is their number, not counting those
+// of earlier completions. The final completion may have an N, too. It has io.EOF when the stream
+// has ended and to has taken all of it. Otherwise the Kind of its [*Error] tells which side
+// failed: [KindRecv] is from, [KindSend] is to, and [KindSplice] is neither, for example when
+// descriptors ran out. If the splice was canceled, by Cancel or by the close of one of the two
+// sockets, Buf has the bytes that were received and not sent; they belong to the caller.
 //
-// Nothing is received while to has no room, and no more than [SpliceMost] bytes
-// are on their way. A splice on which nothing arrives holds no more than a
-// record. The reset of to shows when there is something to send, or in what is
-// received from it, as with a send.
+// While to has no room the splice receives nothing. At most [SpliceMost] bytes are
+// on their way. A splice on which nothing arrives holds nothing but a record. A reset of to is
+// found, as with a send, when there are bytes to send, or by a recv on to.
 //
-// Where the system does not do it, the error is ErrUnsupported, and nothing was
-// started: RecvStream and Send do the same by copying.
+// If the system cannot splice, the error is [ErrUnsupported], and nothing was started. RecvStream
+// and Send then do the same by copying.
 func (p *Port) Splice(op *Op, from, to Handle) error {
 	b, ok := p.b.(splicer)
 	if !ok {
@@ -53,14 +50,13 @@ func (p *Port) Splice(op *Op, from, to Handle) error {
 	return nil
 }
 
-// SpliceMost bounds the bytes that a splice has taken from one socket and not
-// handed over to the other.
+// SpliceMost, in bytes, bounds what a splice has taken from one socket and not yet
+// sent to the other.
 const SpliceMost = 256 << 10
 
-// Held is the number of bytes that a splice in flight has taken from one socket
-// and not handed over to the other. Unless it is 0, the splice waits for the
-// other socket to have room, and receives nothing. The same goroutines may call
-// it as Splice.
+// Held is the number of bytes that a splice in flight has taken from one socket and not yet
+// sent to the other. While it is above 0, the splice waits for room at the other socket and
+// receives nothing. The same goroutines may call it as Splice.
 func (p *Port) Held(op *Op) int {
 	p.lock()
 	defer p.unlock()
@@ -72,7 +68,7 @@ func (p *Port) Held(op *Op) int {
 
 // splicer is a backend whose system moves bytes between sockets.
 type splicer interface {
-	// splices reports whether the system running does.
+	// splices reports whether the running system can.
 	splices() bool
 	// splice begins a KindSplice, whose Op is the in of the one socket and the out
 	// of the other. Of its ends the backend cancels it like any operation.
@@ -82,8 +78,9 @@ type splicer interface {
 // splice is what the port knows of one that is in flight, beside its Op.
 type splice struct {
 	to   *sock
-	held int   // bytes in the pipe
-	r, w int32 // the ends of the pipe; none when both are 0
+	held int // bytes in the pipe
+	//lint:ignore U1000 only systems that splice have pipes
+	pipe pipe  // its ends; none when both are 0
 	next int32 // in the list of free ones
 }
 

@@ -30,7 +30,7 @@ const (
 
 func (ps *pipes) take(sp *splice) error {
 	if n := len(ps.idle); n > 0 {
-		sp.r, sp.w = ps.idle[n-1].r, ps.idle[n-1].w
+		sp.pipe = ps.idle[n-1]
 		ps.idle = ps.idle[:n-1]
 		return nil
 	}
@@ -38,14 +38,14 @@ func (ps *pipes) take(sp *splice) error {
 	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
 		return sysError(KindSplice, err)
 	}
-	sp.r, sp.w = int32(fds[0]), int32(fds[1])
-	syscall.RawSyscall(unix.SYS_FCNTL, uintptr(sp.w), unix.F_SETPIPE_SZ, pipeSize)
+	sp.pipe = pipe{int32(fds[0]), int32(fds[1])}
+	syscall.RawSyscall(unix.SYS_FCNTL, uintptr(sp.pipe.w), unix.F_SETPIPE_SZ, pipeSize)
 	return nil
 }
 
 // put takes the pipe of a splice back.
 func (ps *pipes) put(sp *splice) {
-	p := pipe{sp.r, sp.w}
+	p := sp.pipe
 	if p == (pipe{}) {
 		return
 	}
@@ -54,7 +54,7 @@ func (ps *pipes) put(sp *splice) {
 	} else {
 		p.close()
 	}
-	sp.r, sp.w, sp.held = 0, 0, 0
+	sp.pipe, sp.held = pipe{}, 0
 }
 
 func (p pipe) close() {
@@ -86,14 +86,17 @@ func (ps *pipes) carry(p *Port, s *sock, op *Op) (n int, next awaits, err error)
 		if err := ps.take(sp); err != nil {
 			return 0, 0, err
 		}
-		k, errno := spliceCall(int32(s.sys), sp.w, SpliceMost)
+		k, errno := spliceCall(int32(s.sys), sp.pipe.w, SpliceMost)
+		if k == 0 && (errno == 0 || errno == unix.EAGAIN && s.flags&sockUrgent != 0) && unread(uintptr(s.sys)) {
+			k, errno = passMark(sp.pipe.w, uintptr(s.sys))
+		}
 		switch {
 		case k > 0:
 			sp.held = k
 		case errno == unix.EAGAIN:
 			ps.put(sp)
 			return 0, awaitsBytes, nil
-		case errno == unix.EINVAL || errno == unix.ENOMEM: // of the call, not of the connection
+		case ofTheCall(errno):
 			ps.put(sp)
 			if errno == unix.EINVAL {
 				errno = unix.EOPNOTSUPP
@@ -105,7 +108,7 @@ func (ps *pipes) carry(p *Port, s *sock, op *Op) (n int, next awaits, err error)
 		}
 	}
 	for sp.held > 0 {
-		k, errno := spliceCall(sp.r, int32(sp.to.sys), sp.held)
+		k, errno := spliceCall(sp.pipe.r, int32(sp.to.sys), sp.held)
 		switch {
 		case k > 0:
 			sp.held -= k
@@ -123,6 +126,16 @@ func (ps *pipes) carry(p *Port, s *sock, op *Op) (n int, next awaits, err error)
 	return n, awaitsTurn, nil
 }
 
+// ofTheCall are the errors of splice(2) itself, which say nothing of the connection. The last
+// two are those of sandboxes.
+func ofTheCall(e syscall.Errno) bool {
+	switch e {
+	case unix.EINVAL, unix.ENOMEM, unix.EPERM, unix.ENOSYS:
+		return true
+	}
+	return false
+}
+
 // unspliced ends a splice that was canceled, with what is left in its pipe.
 func (ps *pipes) unspliced(p *Port, s *sock, op *Op) Completion {
 	sp := p.splices.at(op.index)
@@ -131,7 +144,7 @@ func (ps *pipes) unspliced(p *Port, s *sock, op *Op) Completion {
 		if c.Buf == nil {
 			c.Buf = make([]byte, 0, sp.held)
 		}
-		k, err := unix.Read(int(sp.r), c.Buf[len(c.Buf):cap(c.Buf)])
+		k, err := unix.Read(int(sp.pipe.r), c.Buf[len(c.Buf):cap(c.Buf)])
 		if err == unix.EINTR {
 			continue
 		}

@@ -11,10 +11,9 @@ import (
 	"time"
 )
 
-// std carries operations out with package net, so it runs wherever Go does. A
-// goroutine waits for each operation that is outstanding; what came of it goes
-// through a queue to the goroutine that drives the port, which alone touches
-// the books.
+// std carries operations out with package net, so it runs wherever Go does. A goroutine waits
+// for each operation that is outstanding. Its result goes through a queue to the goroutine
+// that drives the port, which is the only one to touch the books.
 type std struct {
 	p     *Port
 	conns []*stdConn // by the socket's slot; the driver's alone
@@ -29,7 +28,7 @@ type std struct {
 	fed    sync.Cond // a buffer is free again, or a recv that waits for one is canceled
 }
 
-// stdEvent is what a goroutine tells the driver of an operation.
+// stdEvent is the result of an operation, or a part of it, on its way to the driver.
 type stdEvent struct {
 	h     Handle
 	op    *Op
@@ -128,7 +127,10 @@ func (b *std) attach(s *sock, sk Socket) error {
 func (c *stdConn) init() (err error) {
 	if sc, ok := c.conn.(syscall.Conn); ok {
 		if c.raw, err = sc.SyscallConn(); err == nil {
-			err = c.raw.Control(func(fd uintptr) { c.fd = fd })
+			err = c.raw.Control(func(fd uintptr) {
+				c.fd = fd
+				inlineUrgent(fd)
+			})
 		}
 	}
 	return err
@@ -173,7 +175,7 @@ func (b *std) tell(e stdEvent) {
 	b.mu.Unlock()
 }
 
-// note is tell for one who holds mu.
+// note is tell where mu is held.
 func (b *std) note(e stdEvent) {
 	b.events = append(b.events, e)
 	if len(b.events) == 1 {
@@ -218,10 +220,10 @@ func (b *std) take() bool {
 	return len(b.taken) > 0
 }
 
-// completion turns an event into what the caller gets.
+// completion turns an event into the caller's completion.
 func (b *std) completion(s *sock, e *stdEvent) Completion {
 	op, sc := e.op, b.conns[s.index]
-	c := Completion{Op: op, Key: s.key, Kind: op.kind, N: e.n, More: e.more, Buf: e.buf, lease: e.lease}
+	c := Completion{Op: op, Key: s.key, Kind: op.kind, N: e.n, More: e.more, Buf: e.buf, lease: Lease(e.lease)}
 	switch {
 	case e.err == io.EOF:
 		c.Err = io.EOF

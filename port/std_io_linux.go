@@ -9,7 +9,12 @@ import (
 
 // sysRead and sysWrite never wait, so that Go's scheduler need not be told.
 func sysRead(fd uintptr, p []byte) (int, error) {
-	return transfer(unix.SYS_RECVFROM, fd, p, unix.MSG_DONTWAIT)
+	for try := 1; ; try++ {
+		n, err := transfer(unix.SYS_RECVFROM, fd, p, unix.MSG_DONTWAIT)
+		if err != unix.EAGAIN || !atMark(fd, try) {
+			return n, err
+		}
+	}
 }
 
 func sysWrite(fd uintptr, p []byte) (int, error) {

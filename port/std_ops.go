@@ -4,6 +4,9 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
+	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -17,21 +20,50 @@ func (b *std) listen(a Addr, o SocketOptions) (Socket, error) {
 	case o.Only6 || !ip.IsUnspecified():
 		network = "tcp6"
 	}
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive(o), KeepAlive: -1, Control: controlListener}
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive(o), KeepAlive: -1, Control: o.control}
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(context.Background(), network, a.String())
 	if err != nil {
 		return NoSocket, err
 	}
 	if u, ok := l.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false) // as with sockets of the system itself
+		u.SetUnlinkOnClose(false) // the port does it, and looks first whose it is
+	}
+	if o.Backlog > 0 {
+		if err := setBacklog(l, o.Backlog); err != nil {
+			l.Close()
+			return NoSocket, err
+		}
 	}
 	return addStdSocket(&stdConn{listener: l, options: o}), nil
 }
 
+// control sets what must be set before the bind.
+func (o SocketOptions) control(network, address string, raw syscall.RawConn) error {
+	err := controlListener(network, address, raw)
+	if err == nil && o.ReusePort {
+		if e := raw.Control(func(fd uintptr) { err = reusePort(int(fd)) }); e != nil {
+			err = e
+		}
+	}
+	if err == nil && o.UnixMode != 0 {
+		if e := raw.Control(func(fd uintptr) { err = presetMode(int(fd), o.UnixMode) }); e != nil {
+			err = e
+		}
+	}
+	if err == nil && o.Control != nil {
+		err = o.Control(network, address, raw)
+	}
+	return err
+}
+
 func keepAlive(o SocketOptions) net.KeepAliveConfig {
-	d := time.Duration(o.KeepAlive) * time.Second
-	return net.KeepAliveConfig{Enable: d > 0, Idle: d, Interval: d}
+	return net.KeepAliveConfig{
+		Enable:   o.KeepAlive > 0,
+		Idle:     time.Duration(o.KeepAlive) * time.Second,
+		Interval: time.Duration(o.KeepAliveInterval) * time.Second,
+		Count:    o.KeepAliveCount,
+	}
 }
 
 // socket only notes what connect will need: package net makes a socket when it
@@ -66,6 +98,61 @@ func (o SocketOptions) apply(c net.Conn) {
 	}
 }
 
+func (b *std) inherit(f *os.File, o SocketOptions) (Socket, bool, error) {
+	listens, err := isListener(f)
+	if err != nil {
+		return NoSocket, false, err
+	}
+	c := &stdConn{options: o}
+	if listens {
+		c.listener, err = net.FileListener(f)
+	} else if c.conn, err = net.FileConn(f); err == nil {
+		o.apply(c.conn)
+		if t, ok := c.conn.(*net.TCPConn); ok {
+			t.SetKeepAliveConfig(keepAlive(o))
+		}
+	}
+	if err != nil {
+		return NoSocket, false, err
+	}
+	return addStdSocket(c), listens, nil
+}
+
+func (b *std) file(s *sock) (*os.File, error) {
+	c := b.conns[s.index]
+	if runtime.GOOS == "windows" { // where the duplicate would take c off the runtime's port
+		return nil, &Error{Class: ErrUnsupported}
+	}
+	if f, ok := c.listener.(filer); ok {
+		return f.File()
+	}
+	if f, ok := c.conn.(filer); ok {
+		return f.File()
+	}
+	return nil, &Error{Class: ErrUnsupported}
+}
+
+// filer is a socket of package net.
+type filer interface{ File() (*os.File, error) }
+
+func (b *std) detach(s *sock) (Socket, error) {
+	c := b.conns[s.index]
+	if c.conn == nil {
+		return NoSocket, syscall.ENOTCONN
+	}
+	b.conns[s.index] = nil
+	c.conn.SetDeadline(time.Time{})
+	return addStdSocket(&stdConn{conn: c.conn, options: c.options, broken: c.broken}), nil
+}
+
+func (b *std) plain(sk Socket) (net.Conn, error) {
+	c := takeStdSocket(sk)
+	if c == nil || c.conn == nil {
+		return nil, ErrInvalid
+	}
+	return c.conn, nil
+}
+
 func (b *std) accept(s *sock, op *Op) {
 	c, h := b.conns[s.index], s.handle()
 	c.listener.(deadliner).SetDeadline(time.Time{})
@@ -89,7 +176,7 @@ func (b *std) connect(s *sock, op *Op, to Addr) {
 	c, h := b.conns[s.index], s.handle()
 	ctx, cancel := context.WithCancel(context.Background())
 	c.dial = cancel
-	d := net.Dialer{KeepAliveConfig: keepAlive(c.options), KeepAlive: -1}
+	d := net.Dialer{KeepAliveConfig: keepAlive(c.options), KeepAlive: -1, Control: c.options.Control}
 	d.SetMultipathTCP(false)
 	switch {
 	case c.local.Path != "":
@@ -162,6 +249,15 @@ func (b *std) room(c *stdConn) []byte {
 	return nil
 }
 
+// behind: a goroutine that waits for bytes has not run yet, or what it got waits
+// to be dequeued. mu is held while one receives.
+func (b *std) behind(s *sock) bool {
+	c := b.conns[s.index]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return c.ahead.Load() > 0 || c.raw != nil && readable(c.fd)
+}
+
 // dequeued counts a piece less ahead.
 func (b *std) dequeued(c *stdConn) {
 	if c.ahead.Add(-1) == stdAhead-1 {
@@ -211,9 +307,6 @@ func (b *std) send(s *sock, op *Op) {
 // is seen.
 const stdPiece = 64 << 10
 
-// stdTurn bounds the writes that the driver makes for one send.
-const stdTurn = 4
-
 func (b *std) localAddr(s *sock) (Addr, error) {
 	switch c := b.conns[s.index]; {
 	case c.listener != nil:
@@ -232,11 +325,35 @@ func (b *std) remoteAddr(s *sock) (Addr, error) {
 	return Addr{}, &Error{Kind: KindConnect, Class: ErrReset}
 }
 
+func (b *std) peerAddr(sk Socket) (Addr, error) {
+	t := &stdSockets
+	t.Lock()
+	defer t.Unlock()
+	if c := t.all[sk]; c != nil && c.conn != nil {
+		return fromNet(c.conn.RemoteAddr()), nil
+	}
+	return Addr{}, &Error{Class: ErrInvalid}
+}
+
 func (b *std) acked(s *sock) int64 {
 	if c := b.conns[s.index]; c.raw != nil {
 		return acked(int(c.fd))
 	}
 	return 0
+}
+
+func (b *std) silence(s *sock) (time.Duration, int) {
+	if c := b.conns[s.index]; c.raw != nil {
+		return silence(int(c.fd))
+	}
+	return 0, 0
+}
+
+func (b *std) failed(s *sock, ended bool) error {
+	if c := b.conns[s.index]; c.raw != nil {
+		return failed(&sock{sys: uint32(c.fd)}, ended)
+	}
+	return nil
 }
 
 func fromNet(a net.Addr) Addr {

@@ -4,10 +4,25 @@ package port
 
 import (
 	"io"
+	"net"
+	"os"
 	"syscall"
 )
 
 func controlListener(string, string, syscall.RawConn) error { return nil }
+
+// setBacklog bounds the connections that wait. Package net asks for the most; a
+// listen anew changes the number.
+func setBacklog(l net.Listener, n int) error {
+	raw, err := l.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	if e := raw.Control(func(fd uintptr) { err = os.NewSyscallError("listen", syscall.Listen(int(fd), n)) }); e != nil {
+		return e
+	}
+	return err
+}
 
 // stream is the goroutine of a streamed recv: while the connection is idle, it
 // waits without a buffer. It is one Read of package net from beginning to end.
@@ -55,6 +70,9 @@ func (c *stdConn) write(p []byte) (n int, err error) {
 
 // cancelSend ends a send.
 func (b *std) cancelSend(c *stdConn) { c.conn.SetWriteDeadline(longAgo) }
+
+// stdTurn bounds the writes that the driver makes for one send.
+const stdTurn = 4
 
 // trySend hands over what the system takes at once, in stdTurn writes at the most.
 func (c *stdConn) trySend(op *Op) error {

@@ -3,6 +3,7 @@ package port
 import (
 	"errors"
 	"io"
+	"net"
 	"syscall"
 	"time"
 
@@ -24,6 +25,9 @@ func controlListener(network, _ string, raw syscall.RawConn) (err error) {
 	}
 	return err
 }
+
+// setBacklog: Winsock takes no second listen, so package net's number stands.
+func setBacklog(net.Listener, int) error { return nil }
 
 // stream is the goroutine of a streamed recv. It waits without a buffer until
 // there is something (package net does it with a read of zero bytes), then reads,

@@ -4,17 +4,13 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Sockets of Linux, for uring and epoll. extra is what the backend wants of
-// the socket's type: epoll non-blocking, uring blocking (a non-blocking one
-// would complete with EAGAIN instead of waiting).
+// Sockets of Linux, for uring and epoll.
 
 func family(a Addr) int {
 	switch {
@@ -27,8 +23,8 @@ func family(a Addr) int {
 	}
 }
 
-func newSocket(a Addr, o SocketOptions, extra int) (int, error) {
-	fd, err := unix.Socket(family(a), unix.SOCK_STREAM|unix.SOCK_CLOEXEC|extra, 0)
+func newSocket(a Addr, o SocketOptions) (int, error) {
+	fd, err := unix.Socket(family(a), unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
@@ -49,7 +45,8 @@ func setOptions(fd int, a Addr, o SocketOptions) error {
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, tcp && !o.Delay},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1, tcp && o.KeepAlive > 0},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, o.KeepAlive, tcp && o.KeepAlive > 0},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, o.KeepAlive, tcp && o.KeepAlive > 0},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, o.KeepAliveInterval, tcp && o.KeepAlive > 0},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, o.KeepAliveCount, tcp && o.KeepAlive > 0},
 		{unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer, o.SendBuffer > 0},
 		{unix.SOL_SOCKET, unix.SO_RCVBUF, o.RecvBuffer, o.RecvBuffer > 0},
 	} {
@@ -62,17 +59,22 @@ func setOptions(fd int, a Addr, o SocketOptions) error {
 	return nil
 }
 
-func listenSocket(a Addr, o SocketOptions, extra int) (Socket, error) {
-	fd, err := newSocket(a, o, extra)
+func listenSocket(a Addr, o SocketOptions) (Socket, error) {
+	fd, err := newSocket(a, o)
 	if err != nil && family(a) == unix.AF_INET6 && a.AddrPort.Addr().IsUnspecified() && !o.Only6 {
 		// No IPv6 here: the wildcard address is that of IPv4.
 		a.AddrPort = netip.AddrPortFrom(netip.IPv4Unspecified(), a.AddrPort.Port())
-		fd, err = newSocket(a, o, extra)
+		fd, err = newSocket(a, o)
 	}
 	if err != nil {
 		return NoSocket, err
 	}
 	err = func() error {
+		if o.UnixMode != 0 {
+			if err := presetMode(fd, o.UnixMode); err != nil {
+				return err
+			}
+		}
 		if !a.Unix {
 			// A restarted server gets its port although old connections are in
 			// TIME_WAIT. Two listeners on one port are refused all the same.
@@ -88,6 +90,14 @@ func listenSocket(a Addr, o SocketOptions, extra int) (Socket, error) {
 			if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
 				return os.NewSyscallError("setsockopt", err)
 			}
+		}
+		if o.ReusePort {
+			if err := reusePort(fd); err != nil {
+				return err
+			}
+		}
+		if err := o.controlled(a, uintptr(fd)); err != nil {
+			return err
 		}
 		sa, err := sockaddr(a)
 		if err != nil {
@@ -109,9 +119,13 @@ func listenSocket(a Addr, o SocketOptions, extra int) (Socket, error) {
 	return Socket(fd), nil
 }
 
-func connectSocket(local Addr, o SocketOptions, extra int) (Socket, error) {
-	fd, err := newSocket(local, o, extra)
+func connectSocket(local Addr, o SocketOptions) (Socket, error) {
+	fd, err := newSocket(local, o)
 	if err != nil {
+		return NoSocket, err
+	}
+	if err := o.controlled(local, uintptr(fd)); err != nil {
+		unix.Close(fd)
 		return NoSocket, err
 	}
 	if (local.Unix && local.Path != "") || !local.Unix && !isAny(local) {
@@ -152,45 +166,62 @@ func shutdownSocket(fd int) error {
 	return nil
 }
 
-func localAddr(fd int) (Addr, error)  { return askAddr(fd, unix.SYS_GETSOCKNAME, "getsockname") }
-func remoteAddr(fd int) (Addr, error) { return askAddr(fd, unix.SYS_GETPEERNAME, "getpeername") }
-
-// askAddr allocates nothing for TCP: it is asked for every connection.
-func askAddr(fd int, call uintptr, name string) (Addr, error) {
+// localAddr and remoteAddr allocate nothing for TCP: they are asked for every
+// connection.
+func localAddr(fd int) (Addr, error) {
 	var raw unix.RawSockaddrAny
 	n := uint32(unsafe.Sizeof(raw))
-	if _, _, e := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&n))); e != 0 {
-		return Addr{}, sysError(KindAccept, os.NewSyscallError(name, e))
+	if _, _, e := syscall.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&n))); e != 0 {
+		return Addr{}, sysError(0, os.NewSyscallError("getsockname", e))
 	}
-	switch raw.Addr.Family {
-	case unix.AF_INET:
-		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(&raw))
-		return Addr{AddrPort: netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), hostOrder(sa.Port))}, nil
-	case unix.AF_INET6:
-		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(&raw))
-		ip := netip.AddrFrom16(sa.Addr).Unmap()
-		if sa.Scope_id != 0 {
-			ip = ip.WithZone(strconv.Itoa(int(sa.Scope_id)))
-		}
-		return Addr{AddrPort: netip.AddrPortFrom(ip, hostOrder(sa.Port))}, nil
-	default:
-		sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(&raw))
-		return Addr{Unix: true, Path: unixPath(sa, int(n)-2)}, nil
-	}
+	return addrOf(&raw, n), nil
 }
 
-// unixPath reads a path of n bytes: none for an unnamed socket, and with a zero
-// byte before it, written "@", for an abstract one.
-func unixPath(sa *unix.RawSockaddrUnix, n int) string {
-	if n <= 0 {
-		return ""
+func remoteAddr(fd int) (Addr, error) {
+	var raw unix.RawSockaddrAny
+	n := uint32(unsafe.Sizeof(raw))
+	_, _, e := syscall.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&n)))
+	if e == unix.ENOTCONN && peerName(fd, &raw, &n) {
+		e = 0
 	}
-	b := unsafe.Slice((*byte)(unsafe.Pointer(&sa.Path)), min(n, len(sa.Path)))
-	if b[0] == 0 {
-		return "@" + string(b[1:])
+	if e != 0 {
+		return Addr{}, sysError(0, os.NewSyscallError("getpeername", e))
 	}
-	path, _, _ := strings.Cut(string(b), "\x00")
-	return path
+	return addrOf(&raw, n), nil
+}
+
+// peerName asks who the peer was of a TCP connection that a reset has ended.
+// getpeername has forgotten it then (inet_getname in the kernel's
+// net/ipv4/af_inet.c); SO_PEERNAME has not, for it is asked as accept4 asks for
+// the address that it gives. It must be asked for no more bytes than the address
+// has.
+func peerName(fd int, raw *unix.RawSockaddrAny, n *uint32) bool {
+	for _, *n = range [...]uint32{unix.SizeofSockaddrInet6, unix.SizeofSockaddrInet4} {
+		_, _, e := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_PEERNAME, uintptr(unsafe.Pointer(raw)), uintptr(unsafe.Pointer(n)), 0)
+		if e == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// addrOf reads an address of n bytes as the kernel has it.
+func addrOf(raw *unix.RawSockaddrAny, n uint32) Addr {
+	switch raw.Addr.Family {
+	case unix.AF_INET:
+		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))
+		return Addr{AddrPort: netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), hostOrder(sa.Port))}
+	case unix.AF_INET6:
+		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(raw))
+		ip := netip.AddrFrom16(sa.Addr).Unmap()
+		if sa.Scope_id != 0 {
+			ip = ip.WithZone(zoneName(sa.Scope_id))
+		}
+		return Addr{AddrPort: netip.AddrPortFrom(ip, hostOrder(sa.Port))}
+	default:
+		sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(raw))
+		return Addr{Unix: true, Path: unixPath(unsafe.Slice((*byte)(unsafe.Pointer(&sa.Path)), min(max(int(n)-2, 0), len(sa.Path))))}
+	}
 }
 
 // hostOrder turns a port from the network's byte order into the machine's, or
@@ -220,11 +251,8 @@ func putSockaddr(dst *unix.RawSockaddrAny, a Addr) (int, error) {
 	switch family(a) {
 	case unix.AF_UNIX:
 		sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(dst))
-		if len(a.Path) >= len(sa.Path) {
-			return 0, unix.ENAMETOOLONG
-		}
 		*sa = unix.RawSockaddrUnix{Family: unix.AF_UNIX}
-		for i := range len(a.Path) {
+		for i := range len(a.Path) { // which fits, see Addr.check
 			sa.Path[i] = int8(a.Path[i])
 		}
 		n := 2 + len(a.Path) + 1
@@ -257,7 +285,7 @@ var hostLittleEndian = func() bool { x := uint16(1); return *(*byte)(unsafe.Poin
 // sendError takes what a send was told, remembers the first that ended the
 // connection, and returns what the send is to tell.
 func sendError(s *sock, told syscall.Errno) syscall.Errno {
-	if transient(told) || told == unix.ENOMEM || told == unix.ENOBUFS { // of a moment, not of the connection
+	if ofMoment(told) {
 		return told
 	}
 	if s.broken == 0 {
@@ -267,6 +295,11 @@ func sendError(s *sock, told syscall.Errno) syscall.Errno {
 		return syscall.Errno(s.broken)
 	}
 	return told
+}
+
+// ofMoment are the errors of a send after which the connection is as it was.
+func ofMoment(told syscall.Errno) bool {
+	return transient(told) || told == unix.ENOMEM || told == unix.ENOBUFS
 }
 
 func endOfStream(s *sock) error {

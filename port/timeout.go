@@ -4,10 +4,12 @@ import (
 	"container/heap"
 	"math"
 	"time"
+
+	"github.com/proactor-go/proactor/internal/clock"
 )
 
-// Timeout completes op, with this key, when d has passed: not before, and as
-// soon after as the port is dequeued. [Port.Cancel] ends it early.
+// Timeout completes op, with this key, at the first Dequeue after d has passed, and never
+// before. [Port.Cancel] ends it early. The same goroutines may call it as Recv.
 func (p *Port) Timeout(op *Op, key uint64, d time.Duration) error {
 	p.lock()
 	defer p.unlock()
@@ -17,7 +19,7 @@ func (p *Port) Timeout(op *Op, key uint64, d time.Duration) error {
 	if op.kind != kindIdle {
 		return ErrBusy
 	}
-	*op = Op{kind: KindTimeout, h: Handle(key), n: now() + int64(max(d, 0))}
+	*op = Op{kind: KindTimeout, h: Handle(key), n: clock.After(now(), max(d, 0))}
 	p.inflight++
 	heap.Push(&p.timeouts, op)
 	if p.cfg.Mode == Shared && op.index == 0 {
@@ -39,7 +41,7 @@ func (p *Port) endTimeout(op *Op, err error) {
 	p.inflight--
 }
 
-// timeouts is a heap, the next one on top. Each Op knows its place.
+// timeouts is a heap, the next one on top. Each Op knows its index.
 type timeouts []*Op
 
 func (t timeouts) any() bool { return len(t) > 0 }
@@ -103,5 +105,5 @@ func deadline(timeout time.Duration) int64 {
 	if timeout < 0 {
 		return never
 	}
-	return now() + int64(timeout)
+	return clock.After(now(), timeout)
 }

@@ -9,6 +9,7 @@ const (
 	sysUringRegister = 427
 
 	uringOpPollAdd     = 6
+	uringOpTimeout     = 11
 	uringOpAccept      = 13
 	uringOpAsyncCancel = 14
 	uringOpConnect     = 16

@@ -31,8 +31,8 @@ type provided struct {
 	// warmDepth on that is no reason to give it more: what finds no buffer waits
 	// until this batch has been looked at.
 	depth int      // how many it is to have
-	dry   bool     // it had none, of those that it knows of
-	spare []uint16 // the others, the warmest last
+	dry   bool     // it has used up all that it knows of
+	spare []uint16 // buffers that it does not have, the warmest last
 }
 
 type providedSlab struct {
@@ -125,8 +125,8 @@ func (b *provided) fill() {
 	}
 }
 
-// ranDry is called when the kernel says that it had no buffer. It says so of
-// many recvs at a time: the first one counts.
+// ranDry is called when the kernel reports that it had no buffer. It reports that for many
+// recvs at a time; the first report counts.
 func (b *provided) ranDry() {
 	if !b.dry && b.depth*b.length < warmDepth {
 		b.depth = min(2*b.depth, b.count)

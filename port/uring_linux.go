@@ -2,6 +2,7 @@ package port
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -21,12 +22,14 @@ type uring struct {
 	p *Port
 	ring
 	bufs      provided
-	starved   queue[Handle] // streamed recvs that are to be armed, in turn: they found no buffer,
-	ended     []Handle      // or are armed anew: those wait until it is known who starved
+	starved   queue[Handle] // streamed recvs that are to be armed anew, in turn
+	served    []Handle      // those of them that got bytes: they wait until it is known who got none
 	typical   int           // bytes that a streamed recv gives
 	multishot bool          // recv can be armed once
 	quota     uint32        // bytes after which the kernel ends it; 0: it cannot
 	wakeFd    int
+	urgentFd  int // -1: none
+	lost      lost
 	msgs      msgPool
 	pipes
 	impatient bool // a recv on a non-blocking socket does not wait: no splices
@@ -42,7 +45,9 @@ const (
 	recvQuota = 256 << 10
 
 	udWake   = 0xff // the read of the wake-up descriptor
+	udUrgent = 0xfd // the poll of urgentFd
 	udIgnore = 0xfe // nobody waits for it
+	udLost   = 0xfc // the timer of lookForLost
 	udCancel = 0x80 // added to the kind: the cancel of that operation
 )
 
@@ -56,6 +61,7 @@ type uringWays struct {
 	flags   []uint32 // to try for the ring, the best first
 	oneshot bool     // arm each recv anew
 	whole   bool     // no piecewise filling of buffers
+	endless bool     // no quota for a recv
 }
 
 func openUring(p *Port) (backend, error) {
@@ -63,19 +69,22 @@ func openUring(p *Port) (backend, error) {
 }
 
 func openUringWith(p *Port, ways uringWays) (backend, error) {
-	u := &uring{p: p, wakeFd: -1, multishot: !ways.oneshot, quota: recvQuota, typical: 1, bufs: provided{inc: !ways.whole}}
+	u := &uring{p: p, wakeFd: -1, urgentFd: -1, multishot: !ways.oneshot, quota: recvQuota, typical: 1, bufs: provided{inc: !ways.whole}}
 	if p.cfg.Mode == Exclusive {
-		p.courtesy.lock()
+		p.yielder.lock()
+	}
+	if ways.endless {
+		u.quota = 0
 	}
 	err := u.ring.open(ways.flags)
 	if err == nil {
 		if err = u.start(); err == nil {
-			p.detail, p.tries = u.describe(), true
+			p.detail, p.tries, p.sendsNow = u.describe(), true, true
 			return u, nil
 		}
 		u.release0()
 	}
-	p.courtesy.unlock()
+	p.yielder.unlock()
 	return nil, err
 }
 
@@ -95,6 +104,11 @@ func (u *uring) start() (err error) {
 		return os.NewSyscallError("eventfd", err)
 	}
 	u.armWake()
+	if u.multishot && u.flags&setupDefer == 0 {
+		if err = u.watchUrgent(); err != nil {
+			return err
+		}
+	}
 	u.submit()
 	return nil
 }
@@ -188,6 +202,9 @@ func (u *uring) accept(s *sock, op *Op) {
 func (u *uring) recv(s *sock, op *Op) {
 	if op.flags&opStream != 0 {
 		u.prepRecv(int32(s.sys), userData(s, KindRecv))
+		if u.multishot {
+			u.heard(s)
+		}
 		return
 	}
 	e := u.next()
@@ -301,7 +318,7 @@ func (u *uring) leased() int          { return u.bufs.out }
 
 func (u *uring) destroy() {
 	u.release0()
-	u.p.courtesy.unlock()
+	u.p.yielder.unlock()
 }
 
 // release0 frees what open made. Closing the ring ends the read of wakeFd.
@@ -310,32 +327,55 @@ func (u *uring) release0() {
 	u.bufs.close()
 	u.msgs.close()
 	u.pipes.close()
-	if u.wakeFd >= 0 {
-		unix.Close(u.wakeFd)
+	for _, fd := range [...]int{u.wakeFd, u.urgentFd} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
 	}
 }
 
-func (u *uring) listen(a Addr, o SocketOptions) (Socket, error) { return listenSocket(a, o, 0) }
+func (u *uring) listen(a Addr, o SocketOptions) (Socket, error) { return listenSocket(a, o) }
 func (u *uring) socket(local Addr, o SocketOptions) (Socket, error) {
-	return connectSocket(local, o, 0)
+	return connectSocket(local, o)
 }
-func (u *uring) discard(s Socket)                 { discardSocket(s) }
-func (u *uring) localAddr(s *sock) (Addr, error)  { return localAddr(int(s.sys)) }
-func (u *uring) remoteAddr(s *sock) (Addr, error) { return remoteAddr(int(s.sys)) }
-func (u *uring) acked(s *sock) int64              { return acked(int(s.sys)) }
+func (u *uring) inherit(f *os.File, o SocketOptions) (Socket, bool, error) {
+	sk, listens, err := adoptSocket(f, o)
+	if err == nil && u.impatient {
+		unix.SetNonblock(int(sk), false)
+	}
+	return sk, listens, err
+}
+func (u *uring) file(s *sock) (*os.File, error) { return socketFileOf(s) }
+func (u *uring) detach(s *sock) (Socket, error) {
+	s.flags |= sockShared
+	u.urgentOff(s)
+	return Socket(s.sys), nil
+}
+func (u *uring) plain(sk Socket) (net.Conn, error) { return plainConn(sk) }
+func (u *uring) discard(s Socket)                  { discardSocket(s) }
+func (u *uring) peerAddr(s Socket) (Addr, error)   { return remoteAddr(int(s)) }
+func (u *uring) localAddr(s *sock) (Addr, error)   { return localAddr(int(s.sys)) }
+func (u *uring) remoteAddr(s *sock) (Addr, error)  { return remoteAddr(int(s.sys)) }
+func (u *uring) acked(s *sock) int64               { return acked(int(s.sys)) }
+func (u *uring) silence(s *sock) (time.Duration, int) {
+	return silence(int(s.sys))
+}
+func (u *uring) failed(s *sock, ended bool) error { return failed(s, ended) }
 func (u *uring) shutdown(s *sock) error           { return shutdownSocket(int(s.sys)) }
 
 // close first ends a listener with a shutdown, which frees its address: the
 // kernel may hold the socket a moment longer, for the accept whose end it has
-// already told.
+// already told. Not where that would end the listening of others.
 func (u *uring) close(s *sock, reset bool) error {
-	if s.flags&sockListener != 0 {
+	if s.flags&(sockListener|sockShared) == sockListener {
 		syscall.RawSyscall(unix.SYS_SHUTDOWN, uintptr(s.sys), unix.SHUT_RDWR, 0)
 	}
+	u.urgentOff(s)
 	return closeSocket(int(s.sys), reset)
 }
 
 func (u *uring) attach(s *sock, sk Socket) error {
 	s.sys = uint32(sk)
-	return nil
+	inlineUrgent(uintptr(sk))
+	return u.urgentOn(s)
 }

@@ -1,9 +1,11 @@
 package port
 
 import (
+	"encoding/binary"
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/must"
 	"golang.org/x/sys/unix"
 )
 
@@ -113,5 +115,87 @@ func TestUringSubmitsBeforeDrained(t *testing.T) {
 	}
 	if answers != 1 {
 		t.Errorf("%d answers while a completion waits to be dequeued", answers)
+	}
+}
+
+// 10,000 sends and as many recvs that are started at once are more than the
+// kernel takes at a time, and more than it has room to tell of: all are carried out
+// and told, each once.
+func TestUringFlood(t *testing.T) {
+	const pairs = 5000
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < 2*pairs+100 {
+		t.Skipf("%d descriptors are too few for 10,000 sockets", limit.Cur)
+	}
+	for _, backend := range []string{"uring", "uring-coop", "uring-plain", "uring-whole", "uring-oldest"} {
+		for name, mode := range map[string]Mode{"exclusive": Exclusive, "shared": Shared} {
+			t.Run(backend+"/"+name, func(t *testing.T) {
+				flood(t, openOn(t, backend, Config{Mode: mode}), pairs)
+			})
+		}
+	}
+}
+
+func flood(t *testing.T, p *Port, pairs int) {
+	type end struct {
+		h          Handle
+		recv, send Op
+		message    [8]byte
+		sent       bool
+		got        []byte
+	}
+	ends := make([]end, 2*pairs) // each sends to its neighbour
+	for i := 0; i < len(ends); i += 2 {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, fd := range pair {
+			e := &ends[i+j]
+			binary.LittleEndian.PutUint64(e.message[:], uint64(i+j))
+			if e.h, err = p.Associate(Socket(fd), uint64(i+j)); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.RecvStream(&e.recv, e.h); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range ends {
+		if err := p.Send(&ends[i].send, ends[i].h, ends[i].message[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u := p.b.(*uring)
+	waiting := func() uint32 { head, tail := u.completions(); return tail - head }
+	must.Eventually(t, "the queue overflows", func() bool { // with DEFER_TASKRUN the kernel adds some with each call, in a shared ring when it likes
+		u.flush()
+		u.submit()
+		return waiting() == cqSize
+	})
+	batch := make([]Completion, 128)
+	for left, end := 2*len(ends), time.Now().Add(30*time.Second); left > 0; {
+		n, err := p.Dequeue(batch, time.Until(end))
+		if n == 0 || err != nil {
+			t.Fatalf("%d of %d completions are missing: %v", left, 2*len(ends), err)
+		}
+		for i := range batch[:n] {
+			c := &batch[i]
+			e := &ends[c.Key]
+			switch {
+			case c.Kind == KindSend && c.N == len(e.message) && c.Err == nil && !e.sent:
+				e.sent = true
+				left--
+			case c.Kind == KindRecv && c.More && c.Err == nil && e.got == nil && string(c.Buf) == string(ends[c.Key^1].message[:]):
+				e.got = append(e.got, c.Buf...)
+				left--
+			default:
+				t.Fatalf("socket %d: %+v", c.Key, *c)
+			}
+			p.Release(c)
+		}
+	}
+	if n, err := p.Dequeue(batch, 0); n != 0 || err != nil {
+		t.Errorf("%d completions more, %v", n, err)
 	}
 }

@@ -38,7 +38,7 @@ func (u *uring) poll(dst []Completion) int {
 	return n
 }
 
-// reap turns what the kernel says into a completion, if the caller is to know.
+// reap turns a completion of the kernel into one of the port, if the caller gets one for it.
 func (u *uring) reap(e *cqe, c *Completion) bool {
 	kind := Kind(e.userData >> udKindShift)
 	switch kind {
@@ -46,6 +46,12 @@ func (u *uring) reap(e *cqe, c *Completion) bool {
 		return false
 	case udWake:
 		u.armWake()
+		return false
+	case udUrgent:
+		u.urgent()
+		return false
+	case udLost:
+		u.lookForLost()
 		return false
 	}
 	if kind&udCancel != 0 {
@@ -56,7 +62,6 @@ func (u *uring) reap(e *cqe, c *Completion) bool {
 	if s.gen&udGenMask != uint32(e.userData>>udGenShift)&udGenMask {
 		panic("port: completion for a socket that is closed")
 	}
-	s.flags &^= sockSentNow
 	switch kind {
 	case KindRecv:
 		if op := s.in; op.flags&opStream != 0 {
@@ -82,9 +87,13 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 	more := e.flags&cqeFMore != 0
 	if e.res > 0 {
 		i := int(e.flags >> 16)
+		op.flags |= opServed
+		if u.multishot {
+			u.heard(s)
+		}
 		u.typical = max(1, u.typical+(int(e.res)-u.typical)/8)
 		u.bufs.came(i, int(e.res))
-		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(e.res), Buf: u.bufs.lend(i, int(e.res)), More: true, lease: uint32(i) + 1}
+		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, N: int(e.res), Buf: u.bufs.lend(i, int(e.res)), More: true, lease: Lease(i) + 1}
 		if !more {
 			u.rearm(s, op)
 		}
@@ -94,8 +103,7 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 	case e.res == 0:
 		*c = Completion{Op: op, Key: s.key, Kind: KindRecv, Err: endOfStream(s)}
 	case errno == unix.ENOBUFS && op.flags&opCanceled == 0:
-		op.flags |= opStarved
-		u.starved.push(s.handle())
+		u.queue(s, op)
 		u.bufs.ranDry()
 		return false
 	case transient(errno) && op.flags&opCanceled == 0:
@@ -108,8 +116,8 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 	return true
 }
 
-// rearm starts an operation anew that the kernel ended but we did not: it ran
-// out of room for completions, was interrupted, or had its quota. A streamed recv
+// rearm starts an operation again that the kernel ended and the port did not: the kernel ran
+// out of room for completions, was interrupted, or ended a recv at its quota. A streamed recv
 // waits for its turn.
 func (u *uring) rearm(s *sock, op *Op) {
 	switch {
@@ -118,38 +126,50 @@ func (u *uring) rearm(s *sock, op *Op) {
 	case op.kind == KindAccept:
 		u.accept(s, op)
 	default:
-		op.flags |= opStarved
-		u.ended = append(u.ended, s.handle())
+		u.queue(s, op)
 	}
 }
 
-// takeTurns puts those that are armed anew behind those that starve. It is
-// called when all that the kernel said was seen: who starved beside them waits
-// before them.
+// queue has a streamed recv wait for its turn to be armed again. A recv that got bytes since
+// it was armed, whether it ended at its quota or because it emptied the buffers, goes behind
+// all that got none: before 6.17 the kernel has no quota, and the stream that took all
+// buffers is the first to hear that none is left.
+func (u *uring) queue(s *sock, op *Op) {
+	op.flags |= opStarved
+	if op.flags&opServed != 0 {
+		u.served = append(u.served, s.handle())
+	} else {
+		u.starved.push(s.handle())
+	}
+}
+
+// takeTurns puts the recvs that got bytes behind those that found no buffer. It is called when
+// all completions of the kernel were seen, so that a recv that found no buffer among them
+// waits before those that did.
 func (u *uring) takeTurns() {
-	for _, h := range u.ended {
+	for _, h := range u.served {
 		u.starved.push(h)
 	}
-	u.ended = u.ended[:0]
+	u.served = u.served[:0]
 }
 
-// feed arms up to so many of the recvs that starved, those first that wait the
-// longest, if there are buffers. It reports whether it armed any.
+// feed arms up to that many of the recvs that found no buffer, those that wait longest first, if
+// there are buffers now. It reports whether it armed any.
 func (u *uring) feed(most int) bool {
 	if u.starved.len() == 0 || u.bufs.with == 0 {
 		return false
 	}
 	for left := min(u.starved.len(), most); left > 0; left-- {
 		if s := u.p.socks.get(u.starved.pop()); s != nil && s.in != nil && s.in.flags&opStarved != 0 {
-			s.in.flags &^= opStarved
+			s.in.flags &^= opStarved | opServed
 			u.recv(s, s.in)
 		}
 	}
 	return true
 }
 
-// room is for how many recvs the kernel has room, more or less, and never none:
-// more of them would only starve again. The workers of a Shared port need not take
+// room is roughly the number of recvs for which the kernel has buffers, and at least 1: if
+// more were armed, they would find none again. The workers of a Shared port need not take
 // turns for it.
 func (u *uring) room() int {
 	if u.p.cfg.Mode == Shared {

@@ -36,10 +36,9 @@ const (
 	cqSize = 16384
 )
 
-// setups are the flags to try, the best first. With DEFER_TASKRUN the kernel
-// does its part of the work when the loop asks for it, not whenever it likes,
-// which is cheapest; SINGLE_ISSUER ties the ring to its thread. A shared ring
-// cannot have either.
+// setups are the flags to try, the best first. With DEFER_TASKRUN the kernel does its part of
+// the work when the loop asks for it, not at any time, which is cheapest. SINGLE_ISSUER
+// ties the ring to its thread. A shared ring cannot have either.
 func setups(m Mode) []uint32 {
 	const base = setupCQSize | setupClamp
 	if m == Shared {
@@ -64,9 +63,16 @@ func (r *ring) open(flags []uint32) error {
 			r.fd, r.flags = int(fd), f
 			break
 		}
+		if e == unix.ENOMEM {
+			return fmt.Errorf("%w: a ring is memory that is locked, of which a user may have so much, see ulimit -l", os.NewSyscallError("io_uring_setup", e))
+		}
 		if e != unix.EINVAL || i == len(flags)-1 {
 			return os.NewSyscallError("io_uring_setup", e)
 		}
+	}
+	if err := r.try(); err != nil {
+		unix.Close(r.fd)
+		return err
 	}
 	const needed = featSingleMmap | featNoDrop | featSubmitStable | featFastPoll | featExtArg
 	if p.features&needed != needed {
@@ -122,7 +128,7 @@ func (r *ring) next() *sqe {
 	return e
 }
 
-// full also holds while others wait in overflow: submissions stay in order.
+// full is also true while submissions wait in overflow, so that they stay in order.
 func (r *ring) full() bool {
 	return len(r.overflow) > 0 || r.tail-atomic.LoadUint32(r.sqHead) >= r.sqEntries
 }
@@ -140,9 +146,8 @@ func (r *ring) refill() {
 
 func (r *ring) pending() bool { return r.tail != r.sent || len(r.overflow) > 0 }
 
-// submit hands the filled submissions to the kernel and lets it do what it has
-// to do, without waiting. RawSyscall leaves the Go scheduler out of a call
-// that does not block.
+// submit hands the filled submissions to the kernel and lets it do its pending work, without
+// waiting. RawSyscall keeps the Go scheduler out of a call that does not block.
 func (r *ring) submit() {
 	if len(r.overflow) > 0 {
 		r.refill()
@@ -166,17 +171,35 @@ func (r *ring) wait(n uint32, d time.Duration) (uintptr, syscall.Errno) {
 	return got, e
 }
 
-// entered notes how many submissions the kernel took. The errors are those of
-// a busy moment: interrupted, timed out, short of memory or of room for
-// completions; the next enter tries again. Any other is a bug of ours.
+// try enters the ring for nothing. A sandbox may allow a ring to be made and forbid entering
+// it, which must be known before the ring is used.
+func (r *ring) try() error {
+	_, _, e := syscall.RawSyscall6(sysUringEnter, uintptr(r.fd), 0, 0, enterGetEvents, 0, 0)
+	if e != 0 && !ofAMoment(e) {
+		return os.NewSyscallError("io_uring_enter", e)
+	}
+	return nil
+}
+
+// entered notes how many submissions the kernel took. After a momentary failure the next enter
+// tries again. Any other error is a bug here, or a sandbox that was closed after the ring was
+// made: no operation could be carried out any more, nor ended, so it panics.
 func (r *ring) entered(n uintptr, e syscall.Errno) {
-	switch e {
-	case 0:
+	if e == 0 {
 		r.sent += uint32(n)
-	case unix.EINTR, unix.ETIME, unix.EAGAIN, unix.EBUSY, unix.ENOMEM:
-	default:
+	} else if !ofAMoment(e) {
 		panic(os.NewSyscallError("io_uring_enter", e))
 	}
+}
+
+// ofAMoment are the errors of a busy moment: interrupted, timed out, short of
+// memory or of room for completions.
+func ofAMoment(e syscall.Errno) bool {
+	switch e {
+	case unix.EINTR, unix.ETIME, unix.EAGAIN, unix.EBUSY, unix.ENOMEM:
+		return true
+	}
+	return false
 }
 
 // completions gives the bounds of what can be reaped.

@@ -18,6 +18,7 @@ func (u *uring) splice(s *sock, op *Op) {
 	for _, fd := range [...]uint32{s.sys, u.p.splices.at(op.index).to.sys} {
 		unix.SetNonblock(int(fd), true)
 	}
+	s.flags |= sockUrgent // a poll says that there are bytes: where splice finds none, they are behind a mark
 	u.await(s, op, awaitsBytes)
 }
 
@@ -27,12 +28,17 @@ func (u *uring) await(s *sock, op *Op, next awaits) {
 	if next == awaitsRoom {
 		fd, events = u.p.splices.at(op.index).to.sys, unix.POLLOUT
 	}
+	e := u.next()
+	e.opcode, e.fd, e.opFlags = uringOpPollAdd, int32(fd), pollMask(events)
+	e.userData = userData(s, KindSplice)
+}
+
+// pollMask is how the kernel wants the events of a POLL_ADD.
+func pollMask(events uint32) uint32 {
 	if !hostLittleEndian {
 		events = events<<16 | events>>16
 	}
-	e := u.next()
-	e.opcode, e.fd, e.opFlags = uringOpPollAdd, int32(fd), events
-	e.userData = userData(s, KindSplice)
+	return events
 }
 
 // spliced carries a splice on when what it waited for is there.

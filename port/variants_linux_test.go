@@ -17,11 +17,13 @@ func init() {
 		// Neither flags nor the queue without its array.
 		{"uring-plain", plain, true},
 		// Before 6.0: a recv is armed for each completion.
-		{"uring-oneshot", uringWays{flags: nil, oneshot: true}, true},
-		// Before 6.12: a completion takes a whole buffer.
-		{"uring-whole", uringWays{flags: nil, whole: true}, true},
+		{"uring-oneshot", uringWays{oneshot: true}, true},
+		// 6.12 to 6.16: a recv takes all the buffers that there are.
+		{"uring-endless", uringWays{endless: true}, true},
+		// 6.1 to 6.11: and a completion takes a whole one.
+		{"uring-whole", uringWays{endless: true, whole: true}, true},
 		// All of it together.
-		{"uring-oldest", uringWays{flags: plain.flags, oneshot: true, whole: true}, true},
+		{"uring-oldest", uringWays{flags: plain.flags, oneshot: true, whole: true, endless: true}, true},
 	} {
 		candidates = append(candidates, candidate{name: v.name, open: func(p *Port) (backend, error) {
 			if p.cfg.Mode == Shared && !v.shared {

@@ -11,16 +11,16 @@ import (
 	"github.com/proactor-go/proactor/port"
 )
 
-// Client is a client of a server under test. It is a net.Conn, for clients of
-// any protocol; one goroutine may write while another reads. Of its own methods
-// those that expect something fail the test when it does not come.
+// Client is a client of a server under test. It is a net.Conn, so clients of any protocol
+// can use it. One goroutine may write while another reads. The methods that begin with
+// Expect fail the test when something else comes, or nothing within [Patience].
 type Client struct {
 	*port.SimConn
 	env *Env
 }
 
-// Dial connects to a server of this run. Where the network refuses connections
-// use Net.Dial, which tells.
+// Dial connects to a server of this run, and fails the test if it cannot. On a network that
+// refuses connections use Net.Dial, which returns the error.
 func (e *Env) Dial(s *proactor.Server) *Client {
 	e.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -36,7 +36,8 @@ func (e *Env) Dial(s *proactor.Server) *Client {
 	return c
 }
 
-// Send writes p. It waits while the server's side has no room for it.
+// Send writes p. It waits while the server's side has no room for it. An error fails the
+// test.
 func (c *Client) Send(p string) {
 	c.env.Helper()
 	c.SetWriteDeadline(time.Now().Add(Patience))
@@ -45,7 +46,7 @@ func (c *Client) Send(p string) {
 	}
 }
 
-// Expect reads as many bytes as want has, which must be the same.
+// Expect reads as many bytes as want has. They must be those of want.
 func (c *Client) Expect(want string) {
 	c.env.Helper()
 	c.SetReadDeadline(time.Now().Add(Patience))
@@ -56,11 +57,10 @@ func (c *Client) Expect(want string) {
 	}
 }
 
-// ExpectEnd reads the end of the stream: the server has closed its side in good
-// order, and nothing came before.
+// ExpectEnd reads the end of the stream: no further bytes, and a FIN of the server.
 func (c *Client) ExpectEnd() { c.env.Helper(); c.expectErr(io.EOF) }
 
-// ExpectReset reads until the connection is reset.
+// ExpectReset reads until the connection is reset. Bytes before that are dropped.
 func (c *Client) ExpectReset() { c.env.Helper(); c.expectErr(port.ErrReset) }
 
 func (c *Client) expectErr(want error) {

@@ -1,21 +1,20 @@
-// Package proactortest tests handlers on a simulated network.
+// Package proactortest tests handlers on simulated networks.
 //
-// [Run] runs a test many times, each time with a server on a network in memory
-// that is another one: its seed decides how long everything takes, where the
-// streams are cut into pieces, how little fits into the buffers and, if wanted,
-// what breaks. The clock is simulated too, and stands still while anybody works:
-// an idle timeout of an hour costs nothing, and no test sleeps for real.
+// [Run] runs a test many times, each time with a server on another network in memory.
+// The seed of a run decides how long everything takes, where streams are cut into
+// pieces, how little fits into the buffers and, if you want, what breaks. The clock is
+// simulated, too: it moves only while all goroutines wait. So an idle timeout of an hour costs
+// nothing, and no test sleeps for real.
 //
-// The same seed gives the same run. When one fails, the test stops there and
-// prints the command that runs this seed alone, with a trace of the network:
+// The same seed gives the same run. When a run fails, the test stops there and prints
+// the command that repeats this seed alone, with a trace of the network:
 //
 //	go test -run '^TestChat$' -proactor.seed=17 -v
 //
-// -proactor.seeds=10000 looks at more of them than the test asks for.
+// The flag -proactor.seeds=10000 runs more seeds than the test asks for.
 //
-// All this runs in a bubble of testing/synctest, where handlers, clients and
-// whatever else the test starts use package time as ever. What waits must wait
-// for something of the bubble, so no real connection or file that blocks. For
-// runs to be the same, further goroutines are started with [Env.Go], and sleep
-// with [Env.Sleep].
+// Each run is a bubble of testing/synctest. Handlers, clients and all else that the test
+// starts use package time as usual. What they wait for must be inside the bubble: no real
+// connection, and no file that blocks. Start further goroutines with [Env.Go], and let them
+// sleep with [Env.Sleep]; otherwise two runs of a seed may differ.
 package proactortest

@@ -20,23 +20,23 @@ var (
 	seeds   = flag.Int("proactor.seeds", 0, "run simulations with so many `seeds`; 0: as many as the test asks for")
 )
 
-// Patience is how long, on the simulated clock, an expectation waits.
+// Patience is how long an expectation waits, on the simulated clock.
 const Patience = 10 * time.Minute
 
-// Config says on what networks a test runs. The zero value is that of [Run].
+// Config says on which networks a test runs. The zero value is that of the function [Run].
 type Config struct {
-	// Seeds is how many, unless the flag -proactor.seeds says it. 0: 100.
+	// Seeds is the number of runs, each on a network of its own. The flag -proactor.seeds
+	// overrides it. 0: 100.
 	Seeds int
-	// Network is what they do. The zero value is [Fair].
+	// Network is what the networks do to connections. The zero value is that of [Fair].
 	Network port.SimConfig
-	// Engine is the engine's. Sim is set by Run; Loops are 1 if they are not
-	// set, and Log is silent, but for the seed that is replayed.
+	// Engine is the configuration of the engine. Run sets Sim. Loops is 1 if it is not
+	// set. Log discards all if it is not set, except in a run of -proactor.seed.
 	Engine proactor.Config
 }
 
-// Fair is a network on which nothing is lost, and nothing comes as one likes
-// it: slow, in small pieces, with windows that are soon full and loops that are
-// kept from running.
+// Fair is a network that loses nothing, and delivers nothing conveniently: it is slow, cuts
+// streams into small pieces, has windows that are soon full, and delays the loops.
 func Fair() port.SimConfig {
 	return port.SimConfig{
 		MinDelay: 50 * time.Microsecond, MaxDelay: 100 * time.Millisecond, Split: .3, Window: 16 << 10,
@@ -44,8 +44,8 @@ func Fair() port.SimConfig {
 	}
 }
 
-// Rough is a network like Fair on which things break as well: connections are
-// refused, cut off for minutes and reset, and descriptors run out.
+// Rough is a network like Fair that also breaks things: it refuses connections, cuts them
+// off for minutes, resets them, and runs out of descriptors.
 func Rough() port.SimConfig {
 	c := Fair()
 	c.Reset, c.Refuse, c.Hang = .005, .05, .02
@@ -54,15 +54,15 @@ func Rough() port.SimConfig {
 	return c
 }
 
-// Run runs f on 100 networks that are [Fair]. f makes the server and is its
-// clients. When it and what it started by [Env.Go] have returned, all clients
-// are closed, the servers are shut down, and nothing may be left.
+// Run runs f on 100 networks of [Fair]. f starts the server and plays its clients. When f and all
+// that it started with [Env.Go] have returned, Run closes all clients and shuts down the
+// servers. The test fails if a connection, a buffer or a goroutine is left then.
 func Run(t *testing.T, f func(*Env)) {
 	t.Helper()
 	Config{}.Run(t, f)
 }
 
-// Run is like the function Run.
+// Run runs f like the function Run, on the networks of cfg.
 func (cfg Config) Run(t *testing.T, f func(*Env)) {
 	t.Helper()
 	if cfg.Network == (port.SimConfig{}) {
@@ -125,18 +125,18 @@ func (cfg Config) runSeed(t *testing.T, seed uint64, f func(*Env)) {
 	returned = true
 }
 
-// Env is one run: a network, an engine on it, and the servers and clients that
-// the test makes. What it has of testing.T is that of the test; as everywhere,
-// a goroutine other than the test's is all that its FailNow ends.
+// Env is one run: a network, an engine on it, and the servers and clients that the test
+// makes. Its testing.T is that of the test. As everywhere, FailNow ends only the goroutine
+// that calls it, so call it on the goroutine of f.
 type Env struct {
 	*testing.T
-	// Seed is what the run's chance comes from, Rand a generator that it
-	// seeds, for what the test draws itself.
+	// Seed decides all that is random in this run. Rand is a generator that is seeded with
+	// it, for the test's own choices.
 	Seed uint64
 	Rand *rand.Rand
-	// Net is the network: for clients that may fail to connect, and more.
+	// Net is the network, for example to connect clients that may fail to.
 	Net *port.Sim
-	// Engine is the engine of the servers, and for a Dialer.
+	// Engine carries the servers of the run, and is there for Dialers.
 	Engine *proactor.Engine
 
 	scripts sync.WaitGroup
@@ -145,8 +145,8 @@ type Env struct {
 	clients []*Client
 }
 
-// Serve has the server listen, on the engine of this run, and at a port of the
-// network's choice if it has no address. It is shut down when the run ends.
+// Serve has s listen on the engine of this run, at a port that the network chooses if s has no
+// address. The run shuts it down at its end. An error fails the test.
 func (e *Env) Serve(s *proactor.Server) *proactor.Server {
 	e.Helper()
 	s.Engine = e.Engine
@@ -162,7 +162,7 @@ func (e *Env) Serve(s *proactor.Server) *proactor.Server {
 	return s
 }
 
-// Go runs f beside the test, which waits for it at its end.
+// Go runs f on a goroutine of its own. The run waits for it at its end.
 func (e *Env) Go(f func()) {
 	e.scripts.Add(1)
 	e.Net.Go(func() {
@@ -171,11 +171,10 @@ func (e *Env) Go(f func()) {
 	})
 }
 
-// Sleep waits until d has passed on the simulated clock, and everybody else
-// waits for something.
+// Sleep waits until d has passed on the simulated clock and all other goroutines wait.
 func (e *Env) Sleep(d time.Duration) { e.Net.Sleep(d) }
 
-// end closes everything, and looks whether anything is left.
+// end closes everything, and checks that nothing is left.
 func (e *Env) end() {
 	e.Net.Calm()
 	for _, c := range e.clients {
@@ -185,7 +184,7 @@ func (e *Env) end() {
 	e.Sleep(0)
 	for _, s := range e.servers {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-		if err := s.Shutdown(ctx); err != nil && err != proactor.ErrServerClosed {
+		if err := s.Shutdown(ctx); err != nil {
 			e.Errorf("connections do not close an hour after the clients have closed theirs: %v", err)
 		}
 		cancel()

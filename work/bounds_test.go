@@ -34,7 +34,7 @@ func TestFlood(t *testing.T) {
 				s = r.serve(Handler{Serve: func(ctx context.Context, q Request) error {
 					p := r.pool
 					p.mu.Lock()
-					if l := p.lanes[q.Conn]; l != nil && l.waiting > cfg.PerConn {
+					if l := p.queues[q.Conn]; l != nil && l.waiting > cfg.PerConn {
 						t.Errorf("%d messages of one connection wait", l.waiting)
 					}
 					p.mu.Unlock()

@@ -1,20 +1,25 @@
 package work
 
 import (
+	"bytes"
 	"math/bits"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // transfer is a transfer buffer: one message, copied so that it outlives the
-// callback that brought it. It belongs to its lane from submit until Serve has
+// callback that brought it. It belongs to its queue from submit until Serve has
 // returned or the message was dropped.
 type transfer struct {
 	msg      []byte
 	priority int
-	next     *transfer // of the same lane
+	next     *transfer // of the same queue
 	class    int       // -1: of a size that is not kept
 }
+
+// memory is how many bytes of it the transfer buffer takes.
+func (t *transfer) memory() int { return cap(t.msg) + int(unsafe.Sizeof(*t)) }
 
 // Transfer buffers come in powers of two of bytes. Larger ones are rare: each is
 // made for its message and left to the garbage collector.
@@ -45,7 +50,7 @@ func (b *buffers) copyOf(msg []byte) *transfer {
 	b.inUse.Add(1)
 	class := sizeClass(len(msg))
 	if class < 0 {
-		return &transfer{msg: append([]byte(nil), msg...), class: class}
+		return &transfer{msg: bytes.Clone(msg), class: class}
 	}
 	t, _ := b.free[class].Get().(*transfer)
 	if t == nil {

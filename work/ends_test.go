@@ -231,7 +231,7 @@ func TestEndedKeepsItsOrder(t *testing.T) {
 func (r *rig) owedEnds() (n int) {
 	r.pool.mu.Lock()
 	defer r.pool.mu.Unlock()
-	for _, l := range r.pool.lanes {
+	for _, l := range r.pool.queues {
 		n += len(l.ends)
 	}
 	return n
@@ -389,5 +389,33 @@ func TestServerShutdown(t *testing.T) {
 			t.Error(err)
 		}
 		r.ends(proactor.ErrServerClosed)
+	})
+}
+
+// Shutdown waits neither in a callback nor in Serve, which it would wait for: it
+// fails at once and does nothing. In the Serve of another pool it may wait.
+func TestShutdownWhereItMustNotWait(t *testing.T) {
+	eachBackend(t, func(t *testing.T, backend string) {
+		r, other := newRig(t, backend, Config{}), newRig(t, backend, Config{})
+		inServe, onLoop := make(chan error, 1), make(chan error, 1)
+		s := r.serve(Handler{
+			Serve: func(ctx context.Context, q Request) error {
+				inServe <- errors.Join(r.pool.Shutdown(context.Background()), other.pool.Shutdown(context.Background()))
+				return echo(ctx, q)
+			},
+			Priority: func([]byte) int {
+				onLoop <- r.pool.Shutdown(context.Background())
+				return 0
+			},
+		})
+		c := r.dial(s)
+		c.send("hello")
+		if err := take(t, "Shutdown in a callback", onLoop); !errors.Is(err, proactor.ErrOnLoop) {
+			t.Errorf("in a callback: %v", err)
+		}
+		if err := take(t, "Shutdown in Serve", inServe); err == nil || err.Error() != ErrInServe.Error() {
+			t.Errorf("in Serve: %v", err)
+		}
+		c.expect("hello")
 	})
 }

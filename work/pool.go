@@ -10,40 +10,55 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/goid"
+	"github.com/proactor-go/proactor/internal/safelog"
 )
 
-// ErrPoolClosed is the cause of connections that were closed because the pool
-// was shut down and they had more to be served.
+// ErrPoolClosed is the cause when a pool that was shut down has closed a connection
+// because it dropped a message of it.
 var ErrPoolClosed = errors.New("work: pool closed")
+
+// ErrNoRoom is the cause when a pool has closed a connection because Config.MaxBytes had
+// no room for a message of it.
+var ErrNoRoom = errors.New("work: no room for a message")
+
+// ErrInServe is returned when a Serve calls Shutdown of its own pool, which would wait for
+// that Serve.
+var ErrInServe = errors.New("work: Serve must not wait for its pool")
 
 // Config says how to make a [Pool]. The zero value is a good one.
 type Config struct {
-	// Max is how many workers there are at the most; 0: 64. They are started
-	// as they are needed. Min is how many stay once they were; 0: none.
+	// Max is the most workers at one time. 0: 64. They are started when they are needed.
+	// Min is how many of them stay when there is nothing to do. 0: none.
 	Min, Max int
-	// IdleAfter is for how long a worker above Min waits for work before it
-	// ends. 0: 10 s.
+	// IdleAfter is how long a worker above Min waits for work before it ends. 0: 10 s.
 	IdleAfter time.Duration
-	// Queue is how many messages may wait, of all connections. 0: 1024.
+	// Queue is how many messages of all connections together may wait. 0: 1024.
 	Queue int
-	// QueueBytes is how many bytes those may have. 0: 64 MiB.
+	// QueueBytes is how many bytes those messages may have. 0: 64 MiB. The pool stops
+	// reading a connection that brings a message when so many bytes wait; so each
+	// connection may add one message beyond it.
 	QueueBytes int
+	// MaxBytes, in bytes, bounds the memory of all messages that wait or are being
+	// served. If a message finds no room, it is dropped, and its connection is closed
+	// with [ErrNoRoom] once the messages before it are served. 0: 1 GiB or
+	// QueueBytes, whichever is more.
+	MaxBytes int
 	// PerConn is how many messages of one connection may wait. 0: 64. A
-	// connection that was stopped there goes on when half of them are served.
+	// connection that was stopped for that is read again when half of them are served.
 	PerConn int
-	// Aging is the head start that a step of priority gives. 0: 100 ms. See
+	// Aging is the head start of one step of priority. 0: 100 ms. See
 	// [Handler.Priority].
 	Aging time.Duration
-	// Log gets, at the level Debug, the errors of Serve. Panics go to the log of
-	// the server or, when its engine is closed already, to this one. nil:
-	// slog.Default().
+	// Log gets the errors of Serve, at the level Debug. Panics go to the log of the server
+	// or, if its engine is closed already, to this one. nil: slog.Default().
 	Log *slog.Logger
 }
 
 func (c Config) withDefaults() (Config, error) {
 	for name, n := range map[string]int64{
 		"Min": int64(c.Min), "Max": int64(c.Max), "IdleAfter": int64(c.IdleAfter), "Queue": int64(c.Queue),
-		"QueueBytes": int64(c.QueueBytes), "PerConn": int64(c.PerConn), "Aging": int64(c.Aging),
+		"QueueBytes": int64(c.QueueBytes), "MaxBytes": int64(c.MaxBytes), "PerConn": int64(c.PerConn), "Aging": int64(c.Aging),
 	} {
 		if n < 0 {
 			return c, fmt.Errorf("work: Config.%s is negative", name)
@@ -57,9 +72,13 @@ func (c Config) withDefaults() (Config, error) {
 	set(&c.Max, max(64, c.Min))
 	set(&c.Queue, 1024)
 	set(&c.QueueBytes, 64<<20)
+	set(&c.MaxBytes, max(1<<30, c.QueueBytes))
 	set(&c.PerConn, 64)
 	if c.Min > c.Max {
 		return c, fmt.Errorf("work: Config.Min, %d, is over Max, %d", c.Min, c.Max)
+	}
+	if c.MaxBytes < c.QueueBytes {
+		return c, fmt.Errorf("work: Config.MaxBytes, %d, is below QueueBytes, %d", c.MaxBytes, c.QueueBytes)
 	}
 	if c.IdleAfter == 0 {
 		c.IdleAfter = 10 * time.Second
@@ -73,9 +92,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Pool is a number of workers that serve the messages of connections, of any
-// number of servers and dialers: see [Pool.Handler]. Its methods may be called
-// by any goroutine.
+// Pool is a number of workers that serve messages for any number of servers and dialers:
+// see [Pool.Handler]. Any goroutine may call its methods.
 type Pool struct {
 	cfg     Config
 	now     func() time.Duration // since some time
@@ -84,19 +102,19 @@ type Pool struct {
 	buffers buffers
 	done    chan struct{} // closed when the pool is shut down and no worker is left
 
-	// mu guards what follows, and the fields of lanes. Nobody else's code runs
-	// while it is held. Of a connection only PauseRead is called then.
+	// mu guards the fields below, and those of the queues. No code of the user runs while it
+	// is held, and PauseRead is the only method of a connection that is called then.
 	mu      sync.Mutex
-	lanes   map[*proactor.Conn]*lane
+	queues  map[*proactor.Conn]*connQueue
 	queue   runQueue
 	idle    []*worker // the one that became so last is the last
-	parked  list.List // *lane: not read until there is room, in their order
+	parked  list.List // *connQueue: not read until there is room, in their order
 	grants  grants
 	closing bool
 	stats   Stats
 }
 
-// New makes a pool. The error tells which number of the Config makes no sense.
+// New makes a pool. The error names a number of cfg that is negative or contradicts another.
 func New(cfg Config) (*Pool, error) {
 	began := time.Now()
 	return newPool(cfg, func() time.Duration { return time.Since(began) })
@@ -107,19 +125,36 @@ func newPool(cfg Config, now func() time.Duration) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, now: now, done: make(chan struct{}), lanes: map[*proactor.Conn]*lane{}}
+	cfg.Log = safelog.New(cfg.Log, nil)
+	p := &Pool{cfg: cfg, now: now, done: make(chan struct{}), queues: map[*proactor.Conn]*connQueue{}}
 	p.ctx, p.giveUp = context.WithCancel(context.Background())
 	return p, nil
 }
 
-// Shutdown ends the pool: messages that come now are dropped, those that wait
-// are served, then the workers end. When ctx is done before, what still waits
-// is dropped, the contexts of all Serves are done, and Shutdown returns ctx's
-// error; it does not wait for a Serve that takes no notice. A connection with a
-// message that was dropped is closed, with [ErrPoolClosed] as the cause. Shut
-// the servers down first: then no connection is left here, and nothing is
-// dropped. Serve must not call it. To call it again is to wait again.
+// Shutdown ends the pool. Messages that arrive from now on are dropped; messages that wait are
+// served; then the workers end. If ctx is done before that, the messages that still wait are
+// dropped, the contexts of all Serves are canceled, and Shutdown returns the error of ctx; it does
+// not wait for a Serve that ignores its context. A connection that lost a message is closed, with
+// [ErrPoolClosed] as the cause. Shut down the servers first: then the pool has no connections
+// left, and drops nothing.
+//
+// In a callback Shutdown fails with [proactor.ErrOnLoop], in Serve with [ErrInServe]; it
+// does nothing then. A further call waits again.
 func (p *Pool) Shutdown(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return nil
+	default:
+	}
+	switch owner := goid.Owner().(type) {
+	case nil:
+	case *Pool:
+		if owner == p {
+			return ErrInServe
+		}
+	default: // a loop
+		return proactor.ErrOnLoop
+	}
 	p.mu.Lock()
 	if !p.closing {
 		p.closing = true
@@ -132,7 +167,7 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 	select {
-	case <-p.done:
+	case <-p.done: // even if ctx is done, too
 		return nil
 	default:
 	}
@@ -145,84 +180,90 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// dropAll gives up: nothing that waits is served any more. Only then are the
-// contexts done: a worker that heeds its own has nothing to go on with.
+// dropAll gives up: no message that waits is served any more. The contexts are canceled after
+// that, so that a worker which heeds its context finds no further message.
 func (p *Pool) dropAll() {
-	var idle []*lane
+	var idle []*connQueue
 	p.mu.Lock()
-	for _, l := range p.lanes {
-		if l.first == nil {
+	for _, q := range p.queues {
+		if q.first == nil {
 			continue
 		}
-		l.fail(ErrPoolClosed)
-		if l.current == nil {
-			idle = append(idle, l)
+		q.fail(ErrPoolClosed)
+		if q.current == nil {
+			idle = append(idle, q)
 		}
 	}
 	p.unlock()
 	p.giveUp()
-	for _, l := range idle {
-		l.conn.Close()
+	for _, q := range idle {
+		q.conn.Close()
 	}
 }
 
-// unlock ends a change. Connections for which there is room now go on.
+// unlock gives mu back after a change, and resumes the connections for which there is room
+// now.
 func (p *Pool) unlock() {
-	var again []*lane
+	var again []*connQueue
 	for e := p.parked.Front(); e != nil && p.room(); e = p.parked.Front() {
-		l := e.Value.(*lane)
-		l.unpause()
-		p.grants.give(l)
-		again = append(again, l)
+		q := e.Value.(*connQueue)
+		q.unpause()
+		p.grants.give(q)
+		again = append(again, q)
 	}
 	p.mu.Unlock()
-	for _, l := range again {
-		p.resume(l)
+	for _, q := range again {
+		p.resume(q)
 	}
 }
 
-// resume has a connection read again. Nobody else does so, and nobody can pause
-// it before.
-func (p *Pool) resume(l *lane) {
-	number := l.resumes
-	l.conn.ResumeRead()
+// resume has a connection read again. No other code resumes it, and none can pause it
+// before that.
+func (p *Pool) resume(q *connQueue) {
+	number := q.resumes
+	q.conn.ResumeRead()
 	// By then it has been shown what it had received before.
 	shown := func() {
 		p.mu.Lock()
-		if l.resumes == number {
-			p.grants.takeBack(l)
+		if q.resumes == number {
+			p.grants.takeBack(q)
 		}
 		p.unlock()
 	}
-	if l.conn.Post(shown) != nil {
+	if q.conn.Post(shown) != nil {
 		shown()
 	}
 }
 
-// room reports whether one more connection may be read: there is room for what
-// waits and for a message of each that was resumed and has not had its chance
-// yet.
+// free gives the transfer buffer of a message back that was in a queue. mu is held.
+func (p *Pool) free(t *transfer) {
+	p.stats.Memory -= t.memory()
+	p.buffers.put(t)
+}
+
+// room reports whether one more connection may be resumed: there is room for the messages that
+// wait, and for one message of each connection that was resumed and has not brought one yet.
 func (p *Pool) room() bool {
 	return p.stats.Waiting+p.grants.count < p.cfg.Queue && p.stats.WaitingBytes+p.grants.bytes < p.cfg.QueueBytes
 }
 
-// grants is the room that connections have which were just resumed, so that no
-// more are resumed than there is room for. Each has it until its next message,
-// or until it is clear that none is there.
+// grants is the room that is set aside for connections that were just resumed, so that no more are
+// resumed than there is room for. Each keeps its share until its next message, or until
+// it is clear that it has none.
 type grants struct{ count, bytes int }
 
-// give reckons that a connection's next message is as long as its last.
-func (g *grants) give(l *lane) {
-	l.granted, l.grant = true, l.lastSize
-	l.resumes++
+// give assumes that the next message of a connection is as long as its last.
+func (g *grants) give(q *connQueue) {
+	q.granted, q.grant = true, q.lastSize
+	q.resumes++
 	g.count++
-	g.bytes += l.grant
+	g.bytes += q.grant
 }
 
-func (g *grants) takeBack(l *lane) {
-	if l.granted {
-		l.granted = false
+func (g *grants) takeBack(q *connQueue) {
+	if q.granted {
+		q.granted = false
 		g.count--
-		g.bytes -= l.grant
+		g.bytes -= q.grant
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 func TestConfig(t *testing.T) {
 	for _, cfg := range []Config{
-		{Min: -1}, {Max: -1}, {IdleAfter: -1}, {Queue: -1}, {QueueBytes: -1}, {PerConn: -1}, {Aging: -1}, {Min: 3, Max: 2},
+		{Min: -1}, {Max: -1}, {IdleAfter: -1}, {Queue: -1}, {QueueBytes: -1}, {MaxBytes: -1}, {QueueBytes: 10, MaxBytes: 9}, {PerConn: -1}, {Aging: -1}, {Min: 3, Max: 2},
 	} {
 		if p, err := New(cfg); p != nil || err == nil {
 			t.Errorf("%+v: no error", cfg)
@@ -305,7 +305,7 @@ func TestLastIdleIsFirst(t *testing.T) {
 	})
 }
 
-// A Serve that ends its goroutine costs its connection only.
+// A Serve that ends its goroutine aborts its connection, as a panic does, and only that.
 func TestGoexit(t *testing.T) {
 	eachBackend(t, func(t *testing.T, backend string) {
 		r := newRig(t, backend, Config{Max: 1})
@@ -318,12 +318,18 @@ func TestGoexit(t *testing.T) {
 		bad, good := r.dial(s), r.dial(s)
 		for range 2 {
 			bad.send("exit", "lost")
-			bad.expectEnd()
+			var p *proactor.PanicError
+			if cause := take(t, "Closed", r.causes); !errors.Is(cause, proactor.ErrGoexit) || !errors.As(cause, &p) || !strings.Contains(string(p.Stack), "pool_test.go") {
+				t.Errorf("the cause is %v", cause)
+			}
 			bad.Close()
-			r.ends(errExited)
 			good.send("hello")
 			good.expect("hello")
 			bad = r.dial(s)
+		}
+		r.until("both are counted", func(s Stats) bool { return s.Panics == 2 && s.Failed == 2 })
+		if log := r.log.String(); strings.Count(log, proactor.ErrGoexit.Error()) != 2 {
+			t.Errorf("logged %q", log)
 		}
 	})
 }

@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// runQueue holds the lanes that can be served and are not, each once, the next
-// one first.
+// runQueue holds the connections that have a message waiting and none being served, each once,
+// the next one first.
 type runQueue struct {
-	lanes laneHeap
-	count uint64 // of pushes, so that equals are served in their order
+	queues queueHeap
+	count  uint64 // of pushes, so that equals are served in their order
 }
 
-// push puts a lane in, which became ready at a time.
-func (q *runQueue) push(l *lane, ready, headStart time.Duration) {
-	q.count++
-	l.key, l.sequence = ready-headStart, q.count
-	heap.Push(&q.lanes, l)
+// push adds the queue of a connection that became ready at that time.
+func (r *runQueue) push(q *connQueue, ready, headStart time.Duration) {
+	r.count++
+	q.key, q.sequence = ready-headStart, r.count
+	heap.Push(&r.queues, q)
 }
 
-// pop takes the next one out.
-func (q *runQueue) pop() *lane { return heap.Pop(&q.lanes).(*lane) }
+// pop removes the next one.
+func (r *runQueue) pop() *connQueue { return heap.Pop(&r.queues).(*connQueue) }
 
-// remove takes a lane out, if it is in.
-func (q *runQueue) remove(l *lane) {
-	if l.place > 0 {
-		heap.Remove(&q.lanes, l.place-1)
+// remove removes a queue, if it is there.
+func (r *runQueue) remove(q *connQueue) {
+	if q.position > 0 {
+		heap.Remove(&r.queues, q.position-1)
 	}
 }
 
-func (q *runQueue) len() int { return len(q.lanes) }
+func (r *runQueue) len() int { return len(r.queues) }
 
 // headStart is how much earlier a message of a priority seems to have come. It
 // stops growing where sums would no longer fit.
@@ -39,34 +39,34 @@ func headStart(priority int, aging time.Duration) time.Duration {
 	return time.Duration(min(max(int64(priority), -most), most)) * aging
 }
 
-// laneHeap is a heap.Interface.
-type laneHeap []*lane
+// queueHeap is a heap.Interface.
+type queueHeap []*connQueue
 
-func (h laneHeap) Len() int { return len(h) }
+func (h queueHeap) Len() int { return len(h) }
 
-func (h laneHeap) Less(i, j int) bool {
+func (h queueHeap) Less(i, j int) bool {
 	if h[i].key != h[j].key {
 		return h[i].key < h[j].key
 	}
 	return h[i].sequence < h[j].sequence
 }
 
-func (h laneHeap) Swap(i, j int) {
+func (h queueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i+1, j+1
+	h[i].position, h[j].position = i+1, j+1
 }
 
-func (h *laneHeap) Push(x any) {
-	l := x.(*lane)
-	*h = append(*h, l)
-	l.place = len(*h)
+func (h *queueHeap) Push(x any) {
+	q := x.(*connQueue)
+	*h = append(*h, q)
+	q.position = len(*h)
 }
 
-func (h *laneHeap) Pop() any {
+func (h *queueHeap) Pop() any {
 	last := len(*h) - 1
-	l := (*h)[last]
+	q := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	l.place = 0
-	return l
+	q.position = 0
+	return q
 }

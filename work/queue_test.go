@@ -18,7 +18,7 @@ func TestQueueOrder(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		var q runQueue
 		type entry struct {
-			l   *lane
+			l   *connQueue
 			key time.Duration
 		}
 		var model []entry // in order
@@ -26,7 +26,7 @@ func TestQueueOrder(t *testing.T) {
 		for step := range 300 {
 			switch n := rnd.IntN(10); {
 			case n < 5:
-				e := entry{&lane{}, 0}
+				e := entry{&connQueue{}, 0}
 				ready, start := time.Duration(rnd.Int64N(span)), time.Duration(rnd.Int64N(span))
 				e.key = ready - start
 				q.push(e.l, ready, start)
@@ -47,7 +47,7 @@ func TestQueueOrder(t *testing.T) {
 				model = slices.Delete(model, i, i+1)
 			}
 			if q.len() != len(model) {
-				t.Fatalf("seed %d, step %d: %d lanes, want %d", seed, step, q.len(), len(model))
+				t.Fatalf("seed %d, step %d: %d queues, want %d", seed, step, q.len(), len(model))
 			}
 		}
 		for i, e := range model {
@@ -63,11 +63,11 @@ func TestNobodyStarves(t *testing.T) {
 	const aging = 10 * time.Millisecond
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var q runQueue
-	ready := map[*lane]time.Duration{}
+	ready := map[*connQueue]time.Duration{}
 	const most = 5
 	for now := time.Duration(0); now < time.Second; now += time.Millisecond {
 		for range 2 {
-			l := &lane{}
+			l := &connQueue{}
 			ready[l] = now
 			q.push(l, now, headStart(rnd.IntN(most+1), aging))
 		}

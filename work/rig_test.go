@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -90,7 +89,7 @@ func (c *clock) set(at time.Duration) {
 	c.at = at
 }
 
-func newRig(t *testing.T, backend string, cfg Config) *rig {
+func newRig(t *testing.T, backend string, cfg Config, change ...func(*proactor.Config)) *rig {
 	t.Helper()
 	r := &rig{T: t, causes: make(chan error, 1000)}
 	log := slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelError}))
@@ -99,7 +98,11 @@ func newRig(t *testing.T, backend string, cfg Config) *rig {
 	if r.pool, err = newPool(cfg, r.clock.now); err != nil {
 		t.Fatal(err)
 	}
-	if r.engine, err = proactor.NewEngine(proactor.Config{Backend: backend, Loops: 2, Log: log}); err != nil {
+	on := proactor.Config{Backend: backend, Loops: 2, Log: log}
+	for _, f := range change {
+		f(&on)
+	}
+	if r.engine, err = proactor.NewEngine(on); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -117,13 +120,13 @@ func newRig(t *testing.T, backend string, cfg Config) *rig {
 func nothingLeft(t *testing.T, p *Pool) {
 	t.Helper()
 	s := p.Stats()
-	if s.Workers != 0 || s.Busy != 0 || s.Waiting != 0 || s.WaitingBytes != 0 || s.Paused != 0 || s.Buffers != 0 {
+	if s.Workers != 0 || s.Busy != 0 || s.Waiting != 0 || s.WaitingBytes != 0 || s.Memory != 0 || s.Paused != 0 || s.Buffers != 0 {
 		t.Errorf("at the end: %+v", s)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.lanes) > 0 || p.queue.len() > 0 || p.parked.Len() > 0 || p.grants != (grants{}) {
-		t.Errorf("at the end: %d lanes, %d in the queue, %d parked, %+v", len(p.lanes), p.queue.len(), p.parked.Len(), p.grants)
+	if len(p.queues) > 0 || p.queue.len() > 0 || p.parked.Len() > 0 || p.grants != (grants{}) {
+		t.Errorf("at the end: %d queues, %d in the queue, %d parked, %+v", len(p.queues), p.queue.len(), p.parked.Len(), p.grants)
 	}
 }
 
@@ -240,15 +243,12 @@ func (c *client) expectEnd() {
 // reset closes the connection without a FIN. Where the server would be told of
 // a FIN all the same, at, the server's end, is aborted in its place.
 func (c *client) reset(at *proactor.Conn) {
-	if onWine {
+	if porttest.OnWine {
 		at.Abort()
 	}
 	c.SetLinger(0)
 	c.Close()
 }
-
-// onWine: who reads only after a reset came is told of an end of stream by Wine.
-var onWine = os.Getenv("PROACTOR_WINE") != ""
 
 func reply(r Request, text string) error {
 	_, err := r.Conn.Write([]byte(text + "\r\n"))

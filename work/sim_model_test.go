@@ -307,7 +307,7 @@ func (m *model) bounds() {
 	case s.Paused > conns || p.grants.count < 0 || p.grants.bytes < 0:
 		m.Errorf("the books are wrong: %+v, %+v", s, p.grants)
 	}
-	for _, l := range p.lanes {
+	for _, l := range p.queues {
 		if l.waiting > m.cfg.PerConn {
 			m.Errorf("%d messages of a connection wait, %d may", l.waiting, m.cfg.PerConn)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port"
 	"github.com/proactor-go/proactor/proactortest"
 )
@@ -21,7 +22,7 @@ func TestPoolProperties(t *testing.T) {
 	for name, network := range map[string]port.SimConfig{"fair": proactortest.Fair(), "rough": proactortest.Rough()} {
 		t.Run(name, func(t *testing.T) {
 			seeds := 100
-			if raceEnabled {
+			if testenv.Race {
 				seeds = 25
 			}
 			cfg := proactortest.Config{Seeds: scaled(seeds), Network: network, Engine: proactor.Config{Loops: 2}}

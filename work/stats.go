@@ -2,24 +2,24 @@ package work
 
 // Stats is a snapshot of a pool.
 type Stats struct {
-	Workers int // that run, idle ones included
-	Busy    int // that serve a message
+	Workers int // workers that run, idle ones included
+	Busy    int // workers that serve a message
 
 	Waiting      int // messages that wait, of all connections
-	WaitingBytes int // bytes of those
-	Paused       int // connections that are not read, for want of room
-	Buffers      int // transfer buffers in use, those of messages being served included
+	WaitingBytes int // their bytes
+	Memory       int // bytes of memory of messages that wait or are being served, see Config.MaxBytes
+	Paused       int // connections that are not read, because there is no room
+	Buffers      int // transfer buffers in use, for messages that wait or are being served
 
-	Served  int64 // messages whose Serve has ended, in whatever way
-	Failed  int64 // of those: with an error
-	Panics  int64 // of those: by a panic
+	Served  int64 // messages whose Serve has ended: by a return, a panic or runtime.Goexit
+	Failed  int64 // Serves among them that ended with an error or a panic
+	Panics  int64 // Serves among them that ended by a panic or runtime.Goexit
 	Dropped int64 // messages that were not served
 
-	// How often a connection was stopped, that is not read for want of room, and
-	// by which bound: the first of these that was reached.
+	// How often the pool stopped reading a connection, by the first bound that was reached.
 	StoppedByPerConn, StoppedByQueue, StoppedByQueueBytes int64
 
-	PeakWorkers, PeakWaiting, PeakWaitingBytes, PeakPaused int // the highest of each so far
+	PeakWorkers, PeakWaiting, PeakWaitingBytes, PeakPaused int // the highest value of each so far
 }
 
 // Stats takes a snapshot. Any goroutine may call it.

@@ -1,23 +1,21 @@
 package work
 
 import (
-	"errors"
+	"runtime/debug"
 	"slices"
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/goid"
 )
 
-// worker is a goroutine that serves lanes.
+// worker is a goroutine that serves the queues of connections.
 type worker struct {
-	next  chan *lane  // of one place: what to serve; nil: to end
-	timer *time.Timer // fires when it was idle for too long
+	next  chan *connQueue // of one place: the queue to serve next; nil: end
+	timer *time.Timer     // fires when the worker was idle for too long
 }
 
-// errExited is the error of a Serve that ended its goroutine.
-var errExited = errors.New("work: Serve called runtime.Goexit")
-
-// dispatch gives ready lanes to idle workers, and to new ones. mu is held.
+// dispatch gives ready queues to idle workers, and to new ones. mu is held.
 func (p *Pool) dispatch() {
 	for p.queue.len() > 0 {
 		if last := len(p.idle) - 1; last >= 0 {
@@ -35,42 +33,44 @@ func (p *Pool) dispatch() {
 	p.stats.note()
 }
 
-// begin takes the next lane off the queue, and its first message is that which
-// is being served. mu is held.
-func (p *Pool) begin() *lane {
-	l := p.queue.pop()
-	l.current = l.take()
-	l.served++
+// begin takes the next connection off the run queue, and makes its first message the
+// current one. mu is held.
+func (p *Pool) begin() *connQueue {
+	q := p.queue.pop()
+	q.current = q.take()
+	q.served++
 	p.stats.Busy++
-	if l.paused && l.parked == nil && l.waiting <= p.cfg.PerConn/2 {
-		l.park()
+	if q.paused && q.parked == nil && q.waiting <= p.cfg.PerConn/2 {
+		q.park()
 	}
-	return l
+	return q
 }
 
-// work is a worker's goroutine. Its first lane is l.
-func (p *Pool) work(l *lane) {
-	w := &worker{next: make(chan *lane, 1)}
+// work is a worker's goroutine. It serves q first.
+func (p *Pool) work(q *connQueue) {
+	w := &worker{next: make(chan *connQueue, 1)}
+	goid.Own(p)
+	defer goid.Disown()
 	defer func() {
-		if l != nil { // Serve does not come back
-			p.exited(l)
+		if q != nil { // Serve has ended the goroutine
+			p.exited(q)
 		}
 	}()
-	for l != nil {
-		panicked, err := l.serve()
-		next, idle := p.finish(w, l, panicked, err)
-		if l = next; idle {
-			l = p.await(w)
+	for q != nil {
+		panicked, err := q.serve()
+		next, idle := p.finish(w, q, panicked, err)
+		if q = next; idle {
+			q = p.await(w)
 		}
 	}
 }
 
-// finish is called when a lane's Serve has ended. It gives the worker's next
-// lane; there is none when it has become idle, or has to end.
-func (p *Pool) finish(w *worker, l *lane, panicked *proactor.PanicError, err error) (next *lane, idle bool) {
+// finish is called when a queue's Serve has ended. It gives the worker's next
+// queue; there is none when it has become idle, or has to end.
+func (p *Pool) finish(w *worker, q *connQueue, panicked *proactor.PanicError, err error) (next *connQueue, idle bool) {
 	p.mu.Lock()
 	defer p.unlock()
-	p.settle(l, panicked, err)
+	p.settle(q, panicked, err)
 	switch {
 	case p.queue.len() > 0:
 		return p.begin(), false
@@ -83,10 +83,11 @@ func (p *Pool) finish(w *worker, l *lane, panicked *proactor.PanicError, err err
 	return nil, true
 }
 
-// exited is called when Serve has ended the worker's goroutine.
-func (p *Pool) exited(l *lane) {
+// exited is called when Serve has ended the worker's goroutine, which counts as a panic.
+func (p *Pool) exited(q *connQueue) {
 	p.mu.Lock()
-	p.settle(l, nil, errExited)
+	why := &proactor.PanicError{Value: proactor.ErrGoexit, Stack: debug.Stack()}
+	p.settle(q, why, why)
 	p.stats.Workers--
 	p.dispatch()
 	p.endIfLast()
@@ -106,23 +107,23 @@ func (p *Pool) endIfLast() {
 	}
 }
 
-// await waits until an idle worker is given a lane; nil: it has to end.
-func (p *Pool) await(w *worker) *lane {
+// await waits until an idle worker is given a queue; nil: it has to end.
+func (p *Pool) await(w *worker) *connQueue {
 	if w.timer == nil {
 		w.timer = time.NewTimer(p.cfg.IdleAfter)
 	} else {
 		w.timer.Reset(p.cfg.IdleAfter)
 	}
 	select {
-	case l := <-w.next:
+	case q := <-w.next:
 		w.timer.Stop()
-		return l
+		return q
 	case <-w.timer.C:
 	}
 	if p.retire(w) {
 		return nil
 	}
-	// Min workers wait here at the most, or it was given a lane this moment.
+	// At most Min workers wait here, and one that was given a queue at this moment.
 	return <-w.next
 }
 

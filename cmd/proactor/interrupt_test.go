@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"io"
+	"log/slog"
 	"net"
 	"os"
+	"regexp"
 	"runtime"
 	"testing"
 	"time"
@@ -101,4 +105,81 @@ func TestSecondInterrupt(t *testing.T) {
 			t.Errorf("status %d", status)
 		}
 	})
+}
+
+// TestTerminated: each server takes no more time to drain than Windows gives it.
+func TestTerminated(t *testing.T) {
+	for why, want := range map[error]string{errTerminated: "for=4s", context.Canceled: "for=1h0m0s"} {
+		t.Run(why.Error(), func(t *testing.T) {
+			servers(t, func(t *testing.T, args []string) { drains(t, args, why, want) })
+			t.Run("duplex", func(t *testing.T) { drains(t, []string{"raw", "--duplex", "--listen", "127.0.0.1:0"}, why, want) })
+		})
+	}
+}
+
+// drains runs a server as on Windows, ends it, and checks how long it says it drains.
+func drains(t *testing.T, args []string, why error, want string) {
+	var c command
+	parser, err := newParser(&c, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := parser.Parse(append([]string{"serve"}, append(args, "--drain", "1h")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, stderr := io.Pipe()
+	defer log.Close()
+	ctx, end := context.WithCancelCause(t.Context())
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	env := &environment{ctx: ctx, system: "windows", stdout: io.Discard, stderr: stderr, log: logger, warnings: logger}
+	ended := make(chan error, 1)
+	go func() { ended <- parsed.Run(env) }()
+	lines := bufio.NewReader(log)
+	says := func(what *regexp.Regexp) string {
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m := what.FindStringSubmatch(line); m != nil {
+				return m[1]
+			}
+		}
+	}
+	client := dial(t, says(addrOf))
+	echoed(t, client)
+	end(why)
+	if got := says(regexp.MustCompile(`msg=draining .*(for=\S+)`)); got != want {
+		t.Errorf("it drains %s, want %s", got, want)
+	}
+	go io.Copy(io.Discard, lines)
+	client.Close()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Error("it does not end")
+	}
+}
+
+// TestDrainTime: what Windows ends by itself must be over before.
+func TestDrainTime(t *testing.T) {
+	for _, x := range []struct {
+		system string
+		why    error
+		asked  time.Duration
+		want   time.Duration
+	}{
+		{"windows", errTerminated, 10 * time.Second, 4 * time.Second},
+		{"windows", errTerminated, time.Second, time.Second},
+		{"windows", context.Canceled, 10 * time.Second, 10 * time.Second},
+		{"linux", errTerminated, 10 * time.Second, 10 * time.Second},
+	} {
+		if got := drainTime(x.system, x.why, x.asked); got != x.want {
+			t.Errorf("%s, %v, %v: %v, want %v", x.system, x.why, x.asked, got, x.want)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -10,39 +11,40 @@ import (
 	"golang.org/x/term"
 
 	"github.com/proactor-go/proactor/cmd/proactor/internal/load"
+	"github.com/proactor-go/proactor/cmd/proactor/internal/plain"
 )
 
 // loadCommand has a command for each sort of load.
 type loadCommand struct {
 	Echo     loadEcho     `cmd:"" help:"Load an echo server with many connections; every byte is verified."`
-	Areyouok loadAreYouOK `cmd:"" help:"Check that connections end as they should: clients that ask, shut down their sending side, and read to the end."`
+	Areyouok loadAreYouOK `cmd:"" help:"Check that connections end as they should: each client asks, shuts down its sending side, and reads to the end."`
 }
 
 type loadEcho struct {
 	engineFlags
-	To          string        `default:"127.0.0.1:5001" help:"Address of the server, default ${default}." placeholder:"ADDR"`
+	To          serverPlace   `default:"127.0.0.1:5001" help:"The server: HOST:PORT, PORT on this machine, or unix:PATH; default ${default}." placeholder:"ADDR"`
 	Conns       int           `default:"100" help:"Connections at a time, default ${default}." placeholder:"N"`
 	Size        int           `default:"64" help:"Bytes of a message, default ${default}." placeholder:"BYTES"`
 	Pipeline    int           `default:"1" help:"Messages in flight on a connection, default ${default}." placeholder:"N"`
-	Count       int           `help:"Messages of each connection; with --churn, connections one after the other." placeholder:"N"`
-	Duration    time.Duration `help:"How long to go on. 10s when there is no --count either." placeholder:"DURATION"`
-	Rate        float64       `help:"Messages a second in all, at fixed times, whether or not answers come. Latencies count from those times." placeholder:"N"`
-	Burst       int           `default:"1" help:"Messages of --rate that are due at once, default ${default}." placeholder:"N"`
-	Churn       bool          `xor:"hold" help:"Connect, one message, close, and again."`
+	Count       int           `help:"Messages of each connection; with --churn, connections one after the other; no limit by default." placeholder:"N"`
+	Duration    time.Duration `help:"How long to run; default 10s, unless --count is set." placeholder:"DURATION"`
+	Rate        float64       `help:"Messages a second in all, each due at a fixed time, whether or not answers come; latency counts from that time. By default each answer lets the next message go." placeholder:"N"`
+	Burst       int           `default:"1" help:"Messages of --rate that are due at the same time, default ${default}." placeholder:"N"`
+	Churn       bool          `xor:"hold" help:"Connect, send one message, close, and repeat."`
 	Idle        bool          `help:"Connect and hold for --duration."`
 	Hold        bool          `xor:"hold" help:"When all are connected, hold back messages, and the start of --duration, until standard input ends."`
-	Source      []string      `xor:"source" help:"IP addresses to connect from, in turn." placeholder:"ADDR"`
-	Sources     int           `xor:"source" help:"Connect from 127.0.0.1 and the N-1 addresses after it." placeholder:"N"`
+	Source      []string      `xor:"source" help:"IP addresses to connect from, in turn; by default what the system chooses." placeholder:"ADDR"`
+	Sources     int           `xor:"source" help:"Connect from 127.0.0.1 and the N-1 addresses after it; not by default." placeholder:"N"`
 	ConnectRate float64       `help:"Connects a second; no limit by default." placeholder:"N"`
 	Connecting  int           `default:"256" help:"Connects in flight at most, default ${default}." placeholder:"N"`
-	Timeout     time.Duration `default:"10s" help:"Of a connect, and of an answer, default ${default}." placeholder:"DURATION"`
+	Timeout     time.Duration `default:"10s" help:"Most time for a connect, and for an answer, default ${default}." placeholder:"DURATION"`
 	JSON        bool          `name:"json" help:"Print the result as JSON."`
 }
 
 // options are those of package load, but for Begin.
 func (c *loadEcho) options() (load.Options, error) {
 	o := load.Options{
-		To: c.To, Backend: c.name(), Loops: c.Loops, Conns: c.Conns, Size: c.Size, Pipeline: c.Pipeline,
+		Network: c.To.network, To: c.To.addr, Backend: c.name(), Loops: c.Loops, Conns: c.Conns, Size: c.Size, Pipeline: c.Pipeline,
 		Count: c.Count, Duration: c.Duration, Rate: c.Rate, Burst: c.Burst, Churn: c.Churn, Idle: c.Idle,
 		Sources: c.Source, ConnectRate: c.ConnectRate, Connecting: c.Connecting, Timeout: c.Timeout,
 	}
@@ -76,7 +78,7 @@ func (c *loadEcho) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	o.Log = env.log
+	o.Log = env.warnings
 	if c.Hold {
 		begin := make(chan struct{})
 		go func() {
@@ -97,15 +99,15 @@ func (c *loadEcho) Run(env *environment) error {
 
 type loadAreYouOK struct {
 	engineFlags
-	To      string        `default:"127.0.0.1:8090" help:"Address of the server, default ${default}." placeholder:"ADDR"`
+	To      serverPlace   `default:"127.0.0.1:8090" help:"The server: HOST:PORT, PORT on this machine, or unix:PATH; default ${default}." placeholder:"ADDR"`
 	Clients int           `default:"120" help:"Clients at once, default ${default}." placeholder:"N"`
-	Rounds  int           `default:"5" help:"How often each asks, default ${default}." placeholder:"N"`
-	Timeout time.Duration `default:"10s" help:"Of a connect, and of silence, default ${default}." placeholder:"DURATION"`
+	Rounds  int           `default:"5" help:"How often each client asks, default ${default}." placeholder:"N"`
+	Timeout time.Duration `default:"10s" help:"Most time for a connect, and of silence, default ${default}." placeholder:"DURATION"`
 	JSON    bool          `name:"json" help:"Print the result as JSON."`
 }
 
 func (c *loadAreYouOK) options() load.AreYouOKOptions {
-	return load.AreYouOKOptions{To: c.To, Backend: c.name(), Loops: c.Loops, Clients: c.Clients, Rounds: c.Rounds, Timeout: c.Timeout}
+	return load.AreYouOKOptions{Network: c.To.network, To: c.To.addr, Backend: c.name(), Loops: c.Loops, Clients: c.Clients, Rounds: c.Rounds, Timeout: c.Timeout}
 }
 
 // Validate is called by the parser.
@@ -116,7 +118,7 @@ func (c *loadAreYouOK) Validate() error {
 // Run is called by the parser.
 func (c *loadAreYouOK) Run(env *environment) error {
 	o := c.options()
-	o.Log = env.log
+	o.Log = env.warnings
 	r, err := load.AreYouOK(env.ctx, o)
 	if err != nil {
 		return err
@@ -136,9 +138,11 @@ func show(env *environment, asJSON bool, r result) error {
 		r.Print(env.stdout)
 		return r.Err()
 	}
-	e := json.NewEncoder(env.stdout)
-	e.SetIndent("", "  ")
-	if err := e.Encode(r); err != nil {
+	encoded, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(env.stdout, "%s\n", plain.JSON(encoded)); err != nil {
 		return err
 	}
 	return r.Err()

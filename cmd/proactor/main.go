@@ -18,42 +18,49 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/proactor-go/proactor/cmd/proactor/internal/plain"
 	"github.com/proactor-go/proactor/port"
 )
 
 // command is the whole command line.
 type command struct {
-	LogLevel string `enum:"debug,info,warn,error" default:"info" help:"Least level of what is logged: ${enum}." placeholder:"LEVEL"`
+	LogLevel string           `enum:"debug,info,warn,error" default:"info" help:"Lowest level that is logged: ${enum}; default ${default}." placeholder:"LEVEL"`
+	Version  kong.VersionFlag `name:"version" help:"Print the version, and end."`
 
 	Serve  serveCommand  `cmd:"" help:"Run a sample server until it is interrupted."`
 	Client clientCommand `cmd:"" help:"Talk to a server."`
 	Load   loadCommand   `cmd:"" help:"Put load on a server and check what it answers."`
-	Soak   soakCommand   `cmd:"" help:"Mix load and faults against a server, with a ledger of every byte, and judge."`
+	Soak   soakCommand   `cmd:"" help:"Run load and faults of all sorts against a server, with a ledger of every byte, and judge the result."`
 	Addrs  addrsCommand  `cmd:"" help:"Print this machine's host name and addresses."`
 	Conns  connsCommand  `cmd:"" help:"List a server's connections, as netstat -a does. The server needs --admin."`
+
+	VersionCommand versionCommand `cmd:"" name:"version" help:"Print the version, and what it was built with."`
 }
 
 // environment is what a command gets beside its flags.
 type environment struct {
 	ctx            context.Context // done when the command is to end
+	system         string          // runtime.GOOS
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	warnings       *slog.Logger // for the engines of clients: what they do at level Info is no news to a user
 }
 
 // backendFlag is embedded in commands that open ports.
 type backendFlag struct {
-	Backend string `enum:"${backends}" default:"auto" help:"Backend of the completion port: ${enum}." placeholder:"NAME"`
+	Backend string `enum:"${backends}" default:"auto" help:"Backend of the completion port: ${enum}; default ${default}, the best that works here." placeholder:"NAME"`
 }
 
 // engineFlags are embedded in commands with an engine.
 type engineFlags struct {
 	backendFlag
-	Loops int `default:"0" help:"Event loops; 0 is one for each processor." placeholder:"N"`
+	Loops int `default:"0" help:"Number of event loops; 0 is one for each processor; default ${default}." placeholder:"N"`
 }
 
 func (f engineFlags) check() error {
@@ -76,13 +83,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // run is the command. It returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	var c command
-	parser, err := kong.New(&c,
-		kong.Name("proactor"),
-		kong.Description("A completion-port TCP server framework: its sample servers, and load for them."),
-		kong.Vars{"backends": backends()},
-		kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false}),
-	)
+	parser, err := newParser(&c, stdout, stderr)
 	if err != nil {
 		return complain(stderr, err, 2)
 	}
@@ -94,7 +95,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	var level slog.Level
 	level.UnmarshalText([]byte(c.LogLevel)) // one of the four, says the parser
-	env := &environment{ctx, os.Stdin, stdout, stderr, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
+	logAt := func(l slog.Level) *slog.Logger {
+		return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: l}))
+	}
+	env := &environment{ctx, runtime.GOOS, os.Stdin, stdout, stderr, logAt(level), logAt(level)}
+	if level == slog.LevelInfo {
+		env.warnings = logAt(slog.LevelWarn)
+	}
 	slog.SetDefault(env.log)
 	if err := parsed.Run(env); err != nil {
 		return complain(stderr, err, 1)
@@ -102,9 +109,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// complain prints an error in one line.
+func newParser(c *command, stdout, stderr io.Writer) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("proactor"),
+		kong.Description("A completion-port TCP server framework: its sample servers, and load for them."),
+		kong.Vars{"backends": backends(), "version": version()},
+		kong.Vars(limitDefaults),
+		kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false}),
+	)
+}
+
+// complain prints an error in one line. It may have words of a peer in it.
 func complain(w io.Writer, err error, status int) int {
-	line := strings.Join(strings.Fields(err.Error()), " ")
+	line := plain.Text(strings.Join(strings.Fields(err.Error()), " "))
 	fmt.Fprintln(w, "proactor: "+strings.TrimPrefix(line, "proactor: "))
 	return status
 }

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"net/http"
 	"os"
 	"time"
 
 	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
+	"github.com/proactor-go/proactor/cmd/proactor/internal/plain"
 )
 
 // addrsCommand prints where this machine can be reached.
@@ -44,8 +47,8 @@ func (addrsCommand) Run(env *environment) error {
 
 // connsCommand lists a server's connections, the way netstat -a does.
 type connsCommand struct {
-	Addr    string        `arg:"" optional:"" default:"127.0.0.1:6060" help:"What the server was given as --admin, default ${default}."`
-	Timeout time.Duration `default:"5s" help:"Of the answer, default ${default}." placeholder:"DURATION"`
+	Addr    serverPlace   `arg:"" optional:"" default:"127.0.0.1:6060" help:"The server's --admin address, or the url of the admin page in its log; default ${default}."`
+	Timeout time.Duration `default:"5s" help:"Most time for the whole answer, default ${default}." placeholder:"DURATION"`
 	JSON    bool          `name:"json" help:"Print the list as JSON."`
 }
 
@@ -54,20 +57,56 @@ func (c *connsCommand) Validate() error {
 	if c.Timeout <= 0 {
 		return errors.New("--timeout must be above 0")
 	}
-	return nil
+	return c.Addr.onlyTCP("the address")
 }
 
-// Run is called by the parser.
+// Run is called by the parser. Nothing is printed before the server has shown that it
+// has a list.
 func (c *connsCommand) Run(env *environment) error {
-	conns, err := admin.Get(&http.Client{Timeout: c.Timeout}, c.Addr)
-	if err != nil {
+	ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
+	defer cancel()
+	if c.JSON {
+		return c.printJSON(ctx, env.stdout)
+	}
+	var t *admin.Table
+	begin := func() {
+		if t == nil {
+			t = admin.NewTable(env.stdout)
+		}
+	}
+	if err := admin.Read(ctx, c.Addr.addr, func(conn admin.Conn) error {
+		begin()
+		return t.Row(conn)
+	}); err != nil {
+		if t != nil {
+			t.Flush()
+		}
 		return err
 	}
-	if c.JSON {
-		e := json.NewEncoder(env.stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(conns)
+	begin() // of none
+	return t.Flush()
+}
+
+// printJSON prints a list with an element a line.
+func (c *connsCommand) printJSON(ctx context.Context, to io.Writer) error {
+	w := bufio.NewWriter(to)
+	before := "[\n"
+	err := admin.Read(ctx, c.Addr.addr, func(conn admin.Conn) error {
+		element, err := json.Marshal(conn)
+		if err != nil {
+			return err
+		}
+		_, err = w.WriteString(before + "  " + string(plain.JSON(element)))
+		before = ",\n"
+		return err
+	})
+	if err != nil {
+		return errors.Join(err, w.Flush())
 	}
-	admin.Print(env.stdout, conns)
-	return nil
+	if before == "[\n" {
+		w.WriteString("[]\n")
+	} else {
+		w.WriteString("\n]\n")
+	}
+	return w.Flush()
 }

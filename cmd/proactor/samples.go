@@ -1,5 +1,7 @@
 package main
 
+//lint:file-ignore SA5008 kong takes any number of tags "set"
+
 import (
 	"context"
 	"encoding/binary"
@@ -28,23 +30,24 @@ import (
 type serveCommand struct {
 	Raw       serveRaw       `cmd:"" set:"listen=127.0.0.1:5000" help:"Echo on the completion port itself, without the framework."`
 	Echo      serveEcho      `cmd:"" set:"listen=:5001" help:"Echo: the smallest server on the framework."`
-	Packet    servePacket    `cmd:"" set:"listen=:5002" help:"Echo packets that begin with their length."`
+	Packet    servePacket    `cmd:"" set:"listen=:5002" set:"max_pending=what --max-packet needs" set:"max_message=--max-packet" help:"Echo packets that begin with their length."`
 	Line      serveLine      `cmd:"" set:"listen=:5003" help:"A fake POP3 server: lines, answered on the I/O loops."`
-	LinePool  serveLinePool  `cmd:"" set:"listen=:5004" help:"The same, each request handled by a pool of workers, where it may block."`
-	Large     serveLarge     `cmd:"" set:"listen=:5005" help:"Echo messages larger than the I/O buffers, from a pool of workers."`
-	Hello     serveHello     `cmd:"" set:"listen=:8080" help:"A web server of one page: Hello, World!"`
-	Greet     serveGreet     `cmd:"" set:"listen=:39304" help:"The smallest scripted conversation."`
+	LinePool  serveLinePool  `cmd:"" set:"listen=:5004" help:"The same, with each request handled by a pool of workers, where it may block."`
+	Large     serveLarge     `cmd:"" set:"listen=:5005" set:"max_pending=917494" help:"Echo messages larger than the I/O buffers, from a pool of workers."`
+	Hello     serveHello     `cmd:"" set:"listen=:8080" set:"idle_timeout=1m" help:"A web server of one page: Hello, World!"`
+	Greet     serveGreet     `cmd:"" set:"listen=:39304" set:"idle_timeout=1m" help:"The smallest scripted conversation."`
 	Select    serveSelect    `cmd:"" set:"listen=:5006" help:"Echo by readiness instead of completion, to compare with."`
 	Minimal   serveMinimal   `cmd:"" set:"listen=:8090" help:"Echo: a complete server in under 40 lines."`
-	Broadcast serveBroadcast `cmd:"" set:"listen=:5007" help:"A line from any client goes to every client; an operator's server beside it."`
-	Proxy     serveProxy     `cmd:"" set:"listen=:5009" help:"Relay bytes to another server and back."`
+	Broadcast serveBroadcast `cmd:"" set:"listen=:5007" set:"high_water=64KiB" set:"max_pending=1MiB" set:"overflow=close" set:"write_timeout=30s" help:"A line from any client goes to every client; an operator's server beside it."`
+	Proxy     serveProxy     `cmd:"" set:"listen=:5009" set:"max_conns=5000; those over it are reset" set:"low_water=64KiB" set:"max_pending=1MiB" set:"idle_timeout=10m" help:"Relay bytes to another server and back."`
 }
 
 type serveRaw struct {
 	backendFlag
 	listenFlags
 	Workers int  `default:"2" help:"Goroutines that dequeue from the one port, default ${default}." placeholder:"N"`
-	Trace   bool `help:"Print every port call and every completion, one a line."`
+	Duplex  bool `help:"The classic scheme: the main goroutine accepts and posts requests by hand; workers start them, with a recv and a send outstanding on each connection."`
+	Trace   bool `help:"Print every port call when it is made, and every completion, one a line."`
 }
 
 // Validate is called by the parser.
@@ -57,9 +60,9 @@ func (c *serveRaw) Validate() error {
 
 // Run is called by the parser.
 func (c *serveRaw) Run(env *environment) error {
-	o := raw.Options{Addr: c.Listen, Backend: c.name(), Workers: c.Workers, Drain: c.Drain, Log: env.log}
+	o := raw.Options{Network: c.Listen.network, Addr: c.Listen.addr, Backend: c.name(), Workers: c.Workers, Duplex: c.Duplex, Drain: env.drain(c.Drain), Log: env.log}
 	o.Ready = func(a net.Addr, backend string) {
-		env.log.Info("listening", "server", "raw", "addr", a, "backend", backend, "workers", c.Workers)
+		env.log.Info("listening", "server", "raw", "addr", written(a), "backend", backend, "workers", c.Workers)
 	}
 	if c.Trace {
 		o.Trace = env.stdout
@@ -75,21 +78,21 @@ type serveEcho struct {
 // Run is called by the parser.
 func (c *serveEcho) Run(env *environment) error {
 	return serve(env, "echo", c.serverFlags, func(e *proactor.Engine) (service, error) {
-		return echo.New(echo.Options{Addr: c.Listen, Banner: c.Banner, Engine: e, Log: env.log}), nil
+		return c.configure(echo.New(echo.Options{Banner: c.Banner, Engine: e, Log: env.log})), nil
 	})
 }
 
 type servePacket struct {
 	serverFlags
-	Header               int    `enum:"1,2,4,8" default:"1" help:"Bytes of the length: ${enum}; default ${default}." placeholder:"N"`
+	Header               int    `enum:"1,2,4,8" default:"1" help:"Size of the length, in bytes: ${enum}; default ${default}." placeholder:"N"`
 	Order                string `enum:"le,be" default:"le" help:"Order of the length's bytes: ${enum}; default ${default}." placeholder:"ORDER"`
-	LengthIncludesHeader bool   `default:"true" negatable:"" help:"The length counts its own bytes, too; so by default."`
-	MaxPacket            int    `default:"1048576" help:"Bytes of a packet at the most, its header included; default ${default}." placeholder:"BYTES"`
+	LengthIncludesHeader bool   `default:"true" negatable:"" help:"The length counts its own bytes, too; the default."`
+	MaxPacket            int    `default:"1048576" help:"Most bytes of a packet, its header included; default ${default}." placeholder:"BYTES"`
 	Banner               bool   `help:"Greet each client with a line first."`
 }
 
 func (c *servePacket) options() packet.Options {
-	o := packet.Options{Addr: c.Listen, Header: c.Header, BodyOnly: !c.LengthIncludesHeader, MaxPacket: c.MaxPacket, Banner: c.Banner}
+	o := packet.Options{Header: c.Header, BodyOnly: !c.LengthIncludesHeader, MaxPacket: c.MaxPacket, Banner: c.Banner}
 	if c.Order == "be" {
 		o.Order = binary.BigEndian
 	}
@@ -107,7 +110,11 @@ func (c *servePacket) Run(env *environment) error {
 	return serve(env, "packet", c.serverFlags, func(e *proactor.Engine) (service, error) {
 		o := c.options()
 		o.Engine, o.Log = e, env.log
-		return packet.New(o)
+		srv, err := packet.New(o)
+		if err != nil {
+			return nil, err
+		}
+		return c.configure(srv), nil
 	})
 }
 
@@ -116,14 +123,14 @@ type serveLine struct{ serverFlags }
 // Run is called by the parser.
 func (c *serveLine) Run(env *environment) error {
 	return serve(env, "line", c.serverFlags, func(e *proactor.Engine) (service, error) {
-		return line.New(line.Options{Addr: c.Listen, Engine: e, Log: env.log}), nil
+		return c.configure(line.New(line.Options{Engine: e, Log: env.log})), nil
 	})
 }
 
 // poolFlags are embedded in commands that serve with a pool of workers.
 type poolFlags struct {
 	Workers int `default:"64" help:"Requests handled at one time, default ${default}." placeholder:"N"`
-	Queue   int `default:"1024" help:"Requests that may wait for a worker, before connections are not read; default ${default}." placeholder:"N"`
+	Queue   int `default:"1024" help:"Requests that may wait for a worker before connections are no longer read; default ${default}." placeholder:"N"`
 }
 
 func (f poolFlags) check() error {
@@ -136,7 +143,7 @@ func (f poolFlags) check() error {
 type serveLinePool struct {
 	serverFlags
 	poolFlags
-	Work     time.Duration `help:"How long each request blocks." placeholder:"DURATION"`
+	Work     time.Duration `default:"0s" help:"How long each request blocks, default ${default}." placeholder:"DURATION"`
 	Priority bool          `help:"Serve NOOP and QUIT ahead of the rest."`
 }
 
@@ -151,14 +158,19 @@ func (c *serveLinePool) Validate() error {
 // Run is called by the parser.
 func (c *serveLinePool) Run(env *environment) error {
 	return serve(env, "line-pool", c.serverFlags, func(e *proactor.Engine) (service, error) {
-		return linepool.New(linepool.Options{Addr: c.Listen, Work: c.Work, Workers: c.Workers, Queue: c.Queue, Priority: c.Priority, Engine: e, Log: env.log})
+		srv, err := linepool.New(linepool.Options{Work: c.Work, Workers: c.Workers, Queue: c.Queue, Priority: c.Priority, Engine: e, Log: env.log})
+		if err != nil {
+			return nil, err
+		}
+		c.configure(srv.Server)
+		return srv, nil
 	})
 }
 
 type serveLarge struct {
 	serverFlags
 	poolFlags
-	MaxPacket int `default:"65535" help:"Bytes of a message at the most, its length included; default ${default}." placeholder:"BYTES"`
+	MaxPacket int `default:"65535" help:"Most bytes of a message, its length included; default ${default}." placeholder:"BYTES"`
 }
 
 // Validate is called by the parser.
@@ -172,7 +184,12 @@ func (c *serveLarge) Validate() error {
 // Run is called by the parser.
 func (c *serveLarge) Run(env *environment) error {
 	return serve(env, "large", c.serverFlags, func(e *proactor.Engine) (service, error) {
-		return large.New(large.Options{Addr: c.Listen, MaxPacket: c.MaxPacket, Workers: c.Workers, Queue: c.Queue, Engine: e, Log: env.log})
+		srv, err := large.New(large.Options{MaxPacket: c.MaxPacket, Workers: c.Workers, Queue: c.Queue, Engine: e, Log: env.log})
+		if err != nil {
+			return nil, err
+		}
+		c.configure(srv.Server)
+		return srv, nil
 	})
 }
 
@@ -181,7 +198,7 @@ type serveHello struct{ serverFlags }
 // Run is called by the parser.
 func (c *serveHello) Run(env *environment) error {
 	return serve(env, "hello", c.serverFlags, func(e *proactor.Engine) (service, error) {
-		return hello.New(hello.Options{Addr: c.Listen, Engine: e, Log: env.log}), nil
+		return c.configure(hello.New(hello.Options{Engine: e, Log: env.log})), nil
 	})
 }
 
@@ -190,7 +207,7 @@ type serveGreet struct{ serverFlags }
 // Run is called by the parser.
 func (c *serveGreet) Run(env *environment) error {
 	return serve(env, "greet", c.serverFlags, func(e *proactor.Engine) (service, error) {
-		return greet.New(greet.Options{Addr: c.Listen, Engine: e, Log: env.log}), nil
+		return c.configure(greet.New(greet.Options{Engine: e, Log: env.log})), nil
 	})
 }
 
@@ -199,11 +216,13 @@ type serveSelect struct {
 }
 
 // Validate is called by the parser.
-func (c *serveSelect) Validate() error { return c.listenFlags.check() }
+func (c *serveSelect) Validate() error {
+	return errors.Join(c.Listen.onlyTCP("--listen"), c.listenFlags.check())
+}
 
 // Run is called by the parser.
 func (c *serveSelect) Run(env *environment) error {
-	return selectecho.Run(env.ctx, selectecho.Options{Addr: c.Listen, Drain: c.Drain, Ready: func(a net.Addr) {
+	return selectecho.Run(env.ctx, selectecho.Options{Addr: c.Listen.addr, Drain: env.drain(c.Drain), Log: env.log, Ready: func(a net.Addr) {
 		env.log.Info("listening", "server", "select", "addr", a, "backend", "poll", "loops", 1)
 	}})
 }
@@ -213,15 +232,15 @@ type serveMinimal struct{ serverFlags }
 // Run is called by the parser.
 func (c *serveMinimal) Run(env *environment) error {
 	return serve(env, "minimal", c.serverFlags, func(e *proactor.Engine) (service, error) {
-		srv := minimal.New(c.Listen)
-		srv.Engine = e
-		return srv, nil
+		srv := minimal.New("")
+		srv.Engine, srv.Log = e, env.log
+		return c.configure(srv), nil
 	})
 }
 
 type serveBroadcast struct {
 	serverFlags
-	Control string        `default:"127.0.0.1:5008" help:"Address for operators, who say WHO and KICK <id>; default ${default}." placeholder:"ADDR"`
+	Control listenPlace   `default:"127.0.0.1:5008" help:"Address for operators, whose commands are WHO and KICK <id>; default ${default}." placeholder:"ADDR"`
 	Tick    time.Duration `help:"How often the server pushes a line of its own; never by default." placeholder:"DURATION"`
 }
 
@@ -230,20 +249,22 @@ func (c *serveBroadcast) Validate() error {
 	if c.Tick < 0 {
 		return errors.New("--tick must not be negative")
 	}
-	return c.serverFlags.Validate()
+	return errors.Join(c.Control.onlyTCP("--control"), c.serverFlags.Validate())
 }
 
 // Run is called by the parser.
 func (c *serveBroadcast) Run(env *environment) error {
 	return serve(env, "broadcast", c.serverFlags, func(e *proactor.Engine) (service, error) {
-		return broadcast.New(broadcast.Options{Addr: c.Listen, Control: c.Control, Tick: c.Tick, Engine: e, Log: env.log}), nil
+		s := broadcast.New(broadcast.Options{Control: c.Control.addr, Tick: c.Tick, Engine: e, Log: env.log})
+		c.configure(s.Clients())
+		return s, nil
 	})
 }
 
 type serveProxy struct {
 	serverFlags
-	To      string        `required:"" help:"Address of the server to relay to." placeholder:"ADDR"`
-	Timeout time.Duration `default:"10s" help:"Of a connect to it, default ${default}." placeholder:"DURATION"`
+	To      serverPlace   `required:"" help:"The server to relay to: HOST:PORT or unix:PATH." placeholder:"ADDR"`
+	Timeout time.Duration `default:"10s" help:"Most time for a connect to it, default ${default}." placeholder:"DURATION"`
 }
 
 // Validate is called by the parser.
@@ -257,11 +278,16 @@ func (c *serveProxy) Validate() error {
 // Run is called by the parser.
 func (c *serveProxy) Run(env *environment) error {
 	return serve(env, "proxy", c.serverFlags, func(e *proactor.Engine) (service, error) {
+		p, err := proxy.New(proxy.Options{ToNetwork: c.To.network, To: c.To.addr, Timeout: c.Timeout, Engine: e, Log: env.log})
+		if err != nil {
+			return nil, err
+		}
+		c.configure(p.Server)
 		ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
 		defer cancel()
-		if err := proxy.Probe(ctx, e, c.To); err != nil {
-			env.log.Warn("the server does not answer yet", "to", c.To, "err", err)
+		if err := p.Probe(ctx); err != nil {
+			env.log.Warn("the server does not answer yet", "to", c.To.addr, "err", err)
 		}
-		return proxy.New(proxy.Options{Addr: c.Listen, To: c.To, Timeout: c.Timeout, Engine: e, Log: env.log}), nil
+		return p, nil
 	})
 }

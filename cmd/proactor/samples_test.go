@@ -18,6 +18,7 @@ import (
 // started as a command.
 func TestServeSamples(t *testing.T) {
 	for _, tt := range []struct{ args, say, want string }{
+		{"raw --duplex --workers 3", "any bytes", "any bytes"},
 		{"packet --banner", "\x03ab", "Welcome to packet echo server\r\n\x03ab"},
 		{"packet --header 2 --order be --no-length-includes-header", "\x00\x02ab", "\x00\x02ab"},
 		{"line", "noop 1\r\nxyz\r\n", "+OK POP3 server ready\r\n-ERR sorry, we understand \"noop 1\", but, we're just a fake POP3 server...\r\n-ERR sorry, we dont know what you mean, bye...\r\n"},
@@ -73,8 +74,11 @@ func TestServeProxyWithoutServer(t *testing.T) {
 	l.Close()
 	_, stderr := begin(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--to", to)
 	for _, want := range []string{"does not answer yet", "msg=listening"} {
-		if line, err := stderr.ReadString('\n'); !strings.Contains(line, want) {
-			t.Fatalf("%q, %v; want %q", line, err, want)
+		for line := ""; !strings.Contains(line, want); {
+			var err error
+			if line, err = stderr.ReadString('\n'); err != nil {
+				t.Fatalf("%q, %v; want %q", line, err, want)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 
 // listenFlags are embedded in all commands that serve.
 type listenFlags struct {
-	Listen string        `default:"${listen}" help:"Address to listen at, default ${default}." placeholder:"ADDR"`
-	Drain  time.Duration `default:"10s" help:"How long connections may take to end after an interrupt, before they are reset." placeholder:"DURATION"`
+	Listen listenPlace   `default:"${listen}" help:"Where to listen: HOST:PORT, :PORT or PORT for every address, unix:PATH; default ${default}." placeholder:"ADDR"`
+	Drain  time.Duration `default:"10s" help:"How long connections may take to end after an interrupt, before they are reset; default ${default}." placeholder:"DURATION"`
 }
 
 func (f listenFlags) check() error {
@@ -27,8 +28,9 @@ func (f listenFlags) check() error {
 type serverFlags struct {
 	engineFlags
 	listenFlags
-	Spin  time.Duration `default:"0s" help:"How long a loop looks for work before it blocks: it answers sooner, and uses a processor up." placeholder:"DURATION"`
-	Admin string        `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
+	limitFlags
+	Spin  time.Duration `default:"0s" help:"How long a loop looks for work before it blocks; that shortens latency and keeps a processor busy; default ${default}." placeholder:"DURATION"`
+	Admin *listenPlace  `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
 }
 
 // Validate is called by the parser.
@@ -36,14 +38,26 @@ func (f *serverFlags) Validate() error {
 	if f.Spin < 0 {
 		return errors.New("--spin must not be negative")
 	}
-	return errors.Join(f.engineFlags.check(), f.listenFlags.check())
+	if f.Admin != nil {
+		if err := f.Admin.onlyTCP("--admin"); err != nil {
+			return err
+		}
+	}
+	return errors.Join(f.engineFlags.check(), f.listenFlags.check(), f.limitFlags.check())
+}
+
+// configure has a sample's server listen, and be bounded, as the flags say.
+func (f *serverFlags) configure(srv *proactor.Server) *proactor.Server {
+	srv.Network, srv.Addr = f.Listen.network, f.Listen.addr
+	f.apply(srv)
+	return srv
 }
 
 // service is a sample server: a proactor.Server, or one with something beside it.
 type service interface {
 	Listen() error
 	ListenAddr() net.Addr
-	Serve() error
+	Wait() error
 	Conns() int
 	Shutdown(context.Context) error
 }
@@ -59,32 +73,36 @@ func serve(env *environment, name string, f serverFlags, build func(*proactor.En
 	if err != nil {
 		return err
 	}
+	var page *admin.Page
+	if f.Admin != nil { // what cannot be had is told before anybody is served
+		if page, err = admin.Listen(f.Admin.addr, e); err != nil {
+			return fmt.Errorf("--admin: %w", err)
+		}
+		defer page.Close()
+	}
 	if err := srv.Listen(); err != nil {
 		return err
 	}
-	env.log.Info("listening", "server", name, "addr", srv.ListenAddr(), "backend", e.Backend(), "loops", e.Loops())
-	if f.Admin != "" {
-		page, err := admin.Listen(f.Admin, e)
-		if err != nil {
-			return err
-		}
-		defer page.Close()
+	env.log.Info("listening", "server", name, "addr", written(srv.ListenAddr()), "backend", e.Backend(), "loops", e.Loops())
+	if page != nil {
 		env.log.Info("admin page", "url", page.URL())
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve() }()
+	go func() { ended <- srv.Wait() }()
 	select {
 	case err := <-ended:
 		return err
 	case <-env.ctx.Done():
 	}
-	env.log.Info("draining", "server", name, "conns", srv.Conns(), "for", f.Drain)
-	deadline, cancel := context.WithTimeout(context.Background(), f.Drain)
+	drain := env.drain(f.Drain)()
+	env.log.Info("draining", "server", name, "conns", srv.Conns(), "for", drain)
+	deadline, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	if err := srv.Shutdown(deadline); errors.Is(err, context.DeadlineExceeded) {
 		env.log.Warn("connections were reset: they did not end in time", "server", name)
 	} else if err != nil {
 		return err
 	}
+	env.log.Info("ended", "server", name)
 	return nil
 }

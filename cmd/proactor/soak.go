@@ -14,8 +14,8 @@ import (
 // soakCommand runs servers, clients and faults in this process.
 type soakCommand struct {
 	engineFlags
-	For  time.Duration `default:"10m" help:"How long to go on, default ${default}." placeholder:"DURATION"`
-	Seed uint64        `help:"What all that is random is drawn from; by default another one each time." placeholder:"N"`
+	For  time.Duration `default:"10m" help:"How long to run, default ${default}." placeholder:"DURATION"`
+	Seed uint64        `help:"Seed of all random choices; by default a new one each time." placeholder:"N"`
 	JSON bool          `name:"json" help:"Print the result as JSON."`
 }
 

@@ -2,8 +2,8 @@ package goid
 
 import (
 	"runtime"
-	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 // Each goroutine has a number of its own, and keeps it.
@@ -15,45 +15,30 @@ func TestCurrent(t *testing.T) {
 	}
 }
 
-// Goroutines that live at the same time have marks of their own, and keep them
-// while their stacks move.
-func TestMark(t *testing.T) {
-	if Mark() == 0 {
-		t.Skipf("no marks on %s/%s", runtime.GOOS, runtime.GOARCH)
+// A goroutine knows its bubble, and in none that it is in none.
+func TestBubble(t *testing.T) {
+	var first, second uint64
+	synctest.Test(t, func(t *testing.T) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		first = Bubble()
+	})
+	synctest.Test(t, func(t *testing.T) { second = Bubble() })
+	if first == 0 || second == 0 || first == second || Bubble() != 0 {
+		t.Errorf("bubbles %d and %d, outside %d", first, second, Bubble())
 	}
-	const others = 100
-	marks, end := make(chan [2]uintptr), make(chan struct{})
-	var all sync.WaitGroup
-	for range others {
-		all.Go(func() {
-			first := Mark()
-			marks <- [2]uintptr{first, deep(1000)}
-			<-end
-		})
-	}
-	seen := map[uintptr]bool{Mark(): true}
-	for range others {
-		if m := <-marks; m[0] == 0 || m[0] != m[1] || seen[m[0]] {
-			t.Errorf("%#x, then %#x; another has it: %v", m[0], m[1], seen[m[0]])
-		} else {
-			seen[m[0]] = true
-		}
-	}
-	close(end)
-	all.Wait()
 }
 
-// deep asks for the mark so many calls further down.
-func deep(calls int) uintptr {
-	if calls == 0 {
-		return Mark()
+// Whose a goroutine is, it alone is told, until it is nobody's any more.
+func TestOwner(t *testing.T) {
+	me, others := new(int), make(chan any)
+	Own(me)
+	go func() { others <- Owner() }()
+	if other := <-others; Owner() != me || other != nil {
+		t.Errorf("this one is of %v, another of %v", Owner(), other)
 	}
-	return deep(calls - 1)
-}
-
-func BenchmarkMark(b *testing.B) {
-	for b.Loop() {
-		Mark()
+	if Disown(); Owner() != nil {
+		t.Errorf("still of %v", Owner())
 	}
 }
 

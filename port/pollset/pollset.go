@@ -65,10 +65,11 @@ func Poll(set []Entry, d time.Duration) (int, error) {
 	for {
 		ms := -1
 		if d >= 0 {
-			ms = int((max(d, 0) + time.Millisecond - 1) / time.Millisecond)
+			ms = int((min(d, time.Hour) + time.Millisecond - 1) / time.Millisecond)
 		}
 		n, err := poll(set, ms)
-		if err == nil || !interrupted(err) {
+		over := n > 0 || d < 0 || !time.Now().Before(end)
+		if err == nil && over || err != nil && !interrupted(err) {
 			return n, os.NewSyscallError("poll", err)
 		}
 		if d >= 0 {

@@ -154,11 +154,12 @@ func TestWaker(t *testing.T) {
 	}
 	defer w.Close()
 	for range 3 {
-		time.AfterFunc(20*time.Millisecond, func() { w.Wake(); w.Wake() })
+		woken := make(chan struct{})
+		time.AfterFunc(20*time.Millisecond, func() { w.Wake(); w.Wake(); close(woken) })
 		if got := await(t, w.Socket(), Readable); got != Readable {
 			t.Fatalf("got %v", got)
 		}
-		time.Sleep(20 * time.Millisecond) // for the second
+		<-woken // by the second, too
 		w.Clear()
 		set := []Entry{Watch(w.Socket(), Readable)}
 		if n, _ := Poll(set, 0); n != 0 {

@@ -28,7 +28,7 @@ const (
 	pollBad = 0x0007 // POLLERR, POLLHUP, POLLNVAL
 
 	fionbio = 0x8004667e
-	// soExclusive is SO_EXCLUSIVEADDRUSE: nobody else can take the port.
+	// soExclusive is SO_EXCLUSIVEADDRUSE: no other socket can take the port.
 	soExclusive = ^windows.SO_REUSEADDR
 )
 

@@ -3,6 +3,7 @@ package porttest
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strconv"
 
@@ -17,9 +18,15 @@ var addressTests = []test{
 	{name: "ConnectUnix", run: func(e *env) { e.need("unix"); connects(e, "unix") }},
 	{name: "ConnectUnixNoPath", run: connectUnixNoPath},
 	{name: "UnixAddrInUse", run: unixAddrInUse},
+	{name: "UnixFileGoes", run: unixFileGoes},
+	{name: "UnixFileOfAnother", run: unixFileOfAnother},
+	{name: "UnixMode", run: unixMode},
+	{name: "UnixNames", run: unixNames},
 	{name: "DualStack", run: dualStack},
 	{name: "Only6", run: only6},
 	{name: "SocketOptions", run: socketOptions},
+	{name: "SocketOptionsExtreme", run: socketOptionsExtreme},
+	{name: "ListenErrors", run: listenErrors},
 }
 
 // The whole life of a connection, on every sort of address.
@@ -34,7 +41,7 @@ func network(e *env, network string) {
 	if a, err := r.p.LocalAddr(c.h); err != nil || a != l.addr {
 		r.Errorf("LocalAddr = %v, %v; want %v", a, err, l.addr)
 	}
-	if a, err := r.p.RemoteAddr(c.h); err != nil || network != "unix" && a.String() != c.peer.LocalAddr().String() {
+	if a, err := r.p.RemoteAddr(c.h); err != nil || a.String() != c.peer.LocalAddr().String() {
 		r.Errorf("RemoteAddr = %v, %v; the peer is %v", a, err, c.peer.LocalAddr())
 	}
 	r.chat(c, 1, 100000)
@@ -124,9 +131,13 @@ func only6(e *env) {
 	}
 }
 
-// Sockets work with every option, on both sides.
+// Sockets work with every option, whatever its size, on both sides.
 func socketOptions(e *env) {
-	for _, o := range []port.SocketOptions{{Delay: true}, {KeepAlive: 30}, {SendBuffer: 100_000, RecvBuffer: 100_000}, {Backlog: 5}} {
+	for _, o := range []port.SocketOptions{
+		{Delay: true}, {KeepAlive: 30}, {SendBuffer: 100_000, RecvBuffer: 100_000}, {Backlog: 5},
+		{KeepAlive: 12 * 3600}, {KeepAlive: math.MaxInt}, {SendBuffer: math.MaxInt}, {RecvBuffer: math.MaxInt}, {Backlog: math.MaxInt},
+		{KeepAlive: math.MaxInt32, Backlog: 1},
+	} {
 		r := e.open(port.Config{})
 		r.chat(r.pairWith("tcp", o), 1, 50_000)
 		l := r.listen("tcp", r.address("tcp4"), o)

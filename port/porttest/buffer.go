@@ -219,7 +219,8 @@ func buffersFair(e *env) {
 	r.await(writers...)
 }
 
-// What is lent stays lent when its socket is closed.
+// What is lent stays lent when its socket is closed, and what was kept of it when its
+// completion is released.
 func buffersOutliveSocket(e *env) {
 	r := e.open(port.Config{BufferSize: 4096, BufferCount: 8})
 	r.hold = true
@@ -241,13 +242,19 @@ func buffersOutliveSocket(e *env) {
 	if total != 3000 {
 		r.Errorf("%d bytes are lent, want 3000", total)
 	}
+	kept := r.held[0].Keep()
 	r.release()
+	if s := r.p.Stats(); s.Leased != 1 {
+		r.Errorf("%+v after all but one was released", s)
+	}
+	r.p.GiveBack(kept)
+	r.p.GiveBack(0)
 	if s := r.p.Stats(); s.Leased != 0 {
 		r.Errorf("%+v after all was released", s)
 	}
 }
 
-// Nobody writes to what is lent, whatever arrives meanwhile.
+// Bytes that are lent do not change, whatever arrives meanwhile.
 func buffersUntouched(e *env) {
 	r := e.open(port.Config{BufferSize: 2048, BufferCount: 64})
 	c, other := r.pair("tcp"), r.pair("tcp")

@@ -202,7 +202,7 @@ func (k *checker) see(since int64, now moment, c *port.Completion) error {
 	if err := knownError(c); err != nil {
 		return err
 	}
-	if c.Socket != 0 && c.Kind != port.KindAccept {
+	if c.Socket != 0 && c.Kind != port.KindAccept && c.Kind != port.KindDetach {
 		return errors.New("it has a Socket")
 	}
 	if c.Buf != nil && !(c.Kind == port.KindRecv && c.More || c.Kind == port.KindSplice && errors.Is(c.Err, port.ErrCanceled)) {
@@ -217,6 +217,14 @@ func (k *checker) see(since int64, now moment, c *port.Completion) error {
 		return k.seeSend(o, c)
 	case port.KindSplice:
 		return k.seeSplice(o, c)
+	case port.KindDetach:
+		if c.More || (c.Err == nil) == (c.Socket == port.NoSocket) {
+			return errors.New("it has a Socket and an error, or neither")
+		}
+		if !k.several && c.Err == nil {
+			o.sockets = append(o.sockets, c.Socket)
+		}
+		fallthrough
 	case port.KindClose:
 		k.closed[o.h] = now
 		if n := k.live[o.h]; n > 0 && !k.several {

@@ -12,6 +12,7 @@ var connectTests = []test{
 	{name: "Connect", run: func(e *env) { connects(e, "tcp4") }},
 	{name: "ConnectBothEnds", run: connectBothEnds},
 	{name: "ConnectLocalAddress", run: connectLocalAddress},
+	{name: "ConnectWildcard", run: connectWildcard},
 	{name: "ConnectRefused", run: connectRefused},
 	{name: "ConnectToItself", run: connectToItself},
 	{name: "ConnectUnreachable", run: connectUnreachable},
@@ -27,7 +28,7 @@ func connects(e *env, network string) {
 	for i := range 10 {
 		c := r.outbound(network)
 		local, err := r.p.LocalAddr(c.h)
-		if err != nil || network != "unix" && local.String() != c.peer.RemoteAddr().String() {
+		if err != nil || local.String() != c.peer.RemoteAddr().String() {
 			r.Errorf("LocalAddr = %v, %v; the peer sees %v", local, err, c.peer.RemoteAddr())
 		}
 		if to, err := r.p.RemoteAddr(c.h); err != nil || to.String() != c.peer.LocalAddr().String() {
@@ -96,6 +97,25 @@ func connectLocalAddress(e *env) {
 	r.chat(c, 1, 100)
 }
 
+// A connect to the wildcard address, as a listener tells it, reaches this machine,
+// and knows by which address.
+func connectWildcard(e *env) {
+	for _, network := range []string{"tcp4", "tcp"} {
+		r := e.open(port.Config{})
+		l, _ := r.wildcard(network, port.SocketOptions{})
+		out := r.connector(l.addr, port.SocketOptions{})
+		c := r.connect(out, l.addr)
+		in := &conn{}
+		in.h, in.key = r.associate(r.next(l.accept))
+		r.ok(c)
+		to, err := r.p.RemoteAddr(out.h)
+		at, err2 := r.p.LocalAddr(in.h)
+		if err != nil || err2 != nil || to != at || !to.AddrPort.Addr().IsLoopback() {
+			r.Errorf("connected to %v, %v; accepted at %v, %v", to, err, at, err2)
+		}
+	}
+}
+
 // nobody is an address that was just given up.
 func (r *rig) nobody() port.Addr {
 	l, err := r.b.Listen("tcp", "127.0.0.1:0")
@@ -106,7 +126,7 @@ func (r *rig) nobody() port.Addr {
 	return r.addr("tcp", l.Addr().String())
 }
 
-// A connect that nobody answers to fails alone.
+// A connect that gets no answer fails alone.
 func connectRefused(e *env) {
 	r := e.open(port.Config{})
 	for range 10 {
@@ -120,7 +140,7 @@ func connectRefused(e *env) {
 	r.chat(r.outbound("tcp"), 1, 100)
 }
 
-// A socket that would connect to itself, as nobody listens there, is refused;
+// A socket that would connect to itself, as no listener is there, is refused;
 // and the port is free for the server that should be there.
 func connectToItself(e *env) {
 	r := e.open(port.Config{})

@@ -88,7 +88,7 @@ func manySockets(e *env) {
 	}
 }
 
-// What arrives while nobody dequeues is not lost, though it be more than the
+// Completions that arrive while no goroutine dequeues are not lost, even if they are more than the
 // system has room to tell of at once.
 func manyUndequeued(e *env) {
 	r := e.open(port.Config{})

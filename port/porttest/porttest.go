@@ -23,6 +23,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -97,7 +98,7 @@ type test struct {
 }
 
 var tests = join(acceptTests, connectTests, addressTests, recvTests, sendTests, tryTests, shutdownTests, closeTests,
-	cancelTests, timeoutTests, postTests, ruleTests, bufferTests, spliceTests, spliceEndTests, manyTests, portCloseTests, sharedTests)
+	cancelTests, timeoutTests, postTests, ruleTests, bufferTests, failedTests, urgentTests, spliceTests, spliceEndTests, handoverTests, manyTests, portCloseTests, sharedTests)
 
 func join(lists ...[]test) (all []test) {
 	for _, l := range lists {
@@ -117,7 +118,7 @@ func runOne(t *testing.T, b Backend, m port.Mode, tt test) {
 	if slow {
 		e.deadline = e.deadline.Add(patience)
 	}
-	// Whoever hangs where no deadline reaches: show all goroutines.
+	// A test may hang where no deadline reaches: show all goroutines.
 	dog := time.AfterFunc(time.Until(e.deadline)+patience, func() {
 		buf := make([]byte, 1<<20)
 		panic(fmt.Sprintf("%s hangs\n%s", t.Name(), buf[:runtime.Stack(buf, true)]))
@@ -164,7 +165,7 @@ func (e *env) n(normal, few int) int {
 	return normal
 }
 
-var slow = raceEnabled || wine
+var slow = testenv.Race || wine
 
 var wine = runtime.GOOS == "windows" || os.Getenv("PROACTOR_WINE") == "1"
 

@@ -17,6 +17,8 @@ var recvTests = []test{
 	{name: "DataThenClose", run: func(e *env) { dataThenFIN(e, Peer.Close) }},
 	{name: "EOFAgain", run: eofAgain},
 	{name: "PeerReset", run: peerReset},
+	{name: "EndRightBehindData", run: endRightBehindData},
+	{name: "ResetRightBehindAccept", run: resetRightBehindAccept},
 	{name: "Receive16MiB", run: receiveLarge},
 }
 

@@ -215,7 +215,7 @@ type task struct {
 }
 
 // do runs f in a goroutine of its own, for what blocks on a peer. Its end is
-// posted to the port, so that whoever waits for completions sees it.
+// posted to the port, so that a goroutine that waits for completions sees it.
 func (r *rig) do(f func() error) *task {
 	t := &task{done: make(chan struct{})}
 	r.tasks = append(r.tasks, t)
@@ -257,11 +257,12 @@ func (r *rig) finish() {
 	if r.closed {
 		return
 	}
-	if !r.Failed() && !r.Skipped() {
+	settles := !r.Failed() && !r.Skipped()
+	if settles {
 		r.settle()
 	}
 	for _, c := range r.closePort() {
-		if !r.Failed() {
+		if settles && !r.Failed() {
 			r.Errorf("completion after all had ended: %+v", c)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 
-	"github.com/proactor-go/proactor/internal/goid"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -16,7 +15,7 @@ var sendTests = []test{
 	{name: "SendvSlowReader", run: sendvSlowReader},
 	{name: "SendInOrder", run: sendInOrder},
 	{name: "SendNow", run: sendNow},
-	{name: "SendNowRefused", run: sendNowRefused},
+	{name: "SendNowFull", run: sendNowFull},
 	{name: "SendNowReset", run: sendNowReset},
 	{name: "SendProgress", run: sendProgress},
 	{name: "FullDuplex", run: fullDuplex},
@@ -130,111 +129,60 @@ func sendvSlowReader(e *env) {
 	}
 }
 
-// sendsNow reports whether what is sent now goes at once, where nothing is in its
-// way. Elsewhere nothing goes.
-func (r *rig) sendsNow() bool {
-	return family(r.p.Backend()) == "uring" && r.mode == port.Exclusive && goid.Mark() != 0
-}
-
-// What is sent now comes before what is sent after it, and nothing comes twice,
-// whether the system takes a part or all. Nothing goes a second time before a
-// completion, or where it could overtake something, or where the stream has ended,
-// or from another goroutine.
+// What is sent now, by whatever goroutine, comes before what is sent after it, and
+// nothing comes twice, whether the system takes a part or all.
 func sendNow(e *env) {
 	r := e.open(port.Config{})
+	if f := family(r.b.Name); r.p.SendsNow() != (f == "uring" || f == "epoll") {
+		e.Fatalf("it sends now: %v", r.p.SendsNow())
+	}
 	c := r.pair("tcp")
 	s, off := stream(5), int64(0)
-	now := func(n int) int {
-		e.Helper()
-		gone := r.p.SendNow(c.h, s.bytes(off, n))
-		if gone < 0 || gone > n || gone > 0 != r.sendsNow() {
-			e.Fatalf("%d of %d bytes went", gone, n)
+	for i, n := range []int{0, 1000, 1, 40_000, 100_000, jam, 10_000} {
+		from, gone, err := off, 0, error(nil)
+		if now := func() { gone, err = r.p.SendNow(c.h, s.bytes(from, n)) }; i%2 == 0 {
+			now()
+		} else {
+			r.await(r.do(func() error { now(); return nil }))
 		}
-		off += int64(gone)
-		return gone
-	}
-	never := func(when string) {
-		e.Helper()
-		if k := r.p.SendNow(c.h, []byte("never")); k > 0 {
-			e.Fatalf("%d bytes went %s", k, when)
+		if err != nil || gone < 0 || gone > n || gone > 0 != (r.p.SendsNow() && n > 0) || n == jam && gone == n {
+			e.Fatalf("%d of %d bytes went: %v", gone, n, err)
 		}
-	}
-	rest := func(n int) *op {
-		o := r.send(c, s.bytes(off, n))
-		off += int64(n)
-		return o
-	}
-	for _, n := range []int{1000, 1, 40_000, 100_000, jam} {
-		from := off
-		gone := now(n)
-		never("a second time")
+		off += int64(n + 10)
 		reader := r.do(func() error { return readPattern(c.peer, s, from, int64(n+10)) })
-		r.ok(rest(n - gone + 10))
+		r.ok(r.send(c, s.bytes(from+int64(gone), n-gone+10)))
 		r.await(reader)
 	}
-	from := off
-	o := rest(jam)
-	never("before a send that is in flight")
-	reader := r.do(func() error { return readPattern(c.peer, s, from, jam) })
-	r.ok(o)
-	r.await(reader)
-	r.await(r.do(func() error {
-		if r.p.SendNow(c.h, []byte("x")) > 0 {
-			return errors.New("another goroutine sent something")
-		}
-		return nil
-	}))
-	o = r.shutdown(c)
-	never("after a shutdown")
-	r.ok(o)
+	r.ok(r.shutdown(c))
 	r.await(r.do(func() error { return readEnd(c.peer, 0, 0) }))
-	r.ok(r.close(c, false))
-	never("after the close")
 }
 
-// Nothing is sent now before there is a connection, which is none the worse for
-// it, nor into what a splice sends, nor while a close waits for a recv.
-func sendNowRefused(e *env) {
+// Where the system has no room, nothing goes, and that is no error. What is sent
+// then waits for room.
+func sendNowFull(e *env) {
 	r := e.open(port.Config{})
-	never := func(c *conn, when string) {
-		e.Helper()
-		if k := r.p.SendNow(c.h, []byte("never")); k > 0 {
-			e.Fatalf("%d bytes went %s", k, when)
+	c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 16 << 10})
+	s, off := stream(6), int64(0)
+	for {
+		n, err := r.p.SendNow(c.h, s.bytes(off, 10_000))
+		if err != nil || off > jam {
+			e.Fatalf("after %d bytes: %v", off, err)
 		}
+		if n == 0 {
+			break
+		}
+		off += int64(n)
 	}
-	l := r.listen("tcp", r.address("tcp"), port.SocketOptions{})
-	r.arm(l)
-	out, in := r.connector(l.addr, port.SocketOptions{}), &conn{}
-	never(out, "before a connect")
-	o := r.connect(out, l.addr)
-	never(out, "during a connect")
+	const rest = 100_000
+	o := r.send(c, s.bytes(off, rest))
+	r.await(r.do(func() error { return readPattern(c.peer, s, 0, off+rest) }))
 	r.ok(o)
-	in.h, in.key = r.associate(r.next(l.accept))
-	r.ok(r.shutdown(out))
-	r.fails(r.recv(in, 1), io.EOF)
-	r.ok(r.shutdown(in))
-	r.fails(r.recv(out, 1), io.EOF)
-
-	from, to := r.pair("tcp"), r.pair("tcp")
-	if r.splices() {
-		o = r.splice(from, to)
-		never(to, "into a splice")
-		r.p.Cancel(&o.Op)
-		r.fails(o, port.ErrCanceled)
-	}
-	recv := r.recv(to, 10)
-	o = r.close(to, false)
-	never(to, "after a close")
-	r.fails(recv, port.ErrCanceled)
-	r.ok(o)
-	r.await(r.do(func() error { return readEnd(to.peer, 0, 0) }))
 }
 
-// The peer's reset, which the system tells once, is told to the recv and to the
-// send, though who sent something now was told it first.
+// The peer's reset is told, once at least, and what is sent after it fails.
 func sendNowReset(e *env) {
 	r := e.open(port.Config{})
-	if !r.sendsNow() {
+	if !r.p.SendsNow() {
 		e.Log("nothing is sent now on this backend")
 		return
 	}
@@ -242,10 +190,13 @@ func sendNowReset(e *env) {
 		c := r.pair("tcp")
 		c.peer.SetLinger(0)
 		c.peer.Close()
-		if r.p.SendNow(c.h, []byte("x")) > 0 {
+		n, err := r.p.SendNow(c.h, []byte("x"))
+		if n > 0 {
 			continue // the reset was not there yet
 		}
-		r.fails(r.recv(c, 10), port.ErrReset)
+		if !errors.Is(err, port.ErrReset) {
+			e.Fatalf("it was reset: %v", err)
+		}
 		r.fails(r.send(c, []byte("x")), port.ErrReset)
 		return
 	}

@@ -24,7 +24,7 @@ var sharedTests = []test{
 	{name: "SharedDequeueTimeout", run: sharedDequeueTimeout, shared: true},
 }
 
-// Four workers echo on many connections; whoever dequeues a completion starts
+// Four workers echo on many connections; the worker that dequeues a completion starts
 // the next operation.
 func sharedEcho(e *env) {
 	r := e.open(port.Config{})

@@ -3,6 +3,7 @@ package porttest
 import (
 	"io"
 
+	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -95,7 +96,7 @@ func shutdownWaitsForSend(e *env) {
 		r.ok(out)
 		r.ok(s)
 		r.await(reader)
-		if wine || raceEnabled {
+		if wine || testenv.Race {
 			break
 		}
 	}

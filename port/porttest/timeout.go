@@ -1,6 +1,7 @@
 package porttest
 
 import (
+	"math"
 	"time"
 
 	"github.com/proactor-go/proactor/port"
@@ -11,6 +12,7 @@ var timeoutTests = []test{
 	{name: "TimeoutCancel", run: timeoutCancel},
 	{name: "TimeoutBesideWork", run: timeoutBesideWork},
 	{name: "DequeueTimeout", run: dequeueTimeout},
+	{name: "TimeoutForever", run: timeoutForever},
 }
 
 const hour = time.Hour
@@ -20,11 +22,12 @@ func timeoutOrder(e *env) {
 	r := e.open(port.Config{})
 	const n, step = 50, 4 * time.Millisecond
 	ops := make([]*op, n)
-	due := make([]time.Time, n)
+	due, latest := make([]time.Time, n), make([]time.Time, n) // it is due between the two
 	for _, i := range r.rng.Perm(n) {
 		d := time.Duration(i) * step
 		due[i] = time.Now().Add(d)
 		ops[i] = r.timeout(d)
+		latest[i] = time.Now().Add(d)
 	}
 	var last moment
 	for i, o := range ops {
@@ -33,14 +36,34 @@ func timeoutOrder(e *env) {
 			r.Errorf("timeout %d came %v before its time", i, due[i].Sub(now))
 		}
 		// Those started later may be due a bit later than their place says.
-		if i > 0 && o.ended.at < last.at && due[i].Sub(due[i-1]) > 0 {
-			r.Errorf("timeout %d came before the one that was due %v earlier", i, due[i].Sub(due[i-1]))
+		if i > 0 && o.ended.at < last.at && due[i].After(latest[i-1]) {
+			r.Errorf("timeout %d came before the one that was due %v earlier", i, due[i].Sub(latest[i-1]))
 		}
 		last = o.ended
 	}
 	zero, negative := r.timeout(0), r.timeout(-time.Second)
 	r.ok(zero)
 	r.ok(negative)
+}
+
+// The longest durations do not wrap: nothing is over at once.
+func timeoutForever(e *env) {
+	r := e.open(port.Config{})
+	for _, forever := range []time.Duration{math.MaxInt64, math.MaxInt64 - hour, math.MaxInt64 / 2} {
+		o := r.timeout(forever)
+		r.ok(r.timeout(20 * time.Millisecond)) // and not the other one before
+		if e.mode == port.Exclusive {          // else a worker of the test's takes the post
+			if err := r.p.Post(1, nil); err != nil {
+				r.Errorf("Post: %v", err)
+			}
+			var one [1]port.Completion
+			if n, err := r.p.Dequeue(one[:], forever); n != 1 || err != nil || one[0].Kind != port.KindPost {
+				r.Errorf("Dequeue for %v returned %d, %v: %+v", forever, n, err, one[0])
+			}
+		}
+		r.p.Cancel(&o.Op)
+		r.fails(o, port.ErrCanceled)
+	}
 }
 
 // A canceled timeout ends at once; the others keep their time.

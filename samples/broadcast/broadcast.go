@@ -4,18 +4,20 @@
 //
 // What to look at: a line is copied once, whatever the number of receivers
 // ([proactor.Registry.Broadcast]). A receiver that does not read is closed when
-// its limit is reached (the policy CloseSlow), so that it costs the others
-// nothing; but where many are behind, the sender is too fast, and is not read
-// for a moment. Connections are kept by number, and so the operator's server can
+// its limit is reached (the policy CloseSlow) or half a minute has passed, and the log
+// says why; it costs the others nothing. But where many fall behind at once, the sender
+// is too fast, and is not read for a moment. Connections are kept by number, and so the operator's server can
 // name one that belongs to the other.
 package broadcast
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -30,7 +32,11 @@ import (
 // so, and closed.
 const MaxLine = 4096
 
-const tooLong = "line too long\n"
+// What is said before a connection is closed for what it sent.
+const (
+	tooLong = "line too long\n"
+	unknown = "ERR say WHO or KICK <id>; bye\n" // to an operator
+)
 
 // Options say what the server does.
 type Options struct {
@@ -53,11 +59,12 @@ type Server struct {
 	users   proactor.Registry[uint64]
 	tick    time.Duration
 	ticks   uint64
+	log     *slog.Logger
 }
 
 // New makes the server.
 func New(o Options) *Server {
-	s := &Server{tick: o.Tick}
+	s := &Server{tick: o.Tick, log: cmp.Or(o.Log, slog.Default())}
 	lines := frame.Delimiter{Delim: "\n", Max: MaxLine}
 	s.clients = &proactor.Server{
 		Addr: o.Addr, Engine: o.Engine, Log: o.Log,
@@ -66,9 +73,14 @@ func New(o Options) *Server {
 			NewSplit: func() bufio.SplitFunc { return lines.Splitter() },
 			Message:  s.said,
 			Ended:    ended,
-			Closed:   func(c *proactor.Conn, _ error) { s.users.Remove(c.ID(), c) },
+			Closed: func(c *proactor.Conn, cause error) {
+				s.users.Remove(c.ID(), c)
+				if errors.Is(cause, proactor.ErrWriteTimeout) {
+					s.log.Warn("client took nothing", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
+				}
+			},
 		},
-		Limits: proactor.Limits{HighWater: 64 << 10, MaxPending: 1 << 20, Overflow: proactor.CloseSlow},
+		Limits: proactor.Limits{HighWater: 64 << 10, MaxPending: 1 << 20, Overflow: proactor.CloseSlow, WriteTimeout: deafAfter},
 	}
 	if o.Control != "" {
 		s.control = &proactor.Server{
@@ -104,7 +116,11 @@ func (s *Server) Listen() error {
 func (s *Server) ListenAddr() net.Addr { return s.clients.ListenAddr() }
 
 // Serve waits for the end of the server for clients.
-func (s *Server) Serve() error { return s.clients.Serve() }
+func (s *Server) Wait() error { return s.clients.Wait() }
+
+// Clients is the server that clients connect to. Before Listen its address and limits
+// may be changed.
+func (s *Server) Clients() *proactor.Server { return s.clients }
 
 // Conns is the number of clients.
 func (s *Server) Conns() int { return s.clients.Conns() }
@@ -119,18 +135,22 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // said passes a line on. The receivers need it longer than this callback lasts,
-// so it is copied, once. If a few of them are behind, they are slow; if it is a
-// quarter of all, the sender is too fast.
+// so it is copied, once. If a few of them are behind, they are slow; if many are, and
+// read, the sender is too fast.
 func (s *Server) said(c *proactor.Conn, line []byte) {
-	took, behind := s.users.Broadcast(append(slices.Clone(line), '\n'))
-	if behind > took/4 {
+	if _, tooFast := s.users.Broadcast(append(slices.Clone(line), '\n')); tooFast {
 		c.PauseRead()
 		c.After(pace, c.ResumeRead)
 	}
 }
 
-// pace is how long a sender that is too fast is not read.
-const pace = 10 * time.Millisecond
+const (
+	// pace is how long a sender that is too fast is not read.
+	pace = 10 * time.Millisecond
+	// deafAfter is how long a client may take nothing of what waits for it, however
+	// little that is.
+	deafAfter = 30 * time.Second
+)
 
 // push sends a line of the server's own, and again after the tick.
 func (s *Server) push() {
@@ -147,7 +167,10 @@ func ended(c *proactor.Conn, why error) {
 	c.Close()
 }
 
-// ordered answers an operator: WHO lists the clients, KICK closes one.
+// ordered answers an operator: WHO lists the clients, KICK closes one. Any other line
+// ends the connection, and what follows it is not looked at: a web page can have the
+// operator's browser send lines of its choice here, as the body of a request, but not
+// without a line of HTTP before them.
 func (s *Server) ordered(c *proactor.Conn, line []byte) {
 	words := strings.Fields(string(line))
 	switch {
@@ -163,22 +186,19 @@ func (s *Server) ordered(c *proactor.Conn, line []byte) {
 		user.Close()
 		c.Write(fmt.Appendf(nil, "OK %d is closed\n", id))
 	default:
-		c.Write([]byte("ERR say WHO or KICK <id>\n"))
+		c.Write([]byte(unknown))
+		c.Close()
 	}
 }
 
 // who has a line for each client, then one with their number.
 func (s *Server) who() []byte {
-	ids := s.users.Keys()
-	slices.Sort(ids)
+	users := maps.Collect(s.users.All())
 	var b []byte
-	n := 0
-	for _, id := range ids {
-		if c := s.users.Get(id); c != nil {
-			st := c.Stats()
-			b = fmt.Appendf(b, "%d %v in=%d out=%d pending=%d\n", id, c.RemoteAddr(), st.BytesIn, st.BytesOut, st.Pending)
-			n++
-		}
+	for _, id := range slices.Sorted(maps.Keys(users)) {
+		c := users[id]
+		st := c.Stats()
+		b = fmt.Appendf(b, "%d %v in=%d out=%d pending=%d\n", id, c.RemoteAddr(), st.BytesIn, st.BytesOut, st.Pending)
 	}
-	return fmt.Appendf(b, "OK %d\n", n)
+	return fmt.Appendf(b, "OK %d\n", len(users))
 }

@@ -101,13 +101,40 @@ func TestWhoAndKick(t *testing.T) {
 		a.HearEnd()
 		a.Close()
 		echotest.Until(t, "one is left", func() bool { return s.users.Len() == 1 })
-		op.Say("KICK " + ids[0] + "\nKICK x\nKICK\n\n")
+		op.Say("KICK " + ids[0] + "\nKICK x\nKICK\nWHO\n")
 		op.Hear("ERR nobody has the id " + ids[0] + "\n")
 		op.Hear("ERR nobody has the id x\n")
-		op.Hear("ERR say WHO or KICK <id>\n")
-		op.Hear("ERR say WHO or KICK <id>\n")
+		op.Hear(unknown)
+		op.HearEnd()
 		b.Say("still here\n")
 		b.Hear("still here\n")
+	})
+}
+
+// A web page can have the operator's browser connect to the control port, and send
+// what the page chose. None of it is carried out.
+func TestControlIsNoWebServer(t *testing.T) {
+	porttest.Each(t, func(t *testing.T, backend string) {
+		s := start(t, backend, Options{})
+		user := join(t, s, 1)
+		id := s.users.Keys()[0]
+		orders := fmt.Sprintf("\nWHO\nKICK %d\r\nKICK %[1]d\n", id)
+		for _, request := range []string{
+			"POST / HTTP/1.1\r\nHost: 127.0.0.1:5008\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n" + orders,
+			"GET /" + strings.Repeat("a", 2*MaxLine) + orders,
+			"OPTIONS / HTTP/1.1\r\n" + orders,
+			"\x16\x03\x01" + orders, // TLS
+			orders,
+		} {
+			op := operator(t, s)
+			io.WriteString(op, request)
+			answer, err := io.ReadAll(op.In)
+			if got := string(answer); err != nil || got != unknown && got != tooLong {
+				t.Errorf("%.20q was answered with %q, %v", request, got, err)
+			}
+		}
+		user.Say("still here\n")
+		user.Hear("still here\n")
 	})
 }
 

@@ -13,8 +13,13 @@ import (
 	"time"
 )
 
-// Patience bounds everything that a client does, and the end of a server.
-const Patience = 20 * time.Second
+// Patience is how long one event may take, such as the end of a server, and Life how
+// long all that a client does with a connection: megabytes, on a busy machine and
+// under the race detector, take their time.
+const (
+	Patience = 20 * time.Second
+	Life     = 6 * Patience
+)
 
 // Dial connects, for as long as the test may take.
 func Dial(t testing.TB, addr string) *net.TCPConn {
@@ -32,7 +37,7 @@ func dial(addr string) (*net.TCPConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.SetDeadline(time.Now().Add(Patience))
+	c.SetDeadline(time.Now().Add(Life))
 	return c.(*net.TCPConn), nil
 }
 
@@ -93,7 +98,7 @@ func SendInPieces(c *net.TCPConn, p []byte, size int) {
 // and returns how much it took.
 func jam(t *testing.T, c *net.TCPConn, p []byte) (n int) {
 	t.Helper()
-	defer c.SetWriteDeadline(time.Now().Add(Patience))
+	defer func() { c.SetWriteDeadline(time.Now().Add(Life)) }()
 	for n < len(p) {
 		c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 		k, err := c.Write(p[n:min(n+64<<10, len(p))])

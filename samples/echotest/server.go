@@ -2,7 +2,6 @@ package echotest
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"runtime"
@@ -54,7 +53,7 @@ func Listen(t *testing.T, srv Server) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()
-		if err := srv.Shutdown(ctx); err != nil && !errors.Is(err, proactor.ErrServerClosed) {
+		if err := srv.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown, with all clients gone: %v", err)
 		}
 	})
@@ -106,7 +105,7 @@ func Ended(t *testing.T, ended <-chan error) error {
 	}
 }
 
-// Until waits for a condition. Where it waits in vain it shows what everybody was
+// Until waits for a condition. If it waits in vain it shows what all goroutines were
 // doing, and by how often it looked, whether the test itself was held up.
 func Until(t *testing.T, what string, cond func() bool) {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,12 +15,15 @@ import (
 
 // ClientOptions say whom the client talks to.
 type ClientOptions struct {
-	// Addr is "host:port".
+	// Network is "tcp" or "unix". Empty: "tcp".
+	Network string
+	// Addr is "host:port", or a path.
 	Addr string
 	// Timeout bounds the whole conversation, the connect included. 0: 10 s.
 	Timeout time.Duration
 	// Transcript gets a line for each thing that was said, "< " before the server's
-	// and "> " before the client's. nil: none is kept.
+	// and "> " before the client's. What the server says otherwise than the script has
+	// it is quoted, as Go does. nil: none is kept.
 	Transcript io.Writer
 	// Engine carries the connection. nil: one of the client's own.
 	Engine *proactor.Engine
@@ -29,21 +33,27 @@ type ClientOptions struct {
 // wraps it tells where.
 var ErrScript = errors.New("the server did not keep to the script")
 
-// script is the conversation as the client has it.
-var script = [...]struct{ hear, say string }{
-	{ServerHello, ClientHello},
-	{SayGoodbye, Goodbye},
+// script is the conversation as the client has it. It goes on once so many bytes have
+// come, whatever they say.
+var script = [...]struct {
+	hear  string
+	least int
+	say   string
+}{
+	{ServerHello, len(ServerHello), ClientHello},
+	{SayGoodbye, 1, Goodbye},
 }
 
 // client is one conversation. Its fields belong to the connection's loop.
 type client struct {
 	step int    // of script
-	part string // what came of the answer that is awaited
+	part []byte // what came of the answer that is awaited or, at the end, after it
 	// said takes all of the conversation without waiting: a callback must not
-	// wait for whoever reads the transcript.
+	// wait for the reader of the transcript.
 	said  chan string
 	ended chan error // takes one, at the end
 	fault error      // why it ended early
+	wrong error      // where it first left the script
 }
 
 // Client has the conversation with a server and closes. It waits for the end;
@@ -65,7 +75,7 @@ func Client(ctx context.Context, o ClientOptions) error {
 	defer cancel()
 	k := &client{said: make(chan string, 2*len(script)), ended: make(chan error, 1)}
 	d := proactor.Dialer{Engine: o.Engine, Handler: proactor.Handler{Data: k.data, Ended: k.left, Closed: k.closed}}
-	c, err := d.Dial(ctx, "tcp", o.Addr)
+	c, err := d.Dial(ctx, cmp.Or(o.Network, "tcp"), o.Addr)
 	if err != nil {
 		return err
 	}
@@ -98,49 +108,67 @@ func (k *client) follow(ctx context.Context, c *proactor.Conn, transcript io.Wri
 	}
 }
 
-// data answers what has come of the script.
+// data answers what has come, and closes after Goodbye. But the words that this answers
+// may be on their way yet: then it listens until it has them, or the server closes.
 func (k *client) data(c *proactor.Conn, p []byte) int {
-	n, answer, ok := k.hear(p)
+	answer := k.hear(p)
 	if len(answer) > 0 {
 		c.Write([]byte(answer))
 	}
-	switch {
-	case !ok:
-		k.give(c, ErrScript)
-	case k.step == len(script):
-		c.Close()
-		return len(p) // after Goodbye nobody listens
-	}
-	return n
-}
-
-// hear compares what comes with the script, as far as that goes; n bytes of it
-// are done with. The server's words may arrive in any pieces: what is not a
-// whole answer yet is left, and shown again with more. Unless ok the server did
-// not keep to the script.
-func (k *client) hear(p []byte) (n int, answer string, ok bool) {
-	for k.step < len(script) {
-		now := script[k.step]
-		k.part = string(p[n:min(len(p), n+len(now.hear))])
-		if k.part != now.hear {
-			return n, answer, strings.HasPrefix(now.hear, k.part)
+	if k.step == len(script) {
+		if len(k.part) < len(SayGoodbye) {
+			c.CloseWrite()
+		} else {
+			c.Close()
 		}
-		n += len(now.hear)
-		k.part = ""
-		k.step++
-		answer += now.say
-		k.said <- "< " + now.hear
-		k.said <- "> " + now.say
 	}
-	return n, answer, true
+	return len(p)
 }
 
-// left is called when the server has closed before the end.
-func (k *client) left(c *proactor.Conn, why error) {
-	if errors.Is(why, proactor.ErrPeerClosed) {
-		why = fmt.Errorf("%w: it closed", ErrScript)
+// hear notes what came, as far as the script has words for it, and answers. The server's
+// words may arrive in any pieces.
+func (k *client) hear(p []byte) (answer string) {
+	for len(p) > 0 {
+		now := script[min(k.step, len(script)-1)]
+		n := min(len(p), max(len(now.hear)-len(k.part), 0))
+		k.part, p = append(k.part, p[:n]...), p[n:]
+		if k.step == len(script) {
+			return answer // anything beyond is not looked at
+		}
+		if len(k.part) < now.least {
+			return answer
+		}
+		answer += now.say
+		k.step++
+		if k.step < len(script) {
+			k.turn(now.hear, now.say)
+		}
 	}
-	k.fault = why
+	return answer
+}
+
+// turn notes what was said, one after the other.
+func (k *client) turn(hear, say string) {
+	heard := string(k.part)
+	if k.part = k.part[:0]; heard != hear {
+		if k.wrong == nil {
+			k.wrong = fmt.Errorf("%w: it said %q, not %q", ErrScript, heard, hear)
+		}
+		heard = strconv.Quote(heard) + "\n"
+	}
+	k.said <- "< " + heard
+	k.said <- "> " + say
+}
+
+// left is called when the server has closed.
+func (k *client) left(c *proactor.Conn, why error) {
+	switch {
+	case k.step == len(script):
+	case errors.Is(why, proactor.ErrPeerClosed):
+		k.fault = fmt.Errorf("%w: it closed", ErrScript)
+	default:
+		k.fault = why
+	}
 	c.Close()
 }
 
@@ -152,15 +180,25 @@ func (k *client) give(c *proactor.Conn, why error) {
 	c.Abort()
 }
 
-// closed is the end of it, for whatever reason.
+// closed is the end of it, for whatever reason. After Goodbye the server may close as it
+// likes.
 func (k *client) closed(_ *proactor.Conn, cause error) {
 	if k.fault != nil {
 		cause = k.fault
 	}
-	switch {
-	case k.step < len(script):
+	if k.step < len(script) {
 		k.ended <- fmt.Errorf("greet: waiting for %q, got %q: %w", script[k.step].hear, k.part, cause)
-	case errors.Is(cause, proactor.ErrLocalClosed):
+		return
+	}
+	last := script[len(script)-1]
+	clean := errors.Is(cause, proactor.ErrLocalClosed) || errors.Is(cause, proactor.ErrPeerClosed)
+	if clean || !strings.HasPrefix(last.hear, string(k.part)) || len(k.part) == len(last.hear) {
+		k.turn(last.hear, last.say) // else it was cut off
+	}
+	switch {
+	case k.wrong != nil:
+		k.ended <- fmt.Errorf("greet: %w", k.wrong)
+	case clean:
 		k.ended <- nil
 	default:
 		k.ended <- fmt.Errorf("greet: after %q: %w", Goodbye, cause)

@@ -98,9 +98,7 @@ func TestClientPieces(t *testing.T) {
 // Servers that do otherwise: the error says what was waited for, what came
 // instead, and why it ended.
 func TestClientFails(t *testing.T) {
-	say := func(text string) func(*net.TCPConn) {
-		return func(c *net.TCPConn) { io.WriteString(c, text) }
-	}
+	silent := func(*net.TCPConn) {}
 	closing := func(text string) func(*net.TCPConn) {
 		return func(c *net.TCPConn) { io.WriteString(c, text); c.CloseWrite() }
 	}
@@ -110,6 +108,7 @@ func TestClientFails(t *testing.T) {
 		c.SetLinger(0)
 		c.Close()
 	}
+	zeros := strings.Repeat(`\x00`, len(ServerHello))
 	for _, tt := range []struct {
 		name   string
 		talk   func(*net.TCPConn)
@@ -118,14 +117,26 @@ func TestClientFails(t *testing.T) {
 		text   string
 		script string
 	}{
-		{"another server", say("HTTP/1.0 400\r\n"), false, ErrScript, `waiting for "Test Server\n", got "HTTP/1.0 400"`, ""},
-		{"wrong letter", say("Test S_"), false, ErrScript, `got "Test S_"`, ""},
-		{"wrong goodbye", say("Test Server\nTest Server\n"), false, ErrScript, `waiting for "Say Goodbye\n", got "Test Server\n"`, transcript[:28]},
+		{"another server", closing("HTTP/1.0 400\r\n\x1b[2J"), false, ErrScript, `it said "HTTP/1.0 400", not "Test Server\n"`, "< \"HTTP/1.0 400\"\n> Test Client\n< \"\\r\\n\\x1b[2J\"\n> Goodbye\n"},
+		{"wrong goodbye", closing("Test Server\nTest Server\n"), false, ErrScript, `it said "Test Server\n", not "Say Goodbye\n"`, transcript[:28] + "< \"Test Server\\n\"\n> Goodbye\n"},
+		{"any bytes", closing("Test Server\nx"), false, ErrScript, `it said "x", not "Say Goodbye\n"`, transcript[:28] + "< \"x\"\n> Goodbye\n"},
+		{"endless", func(c *net.TCPConn) {
+			for b := make([]byte, 64<<10); ; {
+				if _, err := c.Write(b); err != nil {
+					return
+				}
+			}
+		}, false, ErrScript, `it said "\x00\x00`, "< \"" + zeros + "\"\n> Test Client\n< \"" + zeros + "\"\n> Goodbye\n"},
+		{"drips", func(c *net.TCPConn) {
+			for range 11 {
+				io.WriteString(c, "x")
+			}
+		}, true, context.DeadlineExceeded, `waiting for "Test Server\n", got "`, ""}, // how much, nobody knows
 		{"closes at once", closing(""), false, ErrScript, `waiting for "Test Server\n", got "": `, ""},
 		{"closes within", closing("Test"), false, ErrScript, `got "Test": the server did not keep to the script: it closed`, ""},
 		{"closes before goodbye", closing("Test Server\n"), false, ErrScript, `waiting for "Say Goodbye\n"`, transcript[:28]},
 		{"resets", reset, false, port.ErrReset, `waiting for "Say Goodbye\n", got ""`, transcript[:28]},
-		{"silent", say(""), true, context.DeadlineExceeded, "", ""},
+		{"silent", silent, true, context.DeadlineExceeded, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			porttest.Each(t, func(t *testing.T, backend string) {

@@ -6,13 +6,13 @@
 //	client  Goodbye
 //
 // What to look at: where a conversation stands is a value stored with the
-// connection, a step that each line takes further; nobody waits for anything,
+// connection, a step, which any bytes take further; no goroutine waits,
 // and no goroutine is a conversation's own. The client side (client.go) is the
 // same framework, outbound.
 package greet
 
 import (
-	"bufio"
+	"bytes"
 	"cmp"
 	"log/slog"
 	"time"
@@ -28,15 +28,9 @@ const (
 	Goodbye     = "Goodbye\n"
 )
 
-// Bounds of what a client may take.
-const (
-	// IdleTimeout ends a connection on which nothing comes: a client that
-	// never ends its line does not stay for ever.
-	IdleTimeout = time.Minute
-	// MaxLine, in bytes, is about what is kept of a line that does not end. Over
-	// it the connection is closed.
-	MaxLine = 1024
-)
+// IdleTimeout ends a connection on which nothing comes: a client that does not answer
+// does not stay for ever.
+const IdleTimeout = time.Minute
 
 // Options say what the server does.
 type Options struct {
@@ -57,17 +51,14 @@ const (
 	saidGoodbye
 )
 
-// New makes the server. What it waits for is a line, whatever it says: bytes up
-// to an LF, or up to the end of the stream. So it does not matter how the
-// client's bytes arrive, and both its lines may come at once.
+// New makes the server. What it waits for is any bytes, whatever they say.
 func New(o Options) *proactor.Server {
 	o.Log = cmp.Or(o.Log, slog.Default())
 	return &proactor.Server{Addr: o.Addr, Engine: o.Engine, Log: o.Log,
-		Limits: proactor.Limits{IdleTimeout: IdleTimeout, MaxMessage: MaxLine},
+		Limits: proactor.Limits{IdleTimeout: IdleTimeout},
 		Handler: proactor.Handler{
-			Opened:  opened,
-			Split:   bufio.ScanLines,
-			Message: heard,
+			Opened: opened,
+			Data:   heard,
 			Closed: func(c *proactor.Conn, cause error) {
 				o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
 			},
@@ -79,12 +70,24 @@ func opened(c *proactor.Conn) {
 	c.Write([]byte(ServerHello))
 }
 
-func heard(c *proactor.Conn, _ []byte) {
-	switch c.Value().(step) {
-	case saidHello:
-		c.SetValue(saidGoodbye)
-		c.Write([]byte(SayGoodbye))
-	case saidGoodbye:
-		c.Close() // what was said goes out first
+// heard takes a step for the bytes that have come. A client may have said all that it
+// has to say, line after line, before it listens: so no step takes more than a line.
+func heard(c *proactor.Conn, p []byte) int {
+	n := 0
+	for n < len(p) {
+		if end := bytes.IndexByte(p[n:], '\n'); end >= 0 {
+			n += end + 1
+		} else {
+			n = len(p)
+		}
+		switch c.Value().(step) {
+		case saidHello:
+			c.SetValue(saidGoodbye)
+			c.Write([]byte(SayGoodbye))
+		case saidGoodbye:
+			c.Close() // what was said goes out first
+			return len(p)
+		}
 	}
+	return n
 }

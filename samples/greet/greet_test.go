@@ -1,7 +1,6 @@
 package greet
 
 import (
-	"bytes"
 	"io"
 	"math/rand/v2"
 	"runtime"
@@ -19,9 +18,9 @@ func start(t *testing.T, backend string) (srv *proactor.Server, addr string) {
 	return srv, echotest.Listen(t, srv)
 }
 
-// owed is the server's side for inputs with lines under MaxLine.
-func owed(sent []byte, fin bool) []byte {
-	if bytes.IndexByte(sent, '\n') >= 0 || fin && len(sent) > 0 {
+// owed is the server's side.
+func owed(sent []byte, _ bool) []byte {
+	if len(sent) > 0 {
 		return []byte("Test Server\nSay Goodbye\n")
 	}
 	return []byte("Test Server\n")
@@ -31,9 +30,10 @@ func TestConversation(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		echotest.Conversations(t, addr, map[string]string{
-			"script":      "Test Client\nGoodbye\n",
-			"more":        "\n\r\n and\nmore\n",
-			"end as line": "hello",
+			"script":  "Test Client\nGoodbye\n",
+			"more":    "\n\r\n and\nmore\n",
+			"no line": "hello",
+			"a byte":  "x",
 		}, owed)
 	})
 }
@@ -47,6 +47,19 @@ func TestInTurn(t *testing.T) {
 		c.Say("Test Client\n")
 		c.Hear("Say Goodbye\n")
 		c.Say("Goodbye\n")
+		c.HearEnd()
+	})
+}
+
+// Any bytes will do, also those that are no line.
+func TestAnyBytes(t *testing.T) {
+	porttest.Each(t, func(t *testing.T, backend string) {
+		_, addr := start(t, backend)
+		c := echotest.NewClient(t, addr)
+		c.Hear("Test Server\n")
+		c.Say("x")
+		c.Hear("Say Goodbye\n")
+		c.Say("\x00")
 		c.HearEnd()
 	})
 }
@@ -77,19 +90,7 @@ func TestGarbage(t *testing.T) {
 	})
 }
 
-// A line that does not end is not kept for ever.
-func TestTooLong(t *testing.T) {
-	porttest.Each(t, func(t *testing.T, backend string) {
-		_, addr := start(t, backend)
-		c := echotest.Dial(t, addr)
-		c.Write(make([]byte, MaxLine+1))
-		if got, err := io.ReadAll(c); err != nil || string(got) != ServerHello {
-			t.Fatalf("%q, %v", got, err)
-		}
-	})
-}
-
-// A client that never ends its line. It is told in the time of the test here.
+// A client that does not answer. It is told in the time of the test here.
 func TestIdle(t *testing.T) {
 	if got := New(Options{}).Limits.IdleTimeout; got != time.Minute {
 		t.Errorf("IdleTimeout = %v", got)
@@ -98,8 +99,8 @@ func TestIdle(t *testing.T) {
 		srv := New(Options{Addr: "127.0.0.1:0", Engine: echotest.Engine(t, backend), Log: echotest.Quiet()})
 		srv.Limits.IdleTimeout = 50 * time.Millisecond
 		c := echotest.Dial(t, echotest.Listen(t, srv))
-		io.WriteString(c, "no end")
-		if got, err := io.ReadAll(c); err != nil || string(got) != ServerHello {
+		io.WriteString(c, "and no more")
+		if got, err := io.ReadAll(c); err != nil || string(got) != ServerHello+SayGoodbye {
 			t.Fatalf("%q, %v", got, err)
 		}
 	})
@@ -108,7 +109,7 @@ func TestIdle(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
 		srv, addr := start(t, backend)
-		sent := []byte("Test Client\nGood")
+		sent := []byte("Test Client\n")
 		echotest.Ends(t, srv, addr, sent, owed(sent, false))
 	})
 }

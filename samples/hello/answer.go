@@ -12,6 +12,7 @@ type status int
 const (
 	badRequest         status = 400
 	methodNotAllowed   status = 405
+	requestTimeout     status = 408
 	contentTooLarge    status = 413
 	targetTooLong      status = 414
 	fieldsTooLarge     status = 431
@@ -26,6 +27,8 @@ func (s status) reason() string {
 		return "400 Bad Request"
 	case methodNotAllowed:
 		return "405 Method Not Allowed"
+	case requestTimeout:
+		return "408 Request Timeout"
 	case contentTooLarge:
 		return "413 Content Too Large"
 	case targetTooLong:

@@ -4,10 +4,11 @@
 // What to look at: how [proactor.Handler.Data] is used for a protocol whose
 // messages are too loose for a SplitFunc. It takes the requests that are whole,
 // answers all of them with one Write, and leaves the rest to be shown again
-// with more. Nothing is kept for a connection but while the body of a request
-// is on its way, so an idle one costs nothing here. There is no code for slow
-// clients or half-closed ones; and the answer to a bad request is a Write
-// followed by Close, which the client gets although it may still be sending.
+// with more. Nothing is kept for a connection but while the rest of a request
+// is on its way, so an idle one costs nothing here. There is no code for clients that
+// read slowly, or half-closed ones; for those that send slowly there is one timer
+// ([proactor.Conn.After]). And the answer to a bad request is a Write followed by
+// Close, which the client gets although it may still be sending.
 //
 // The requests are those of HTTP/1.0 and 1.1, see RFC 9112.
 package hello
@@ -23,10 +24,24 @@ import (
 // Page is what every request is answered with.
 const Page = "Hello, World!"
 
+// Bounds of what a client may take: it cannot hold a connection by sending a request
+// byte by byte, or none.
+const (
+	// RequestTimeout is how long a request that has begun may take to be whole, as a
+	// rule. After that it is answered with 408.
+	RequestTimeout = 30 * time.Second
+	// IdleTimeout ends a connection on which nothing moves. A client that sends nothing
+	// gets no answer: it may be a browser that has connected in advance.
+	IdleTimeout = time.Minute
+)
+
 // Options say what the server does.
 type Options struct {
 	// Addr is "host:port"; an empty host is every address.
 	Addr string
+	// RequestTimeout is how long a request that has begun may take to be whole. 0:
+	// the constant of that name.
+	RequestTimeout time.Duration
 	// Engine carries the connections. nil: one of the server's own.
 	Engine *proactor.Engine
 	// Log gets what an operator should know and, at the level Debug, a line for
@@ -37,35 +52,45 @@ type Options struct {
 // New makes the server.
 func New(o Options) *proactor.Server {
 	o.Log = cmp.Or(o.Log, slog.Default())
-	s := new(site)
+	s := &site{timeout: cmp.Or(o.RequestTimeout, RequestTimeout)}
 	h := proactor.Handler{Data: s.data, Closed: func(c *proactor.Conn, cause error) {
 		o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
 	}}
-	return &proactor.Server{Addr: o.Addr, Handler: h, Engine: o.Engine, Log: o.Log}
+	return &proactor.Server{Addr: o.Addr, Handler: h, Engine: o.Engine, Log: o.Log, Limits: proactor.Limits{IdleTimeout: IdleTimeout}}
 }
 
 // site is what the connections have in common. They may be on several loops.
-type site struct{ clock clock }
+type site struct {
+	clock   clock
+	timeout time.Duration
+}
 
-// data answers the requests that are whole. The value of a connection is its
-// request, if that has a body of which more is to come.
+// begun is the value of a connection while a request has begun and is not whole.
+type begun struct {
+	request
+	late *proactor.Timer
+}
+
+// data answers the requests that are whole.
 func (s *site) data(c *proactor.Conn, p []byte) int {
 	var room [2 << 10]byte // on the stack: only a long burst needs more
 	var r request
-	kept, _ := c.Value().(*request)
+	kept, _ := c.Value().(*begun)
 	if kept != nil {
-		r = *kept
+		r = kept.request
 	}
 	out, n, last := answer(room[:0], p, &r, s.clock.date(time.Now()))
-	switch {
-	case r.stage == between && kept != nil:
+	if kept != nil && (len(out) > 0 || last) { // what had begun is whole
+		kept.late.Stop()
 		c.SetValue(nil)
-	case r.stage != between && kept != nil:
-		*kept = r
-	case r.stage != between:
-		kept = new(request)
-		*kept = r
-		c.SetValue(kept)
+		kept = nil
+	}
+	if !last && (r.stage != between || n < len(p)) {
+		if kept == nil {
+			kept = &begun{late: c.After(s.timeout, func() { s.late(c) })}
+			c.SetValue(kept)
+		}
+		kept.request = r
 	}
 	if len(out) > 0 {
 		if _, err := c.Write(out); err != nil {
@@ -77,6 +102,13 @@ func (s *site) data(c *proactor.Conn, p []byte) int {
 		c.Close()
 	}
 	return n
+}
+
+// late ends a connection whose request is not whole in time.
+func (s *site) late(c *proactor.Conn) {
+	r := c.Value().(*begun)
+	c.Write(appendError(nil, requestTimeout, r.head, s.clock.date(time.Now())))
+	c.Close()
 }
 
 // answer appends to out the answers to the requests that end in p. n bytes of p

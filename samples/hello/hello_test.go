@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
@@ -266,7 +267,7 @@ func TestShutdown(t *testing.T) {
 
 // In steady state a request costs no allocation, neither here nor below.
 func TestNoAllocationPerRequest(t *testing.T) {
-	if raceEnabled {
+	if testenv.Race {
 		t.Skip("the race detector allocates")
 	}
 	porttest.Each(t, func(t *testing.T, backend string) {

@@ -205,7 +205,7 @@ func TestGarbage(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
 		srv, addr := start(t, backend)
-		sent := []byte("NOOP\r\nSTAT\r\nUID")
+		sent := []byte("NOOP\r\nSTAT\r\n")
 		echotest.Ends(t, srv, addr, sent, owed(sent, false))
 	})
 }

@@ -102,7 +102,7 @@ func serve(block time.Duration) func(context.Context, work.Request) error {
 		if block > 0 {
 			select {
 			case <-time.After(block):
-			case <-ctx.Done(): // nobody waits for the answer any more
+			case <-ctx.Done(): // the client has gone
 				return ctx.Err()
 			}
 		}

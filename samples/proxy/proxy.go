@@ -1,19 +1,24 @@
 // Package proxy relays bytes between each client and a server, both ways, with
 // half-close passed through.
 //
-// What to look at: the connection to the server is dialed beside the client's
-// (proactor.Dialer.Beside), on its loop, so that the callbacks of the two are
-// made by one goroutine and need no lock. Conn.Relay does the rest: on Linux the
-// bytes do not leave the system, and a side whose peer is slow makes the other
-// side's reads stop, whatever the speeds. While the server is being dialed the
-// client is not read either.
+// What to look at: the connection to the server is dialed on the loop of the client's
+// (proactor.Dialer.DialOn). proactor.Join does the rest: it relays both ways, passes the
+// end of each stream on, and resets one of the two when the other fails. On Linux the
+// bytes do not leave the system, and a side whose peer is slow makes the other side's
+// reads stop, whatever the speeds. While the server is being dialed the client is not
+// read either. What becomes of a proxy whose server is, by way of others, the proxy: see
+// New and loop.go.
 package proxy
 
 import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/proactor-go/proactor"
@@ -23,8 +28,10 @@ import (
 type Options struct {
 	// Addr is "host:port" for clients; an empty host is every address.
 	Addr string
-	// To is "host:port" of the server.
+	// To is "host:port" of the server; or, with the ToNetwork "unix", its path.
 	To string
+	// ToNetwork is "tcp" or "unix". Empty: "tcp".
+	ToNetwork string
 	// Timeout bounds the connect to the server. 0: 10 s.
 	Timeout time.Duration
 	// Engine carries all connections. nil: one of the server's own.
@@ -33,122 +40,137 @@ type Options struct {
 	Log *slog.Logger
 }
 
+// What the proxy's connections may take unless the fields of Server say otherwise.
+const (
+	// MaxConns bounds the clients at one time, at two descriptors each.
+	MaxConns = 5000
+	// IdleTimeout ends a pair on which nothing moves, so that a server which died
+	// without a word holds nobody for ever.
+	IdleTimeout = 10 * time.Minute
+)
+
 // limits of both sides, for what is copied.
-var limits = proactor.Limits{HighWater: 256 << 10, LowWater: 64 << 10, MaxPending: 1 << 20}
+var limits = proactor.Limits{HighWater: 256 << 10, LowWater: 64 << 10, MaxPending: 1 << 20, IdleTimeout: IdleTimeout}
 
-type proxy struct {
-	to      string
-	timeout time.Duration
-	log     *slog.Logger
+// ErrLoop says that the server to relay to is the proxy itself.
+var ErrLoop = errors.New("the proxy would relay to itself")
+
+// Server is the server for clients.
+type Server struct {
+	*proactor.Server
+	network, to string
+	timeout     time.Duration
+	dialer      proactor.Dialer
+	most        int // MaxConns, as it was set
+
+	failed, refused burst
+	loopUntil       atomic.Int64 // in Unix nanoseconds: see ledBack
 }
 
-// pair is a client and the server that it is connected to.
-type pair struct {
-	proxy          *proxy
-	client, server side
-	cancel         context.CancelFunc // of the dial
-}
-
-type side struct {
-	conn  *proactor.Conn // nil: not connected yet
-	ended bool           // nothing more comes from it
-	gone  bool           // it was closed
-}
-
-// New makes the proxy.
-func New(o Options) *proactor.Server {
-	p := &proxy{to: o.To, timeout: cmp.Or(o.Timeout, 10*time.Second), log: cmp.Or(o.Log, slog.Default())}
-	of := func(c *proactor.Conn) *pair { return c.Value().(*pair) }
-	return &proactor.Server{Addr: o.Addr, Engine: o.Engine, Log: p.log, Limits: limits, Handler: proactor.Handler{
-		Opened: p.open,
-		Ended:  func(c *proactor.Conn, why error) { of(c).ended(c, why) },
-		Closed: func(c *proactor.Conn, cause error) { of(c).closed(c, cause) },
-	}}
-}
-
-// Probe connects to the server of a proxy that is to be, and waits for that: the
-// error tells an operator early what clients would run into.
-func Probe(ctx context.Context, e *proactor.Engine, to string) error {
-	c, err := (&proactor.Dialer{Engine: e}).Dial(ctx, "tcp", to)
-	if err == nil {
-		c.Close()
+// New makes the proxy. An error says that To is no address. Unlike another server's,
+// its MaxConns has the clients over it reset, not wait: where proxies relay in a
+// circle, the client that waits is a connection of the proxy's own, and none of
+// those before it would ever end.
+func New(o Options) (*Server, error) {
+	if o.ToNetwork = cmp.Or(o.ToNetwork, "tcp"); o.ToNetwork == "tcp" {
+		_, number, err := net.SplitHostPort(o.To)
+		if err == nil {
+			_, err = net.LookupPort("tcp", number)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("proxy: Options.To: %w", err)
+		}
 	}
-	return err
+	p := &Server{network: o.ToNetwork, to: o.To, timeout: cmp.Or(o.Timeout, 10*time.Second)}
+	p.Server = &proactor.Server{
+		Addr: o.Addr, Engine: o.Engine, Log: cmp.Or(o.Log, slog.Default()), Limits: limits, MaxConns: MaxConns,
+		Handler: proactor.Handler{Opened: p.open, Closed: closed},
+	}
+	return p, nil
+}
+
+// Listen is that of the server for clients. It fails with [ErrLoop] where the server to
+// relay to is that one, and looks its name up for that: this may take a while.
+func (p *Server) Listen() error {
+	p.dialer.Limits = p.Limits
+	to := p.addresses()
+	if p.most = p.MaxConns; p.most > 0 {
+		p.MaxConns++ // there is a place for the one that is refused
+	}
+	if err := p.Server.Listen(); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(to, p.itself) {
+		p.Close()
+		return fmt.Errorf("proxy: %s: %w", p.to, ErrLoop)
+	}
+	return nil
+}
+
+// ListenAndServe is Listen, then Serve.
+func (p *Server) ListenAndServe() error {
+	if err := p.Listen(); err != nil {
+		return err
+	}
+	return p.Wait()
 }
 
 // open dials the server for a new client.
-func (p *proxy) open(client *proactor.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
-	w := &pair{proxy: p, client: side{conn: client}, cancel: cancel}
-	client.SetValue(w)
+func (p *Server) open(client *proactor.Conn) {
+	if p.most > 0 && p.Conns() > p.most {
+		p.refused.warn(p.Log, "a client was refused: there are MaxConns already", "client", client.RemoteAddr(), "MaxConns", p.most)
+		client.Abort()
+		return
+	}
+	if p.ledBack() {
+		p.fail(client, ErrLoop)
+		return
+	}
 	client.PauseRead()
-	d := proactor.Dialer{Beside: client, Limits: limits, Handler: proactor.Handler{
-		Opened: func(c *proactor.Conn) { w.server.conn = c },
-		Ended:  w.ended,
-		Closed: w.closed,
-	}}
-	d.DialAsync(ctx, "tcp", p.to, func(server *proactor.Conn, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
+	client.SetValue(cancel) // which Closed calls
+	p.dialer.DialOn(ctx, client.Loop(), p.network, p.to, func(server *proactor.Conn, err error) {
 		cancel()
 		switch {
-		case err == nil && w.client.gone:
+		case err != nil:
+			p.fail(client, err)
+		case p.leadsBack(server):
 			server.Abort()
-		case err == nil:
-			w.relay()
+			p.fail(client, ErrLoop)
+		case proactor.Join(client, server) != nil: // the client is closing, or has closed
+			server.Abort()
 		default:
-			if !errors.Is(err, context.Canceled) {
-				p.log.Warn("no connection to the server", "client", client.RemoteAddr(), "err", err)
-			}
-			client.Abort()
+			client.ResumeRead()
 		}
 	})
 }
 
-// sides are the one that c is, and the other.
-func (w *pair) sides(c *proactor.Conn) (this, other *side) {
-	if c == w.client.conn {
-		return &w.client, &w.server
+// fail resets a client that has no server. One that has gone meanwhile canceled the dial.
+func (p *Server) fail(client *proactor.Conn, err error) {
+	if !errors.Is(err, context.Canceled) {
+		p.failed.warn(p.Log, "no connection to the server", "client", client.RemoteAddr(), "err", err)
 	}
-	return &w.server, &w.client
+	client.Abort()
 }
 
-// relay joins the two. One of them may have ended meanwhile, which closed is told.
-func (w *pair) relay() {
-	client, server := w.client.conn, w.server.conn
-	if !w.server.ended {
-		server.Relay(client)
-	}
-	if !w.client.ended {
-		client.Relay(server)
-		client.ResumeRead()
+// closed gives up the dial for a client that has gone.
+func closed(client *proactor.Conn, _ error) {
+	if cancel, ok := client.Value().(context.CancelFunc); ok {
+		cancel()
 	}
 }
 
-// ended passes the end of a stream on. When both streams have ended, both
-// connections have done their work.
-func (w *pair) ended(c *proactor.Conn, why error) {
-	this, other := w.sides(c)
-	if errors.Is(why, proactor.ErrRelayEnd) || errors.Is(why, proactor.ErrBacklog) {
-		c.Abort() // what it sent cannot be passed on
-		return
-	}
-	this.ended = true
-	switch {
-	case other.conn == nil: // the proxy shuts down before the server was there
+// Failed is the number of clients that were reset because no connection to the server
+// could be made. Refused is that of those over MaxConns.
+func (p *Server) Failed() int64  { return p.failed.n.Load() }
+func (p *Server) Refused() int64 { return p.refused.n.Load() }
+
+// Probe connects to the server, and waits for that: the error tells an operator early
+// what clients would run into. Engine must be set.
+func (p *Server) Probe(ctx context.Context) error {
+	c, err := (&proactor.Dialer{Engine: p.Engine}).Dial(ctx, p.network, p.to)
+	if err == nil {
 		c.Close()
-	case other.ended:
-		c.Close()
-		other.conn.Close()
-	default:
-		other.conn.CloseWrite()
 	}
-}
-
-// closed resets the other side, unless both streams had come to their end.
-func (w *pair) closed(c *proactor.Conn, _ error) {
-	w.cancel()
-	this, other := w.sides(c)
-	this.gone = true
-	if other.conn != nil && !(this.ended && other.ended) {
-		other.conn.Abort()
-	}
+	return err
 }

@@ -16,10 +16,20 @@ import (
 	"github.com/proactor-go/proactor/samples/echotest"
 )
 
-func start(t *testing.T, e *proactor.Engine, to string) *proactor.Server {
+func start(t *testing.T, e *proactor.Engine, to string) *Server {
 	t.Helper()
-	s := New(Options{Addr: "127.0.0.1:0", To: to, Engine: e, Log: echotest.Quiet()})
+	s := build(t, Options{Addr: "127.0.0.1:0", To: to, Engine: e})
 	echotest.Listen(t, s)
+	return s
+}
+
+func build(t testing.TB, o Options) *Server {
+	t.Helper()
+	o.Log = echotest.Quiet()
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
@@ -35,7 +45,7 @@ func TestEchoThroughProxy(t *testing.T) {
 }
 
 // through gives both ends of a connection through the proxy, in package net.
-func through(t *testing.T, backend string) (e *proactor.Engine, srv *proactor.Server, client, server *net.TCPConn) {
+func through(t *testing.T, backend string) (e *proactor.Engine, srv *Server, client, server *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -106,9 +116,8 @@ func TestReset(t *testing.T) {
 		}
 		from.SetLinger(0)
 		from.Close()
-		var timeout net.Error
-		if _, err := to.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
-			t.Errorf("the other side reads %v", err)
+		if got := porttest.Reset(t, to); len(got) > 0 {
+			t.Errorf("the other side reads %q", got)
 		}
 		gone(t, e)
 	})
@@ -170,10 +179,10 @@ func TestNoServer(t *testing.T) {
 		to := l.Addr().String()
 		l.Close()
 		e := echotest.Engine(t, backend)
-		if err := Probe(t.Context(), e, to); !errors.Is(err, port.ErrRefused) {
+		s := start(t, e, to)
+		if err := s.Probe(t.Context()); !errors.Is(err, port.ErrRefused) {
 			t.Errorf("Probe: %v", err)
 		}
-		s := start(t, e, to)
 		for range 3 {
 			c, err := net.DialTimeout("tcp", s.ListenAddr().String(), echotest.Patience)
 			if err != nil {
@@ -189,7 +198,7 @@ func TestNoServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		if err := Probe(t.Context(), e, to); err != nil {
+		if err := s.Probe(t.Context()); err != nil {
 			t.Errorf("Probe: %v", err)
 		}
 	})

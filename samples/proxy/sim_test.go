@@ -21,7 +21,12 @@ func TestSimulated(t *testing.T) {
 			// between the marks, and through a narrow window that takes long.
 			srv.Limits.LingerTimeout = time.Hour
 			to := e.Serve(srv)
-			return New(Options{Addr: "127.0.0.1:0", To: to.ListenAddr().String(), Engine: e.Engine, Log: echotest.Quiet()})
+			p, err := New(Options{Addr: "127.0.0.1:0", To: to.ListenAddr().String(), Engine: e.Engine, Log: echotest.Quiet()})
+			if err != nil {
+				e.Fatal(err)
+			}
+			p.Limits.IdleTimeout = time.Hour // a cut of minutes is no end
+			return p
 		},
 		Talk: func(r *rand.Rand, _ netip.AddrPort) (sent, owed []byte) {
 			sent = echotest.Bytes(r, 1+r.IntN(1<<r.IntN(22)))

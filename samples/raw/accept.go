@@ -7,7 +7,7 @@ import (
 )
 
 // accepting starts the accept, which completes once for each connection.
-func (s *server) accepting(w int) {
+func (s *turns) accepting(w int) {
 	if s.stopping.Load() {
 		return
 	}
@@ -16,7 +16,7 @@ func (s *server) accepting(w int) {
 }
 
 // accepted makes a connection of an accepted socket and starts its first recv.
-func (s *server) accepted(w int, cp *port.Completion) {
+func (s *turns) accepted(w int, cp *port.Completion) {
 	if cp.Err != nil {
 		if !errors.Is(cp.Err, port.ErrCanceled) {
 			s.log.Warn("cannot accept for now; connections wait", "err", cp.Err)
@@ -39,14 +39,14 @@ func (s *server) accepted(w int, cp *port.Completion) {
 		s.port.Discard(cp.Socket)
 		return
 	}
+	s.trace.call(w, "associate", c.id, nil)
 	var err error
-	c.handle, err = s.port.Associate(cp.Socket, c.id)
-	s.trace.call(w, "associate", c.id, c.handle)
-	if err != nil {
+	if c.handle, err = s.port.Associate(cp.Socket, c.id); err != nil {
 		s.log.Warn("an accepted connection failed", "err", err)
 		s.gone(w, c)
 		return
 	}
+	c.peer = s.met(w, c.id, c.handle)
 	s.mu.Lock()
 	s.conns[c.id] = c
 	over := s.over
@@ -59,21 +59,26 @@ func (s *server) accepted(w int, cp *port.Completion) {
 }
 
 // gone forgets a connection that is closed. The last one ends the workers.
-func (s *server) gone(w int, c *conn) {
+func (s *turns) gone(w int, c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c.id)
 	s.live--
 	last := s.live == 0 && s.leaving.Load()
 	s.mu.Unlock()
+	s.left(c.id, c.peer)
 	if last {
-		s.post(w, keyQuit)
+		s.quit(w)
 	}
 }
 
-// stop begins the orderly end. First nobody new gets in.
-func (s *server) stop(w int) {
-	s.trace.call(w, "timeout", keyDeadline, s.drain)
-	s.port.Timeout(&s.deadline, keyDeadline, s.drain)
+// stop begins the orderly end. First it accepts no more.
+func (s *turns) stop(w int) {
+	drain := s.drain()
+	s.mu.Lock()
+	s.log.Info("draining", "server", "raw", "conns", s.live, "for", drain)
+	s.mu.Unlock()
+	s.trace.call(w, "timeout", keyDeadline, drain)
+	s.port.Timeout(&s.deadline, keyDeadline, drain)
 	s.mu.Lock()
 	s.stopping.Store(true)
 	s.mu.Unlock()
@@ -84,7 +89,7 @@ func (s *server) stop(w int) {
 // deafened is called when the listener is closed. Now each connection goes: the
 // recv that is canceled here, or the send that is under way, is its last step
 // before the shutdown.
-func (s *server) deafened(w int) {
+func (s *turns) deafened(w int) {
 	s.mu.Lock()
 	s.leaving.Store(true)
 	none := s.live == 0
@@ -94,12 +99,12 @@ func (s *server) deafened(w int) {
 	}
 	s.mu.Unlock()
 	if none {
-		s.post(w, keyQuit)
+		s.quit(w)
 	}
 }
 
 // resetAll resets what is left when the time to end in an orderly way is over.
-func (s *server) resetAll(w int) {
+func (s *turns) resetAll(w int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true

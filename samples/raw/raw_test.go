@@ -1,14 +1,9 @@
 package raw
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"regexp"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +14,7 @@ import (
 func start(t *testing.T, o Options) (addr string, stop func(), ended <-chan error) {
 	t.Helper()
 	return echotest.Run(t, func(ctx context.Context, ready func(net.Addr)) error {
-		o.Addr = "127.0.0.1:0"
+		o.Addr, o.Log = "127.0.0.1:0", echotest.Quiet()
 		o.Ready = func(a net.Addr, backend string) {
 			if backend != o.Backend {
 				t.Errorf("backend %s, not %s", backend, o.Backend)
@@ -30,12 +25,23 @@ func start(t *testing.T, o Options) (addr string, stop func(), ended <-chan erro
 	})
 }
 
-func TestEcho(t *testing.T) {
+func within(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
+
+// forms runs a test for both forms, on each backend.
+func forms(t *testing.T, test func(t *testing.T, o Options)) {
 	porttest.Each(t, func(t *testing.T, backend string) {
-		for _, workers := range []int{1, 2, 5} {
-			t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
+		for name, duplex := range map[string]bool{"turns": false, "duplex": true} {
+			t.Run(name, func(t *testing.T) { test(t, Options{Backend: backend, Duplex: duplex}) })
+		}
+	})
+}
+
+func TestEcho(t *testing.T) {
+	forms(t, func(t *testing.T, o Options) {
+		for _, o.Workers = range []int{1, 2, 5} {
+			t.Run(fmt.Sprint(o.Workers, " workers"), func(t *testing.T) {
 				echotest.Check(t, func(t *testing.T) string {
-					addr, _, _ := start(t, Options{Backend: backend, Workers: workers})
+					addr, _, _ := start(t, o)
 					return addr
 				})
 			})
@@ -44,86 +50,39 @@ func TestEcho(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	porttest.Each(t, func(t *testing.T, backend string) {
-		addr, stop, ended := start(t, Options{Backend: backend, Workers: 2, Drain: 20 * time.Second})
+	forms(t, func(t *testing.T, o Options) {
+		o.Workers, o.Drain = 2, within(20*time.Second)
+		addr, stop, ended := start(t, o)
 		echotest.Drains(t, addr, stop, ended)
 	})
 }
 
+// With nobody connected the end is at once.
+func TestStopAtOnce(t *testing.T) {
+	forms(t, func(t *testing.T, o Options) {
+		o.Workers, o.Drain = 3, within(time.Hour)
+		_, stop, ended := start(t, o)
+		stop()
+		if err := echotest.Ended(t, ended); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestDrainDeadline(t *testing.T) {
-	porttest.Each(t, func(t *testing.T, backend string) {
-		addr, stop, ended := start(t, Options{Backend: backend, Workers: 2, Drain: 100 * time.Millisecond})
+	forms(t, func(t *testing.T, o Options) {
+		o.Workers, o.Drain = 2, within(100*time.Millisecond)
+		addr, stop, ended := start(t, o)
 		echotest.Cuts(t, addr, stop, ended)
 	})
 }
 
 func TestBusyPort(t *testing.T) {
-	porttest.Each(t, func(t *testing.T, backend string) {
-		addr, _, _ := start(t, Options{Backend: backend})
-		if err := Run(t.Context(), Options{Addr: addr, Backend: backend}); err == nil {
+	forms(t, func(t *testing.T, o Options) {
+		addr, _, _ := start(t, o)
+		o.Addr, o.Log = addr, echotest.Quiet()
+		if err := Run(t.Context(), o); err == nil {
 			t.Error("two servers at one address")
 		}
 	})
-}
-
-// TestTrace: a connection's life, as the trace tells it.
-func TestTrace(t *testing.T) {
-	porttest.Each(t, func(t *testing.T, backend string) {
-		var trace lines
-		addr, stop, ended := start(t, Options{Backend: backend, Workers: 1, Trace: &trace, Drain: 5 * time.Second})
-		c := echotest.Dial(t, addr)
-		c.Write([]byte("12345"))
-		c.CloseWrite()
-		if got, err := io.ReadAll(c); err != nil || string(got) != "12345" {
-			t.Fatalf("%q, %v", got, err)
-		}
-		c.Close()
-		echotest.Until(t, "the connection is closed", func() bool {
-			return strings.Contains(trace.String(), "completion  close       conn 1")
-		})
-		stop()
-		if err := echotest.Ended(t, ended); err != nil {
-			t.Fatal(err)
-		}
-		wants := []string{
-			`worker  0  call        listen      listener  127\.0\.0\.1:0`,
-			`worker  0  call        accept      listener`,
-			`worker  1  completion  accept      listener`,
-			`worker  1  call        associate   conn 1 `,
-			`worker  1  call        recv        conn 1    4096 bytes`,
-			`worker  1  completion  recv        conn 1    5 bytes`,
-			`worker  1  call        send        conn 1    5 bytes`,
-			`worker  1  completion  send        conn 1    5 bytes`,
-			`worker  1  call        recv        conn 1    4096 bytes`,
-			`worker  1  completion  recv        conn 1    0 bytes, EOF`,
-			`worker  1  call        close       conn 1`,
-			`worker  1  completion  close       conn 1`,
-		}
-		rest := trace.String()
-		for _, w := range wants {
-			at := regexp.MustCompile(`(?m)^` + w).FindStringIndex(rest)
-			if at == nil {
-				t.Fatalf("not found, in order: %s\nin:\n%s", w, trace.String())
-			}
-			rest = rest[at[1]:]
-		}
-	})
-}
-
-// lines is a buffer for several goroutines.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -11,9 +11,11 @@
 package selectecho
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"time"
@@ -25,11 +27,14 @@ import (
 type Options struct {
 	// Addr is "host:port"; an empty host is every address.
 	Addr string
-	// Drain bounds how long connections have to end in an orderly way. 0: they are
-	// reset at once.
-	Drain time.Duration
+	// Drain tells, once ctx is done, how long connections may take to end in an orderly
+	// way before they are reset. nil: no time.
+	Drain func() time.Duration
 	// Ready, if set, is called once the server listens, with its address.
 	Ready func(net.Addr)
+	// Log gets what an operator should know and, at the level Debug, a line for each
+	// connection that was accepted or has ended. nil: slog.Default().
+	Log *slog.Logger
 }
 
 const bufferSize = 1024
@@ -38,6 +43,7 @@ const bufferSize = 1024
 // server.set as the conn in server.conns.
 type conn struct {
 	sock    pollset.Socket
+	id      uint64
 	held    int  // bytes of buf that wait to be written
 	eof     bool // the peer's FIN was read
 	leaving bool // the server stops: what comes now is dropped
@@ -60,12 +66,17 @@ type server struct {
 	deaf     bool // does not accept for now: out of descriptors
 	stopping bool
 	deadline time.Time // of stopping
+	log      *slog.Logger
+	accepted uint64
 }
 
 // Run serves until ctx is done. Then it stops accepting, writes what it owes,
-// closes its sending sides, and waits, at most o.Drain, for the peers to close
+// closes its sending sides, and waits, as long as o.Drain says, for the peers to close
 // theirs; connections that are left are reset.
 func Run(ctx context.Context, o Options) error {
+	if o.Drain == nil {
+		o.Drain = func() time.Duration { return 0 }
+	}
 	tcp, err := net.ResolveTCPAddr("tcp", o.Addr)
 	if err != nil {
 		return err
@@ -79,7 +90,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer waker.Close()
-	s := &server{}
+	s := &server{log: cmp.Or(o.Log, slog.Default())}
 	if s.listener, err = pollset.Listen(netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())); err != nil {
 		return err
 	}
@@ -106,9 +117,10 @@ func Run(ctx context.Context, o Options) error {
 	}
 	for {
 		if ctx.Err() != nil && !s.stopping {
-			s.stop(o.Drain)
+			s.stop(o.Drain())
 		}
 		if s.stopping && (len(s.conns) == placeConns || !time.Now().Before(s.deadline)) {
+			s.stopped()
 			return nil
 		}
 		if _, err := pollset.Poll(s.set, s.patience()); err != nil {
@@ -152,6 +164,7 @@ func (s *server) update(i int) {
 		s.set[i].Want(s.conns[i].wants())
 		return
 	}
+	s.log.Debug("closed", "conn", s.conns[i].id)
 	s.conns[i].sock.Close()
 	last := len(s.conns) - 1
 	s.conns[i], s.set[i] = s.conns[last], s.set[last]
@@ -162,6 +175,7 @@ func (s *server) update(i int) {
 // stop begins the orderly end. From now on connections write what they hold,
 // send a FIN, and wait for the peer's.
 func (s *server) stop(drain time.Duration) {
+	s.log.Info("draining", "server", "select", "conns", len(s.conns)-placeConns, "for", drain)
 	s.stopping, s.deadline = true, time.Now().Add(drain)
 	s.listener.Close()
 	s.listener = pollset.NoSocket
@@ -171,6 +185,14 @@ func (s *server) stop(drain time.Duration) {
 		s.conns[i].write()
 		s.update(i)
 	}
+}
+
+// stopped says how the end was.
+func (s *server) stopped() {
+	if left := len(s.conns) - placeConns; left > 0 {
+		s.log.Warn("connections were reset: they did not end in time", "server", "select", "conns", left)
+	}
+	s.log.Info("ended", "server", "select")
 }
 
 // accept takes the connections that wait. Out of descriptors, it looks again
@@ -184,7 +206,9 @@ func (s *server) accept() error {
 		sock, err := s.listener.Accept()
 		switch {
 		case err == nil:
-			c := &conn{sock: sock}
+			s.accepted++
+			c := &conn{sock: sock, id: s.accepted}
+			s.log.Debug("accepted", "conn", c.id)
 			s.conns = append(s.conns, c)
 			s.set = append(s.set, pollset.Watch(sock, c.wants()))
 			continue

@@ -12,7 +12,7 @@ import (
 func start(t *testing.T, listen string, drain time.Duration) (addr string, stop func(), ended <-chan error) {
 	t.Helper()
 	return echotest.Run(t, func(ctx context.Context, ready func(net.Addr)) error {
-		return Run(ctx, Options{Addr: listen, Drain: drain, Ready: ready})
+		return Run(ctx, Options{Addr: listen, Drain: func() time.Duration { return drain }, Ready: ready, Log: echotest.Quiet()})
 	})
 }
 

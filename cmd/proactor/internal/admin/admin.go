@@ -5,10 +5,8 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"text/tabwriter"
 	"time"
 
 	"github.com/proactor-go/proactor"
@@ -33,13 +31,20 @@ type Page struct {
 	server   *http.Server
 }
 
-// Listen serves the page of an engine at an address until Close.
+// Listen serves the page of an engine at an address, "host:port", until Close.
 func Listen(addr string, e *proactor.Engine) (*Page, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	p := &Page{l, &http.Server{Handler: handler(e), ReadHeaderTimeout: 10 * time.Second}}
+	host, _, _ := net.SplitHostPort(addr)
+	p := &Page{l, &http.Server{
+		Handler:           guarded(pages(e), host),
+		ReadHeaderTimeout: 10 * time.Second,
+		WriteTimeout:      time.Minute, // a list is long where connections are many
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}}
 	go p.server.Serve(l)
 	return p, nil
 }
@@ -50,7 +55,7 @@ func (p *Page) URL() string { return "http://" + p.listener.Addr().String() + "/
 // Close ends the page at once.
 func (p *Page) Close() error { return p.server.Close() }
 
-func handler(e *proactor.Engine) http.Handler {
+func pages(e *proactor.Engine) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -60,7 +65,11 @@ func handler(e *proactor.Engine) http.Handler {
 			return
 		}
 		fmt.Fprintf(w, "backend %s, %d loops\n%+v\n\n", e.Backend(), e.Loops(), e.Stats())
-		Print(w, conns)
+		t := NewTable(w)
+		for _, c := range conns {
+			t.Row(c)
+		}
+		t.Flush()
 	})
 	mux.HandleFunc("GET /conns", func(w http.ResponseWriter, _ *http.Request) {
 		conns, err := list(e)
@@ -86,31 +95,4 @@ func list(e *proactor.Engine) ([]Conn, error) {
 		conns[i] = Conn{v.ID, v.Local.String(), v.Remote.String(), v.State, v.BytesIn, v.BytesOut, v.Pending, v.Age, v.Idle}
 	}
 	return conns, err
-}
-
-// Get reads the list from the page at an address.
-func Get(client *http.Client, addr string) ([]Conn, error) {
-	r, err := client.Get("http://" + addr + "/conns")
-	if err != nil {
-		return nil, err
-	}
-	defer r.Body.Close()
-	if r.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s", addr, r.Status)
-	}
-	var conns []Conn
-	if err := json.NewDecoder(r.Body).Decode(&conns); err != nil {
-		return nil, fmt.Errorf("%s answers no list of connections: %w", addr, err)
-	}
-	return conns, nil
-}
-
-// Print writes the list as a table.
-func Print(w io.Writer, conns []Conn) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tLocal\tPeer\tState\tIn\tOut\tPending\tAge\tIdle")
-	for _, c := range conns {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%v\t%v\n", c.ID, c.Local, c.Remote, c.State, c.BytesIn, c.BytesOut, c.Pending, c.Age.Round(time.Millisecond), c.Idle.Round(time.Millisecond))
-	}
-	t.Flush()
 }

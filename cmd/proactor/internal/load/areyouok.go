@@ -1,6 +1,8 @@
 package load
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +19,7 @@ const Question = "areyouok"
 
 // AreYouOKOptions say how to ask.
 type AreYouOKOptions struct {
+	Network string // "tcp" or "unix"; empty: "tcp"
 	To      string
 	Backend string
 	Loops   int
@@ -73,7 +76,24 @@ func (r *AreYouOKReport) Print(w io.Writer) {
 // asker is one client of AreYouOK, touched on its loop only.
 type asker struct {
 	got   int
-	wrong int // place of the first byte that is wrong, plus one
+	wrong int    // place of the first byte that is wrong, plus one
+	came  []byte // from there on, some of it
+	seen  int    // how much there was at the last look
+	late  bool   // it is too slow
+}
+
+// look ends a client whose answer does not come on, again and again. By itself silence
+// would not do: a server may drip.
+func (a *asker) look(c *proactor.Conn, every time.Duration) {
+	c.After(every, func() {
+		if a.got-a.seen < len(Question) {
+			a.late = true
+			c.Abort()
+			return
+		}
+		a.seen = a.got
+		a.look(c, every)
+	})
 }
 
 // AreYouOK lets clients each send Question several times, shut down their
@@ -83,7 +103,7 @@ func AreYouOK(ctx context.Context, o AreYouOKOptions) (*AreYouOKReport, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	to, err := resolve(o.To)
+	to, err := resolve(o.Network, o.To)
 	if err != nil {
 		return nil, err
 	}
@@ -97,10 +117,14 @@ func AreYouOK(ctx context.Context, o AreYouOKOptions) (*AreYouOKReport, error) {
 		left     sync.WaitGroup
 		want     = o.Rounds * len(Question)
 	)
-	d := &proactor.Dialer{Engine: e, Timeout: o.Timeout, Limits: proactor.Limits{IdleTimeout: o.Timeout, LingerTimeout: o.Timeout, Overflow: proactor.RejectWrites}}
+	d := &proactor.Dialer{Engine: e, Timeout: o.Timeout, Limits: proactor.Limits{LingerTimeout: o.Timeout, Overflow: proactor.RejectWrites}}
 	d.Handler = proactor.Handler{
 		Opened: func(c *proactor.Conn) {
-			c.SetValue(&asker{})
+			a := new(asker)
+			c.SetValue(a)
+			if o.Timeout > 0 {
+				a.look(c, o.Timeout)
+			}
 			for range o.Rounds {
 				c.Write([]byte(Question))
 			}
@@ -108,21 +132,31 @@ func AreYouOK(ctx context.Context, o AreYouOKOptions) (*AreYouOKReport, error) {
 		},
 		Data: func(c *proactor.Conn, p []byte) int {
 			a := c.Value().(*asker)
-			for _, b := range p {
+			for i, b := range p {
 				if b != Question[a.got%len(Question)] && a.wrong == 0 {
 					a.wrong = a.got + 1
+					a.came = bytes.Clone(p[i:min(len(p), i+100)])
 				}
 				a.got++
+			}
+			if a.wrong > 0 || a.got > want {
+				c.Abort() // it may go on for ever
 			}
 			return len(p)
 		},
 		Closed: func(c *proactor.Conn, cause error) {
 			defer left.Done()
 			switch a := c.Value().(*asker); {
+			case a.wrong == 1:
+				failures.add(causeMismatch, fmt.Errorf("%v: this is no echo server: it answers %s", c.LocalAddr(), excerpt(a.came)))
 			case a.wrong > 0:
-				failures.add(causeMismatch, fmt.Errorf("%v: byte %d came back wrong", c.LocalAddr(), a.wrong-1))
+				failures.add(causeMismatch, fmt.Errorf("%v: byte %d came back wrong: %s", c.LocalAddr(), a.wrong-1, excerpt(a.came)))
 			case a.got > want:
 				failures.add(causeExtra, fmt.Errorf("%v: %d bytes came back, not %d", c.LocalAddr(), a.got, want))
+			case a.late && a.got == want:
+				failures.add(causeTimeout, fmt.Errorf("%v: the server has all, and does not close", c.LocalAddr()))
+			case a.late:
+				failures.add(causeTimeout, fmt.Errorf("%v: %d bytes of %d came back in time", c.LocalAddr(), a.got, want))
 			case !errors.Is(cause, proactor.ErrPeerClosed):
 				failures.add(causeOf(cause), fmt.Errorf("%v: %w", c.LocalAddr(), cause))
 			case a.got < want:
@@ -133,7 +167,7 @@ func AreYouOK(ctx context.Context, o AreYouOKOptions) (*AreYouOKReport, error) {
 	began := nanotime()
 	left.Add(o.Clients)
 	for range o.Clients {
-		d.DialAsync(ctx, "tcp", to, func(_ *proactor.Conn, err error) {
+		d.DialAsync(ctx, cmp.Or(o.Network, "tcp"), to, func(_ *proactor.Conn, err error) {
 			if err != nil {
 				failures.add(causeOf(err), err)
 				left.Done()

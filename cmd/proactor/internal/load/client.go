@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/proactor-go/proactor"
@@ -17,6 +18,7 @@ type client struct {
 	cycles   int     // connections that have ended, or failed to be made
 	began    int64   // when the newest connect began
 	since    int64   // when it began to wait for the next answer, or the end
+	came     int     // bytes since then
 	times    []int64 // when each message in flight was sent; nil with Rate
 	sent     int64   // messages on this connection
 	got      int64   // messages that came back
@@ -62,6 +64,9 @@ func (c *client) open(conn *proactor.Conn) {
 	c.write = r.pattern.Place(c.index + c.cycles*r.opt.Conns)
 	c.read = c.write
 }
+
+// progressBytes is how much of an answer must come within Options.Timeout.
+const progressBytes = 64 << 10
 
 // unanswered is how many bytes are still to come back.
 func (c *client) unanswered() int {
@@ -111,15 +116,24 @@ func (c *client) received(p []byte, now int64) {
 	l, size := c.lane, c.lane.run.opt.Size
 	expected := p[:min(len(p), c.unanswered())]
 	if right := l.run.pattern.Check(c.read, expected); right < len(expected) {
-		c.fail(causeMismatch, fmt.Errorf("%s: byte %d came back wrong", c, c.got*int64(size)+int64(c.partial+right)))
+		at := c.got*int64(size) + int64(c.partial+right)
+		err := fmt.Errorf("%s: byte %d came back wrong: %s", c, at, excerpt(p[right:]))
+		if at == 0 {
+			err = fmt.Errorf("%s: this is no echo server: it answers %s", c, excerpt(p))
+		}
+		c.fail(causeMismatch, err)
 		return
 	}
 	if len(p) > len(expected) {
-		c.fail(causeExtra, fmt.Errorf("%s: %d bytes more came back than were sent", c, len(p)-len(expected)))
+		c.fail(causeExtra, fmt.Errorf("%s: more came back than was sent: %s", c, excerpt(p[len(expected):])))
 		return
 	}
 	c.read = l.run.pattern.After(c.read, len(p))
-	c.since = now
+	// A server that drips does not keep the run from its end: what counts is a message,
+	// or some of a large one.
+	if c.came += len(p); c.came >= progressBytes || c.partial+len(p) >= size {
+		c.since, c.came = now, 0
+	}
 	for c.partial += len(p); c.partial >= size; c.partial -= size {
 		begun := c.began // Churn: the connect is part of it
 		switch {
@@ -137,6 +151,26 @@ func (c *client) received(p []byte, now int64) {
 	if c.state == clientOpen {
 		c.pump(now)
 	}
+}
+
+// awaited says what does not come.
+func (c *client) awaited() string {
+	switch {
+	case c.state == clientClosing:
+		return "the server has all, and does not close"
+	case c.got == 0 && c.partial == 0:
+		return "no answer (is it an echo server?)"
+	}
+	return "no answer"
+}
+
+// excerpt shows what a server said, or the beginning of it.
+func excerpt(p []byte) string {
+	const most = 40
+	if len(p) > most {
+		return fmt.Sprintf("%q…", p[:most])
+	}
+	return strconv.Quote(string(p))
 }
 
 // fail counts a failure of the connection and resets it.

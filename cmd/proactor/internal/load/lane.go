@@ -212,7 +212,7 @@ func (l *lane) sweep(now int64) {
 		c := &l.clients[i]
 		waits := c.state == clientClosing || c.state == clientOpen && c.sent > c.got
 		if waits && now-c.since > int64(l.run.opt.Timeout) {
-			c.fail(causeTimeout, fmt.Errorf("%s: no answer for %v", c, l.run.opt.Timeout))
+			c.fail(causeTimeout, fmt.Errorf("%s: %s for %v", c, c.awaited(), l.run.opt.Timeout))
 		}
 	}
 }

@@ -8,6 +8,7 @@
 package load
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,8 @@ import (
 // Options say what load to make on an echo server. The zero value of a field
 // stands for what its comment says.
 type Options struct {
-	To       string // "host:port"
+	Network  string // "tcp" or "unix"; empty: "tcp"
+	To       string // "host:port", or a path
 	Backend  string // of package port; empty: the best
 	Loops    int    // 0: GOMAXPROCS
 	Conns    int    // connections; 0: 1
@@ -118,6 +120,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Pipeline, 1)
 	set(&o.Burst, 1)
 	set(&o.Connecting, 256)
+	o.Network = cmp.Or(o.Network, "tcp")
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
 	}

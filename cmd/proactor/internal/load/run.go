@@ -43,7 +43,7 @@ func Echo(ctx context.Context, o Options) (*Report, error) {
 	}
 	r := &run{opt: o.withDefaults(), connected: make(chan struct{}), done: make(chan struct{})}
 	var err error
-	if r.to, err = resolve(o.To); err != nil {
+	if r.to, err = resolve(r.opt.Network, o.To); err != nil {
 		return nil, err
 	}
 	o = r.opt
@@ -72,7 +72,10 @@ func Echo(ctx context.Context, o Options) (*Report, error) {
 }
 
 // resolve finds the address of a server once, for all connections.
-func resolve(to string) (string, error) {
+func resolve(network, to string) (string, error) {
+	if network == "unix" {
+		return to, nil
+	}
 	a, err := net.ResolveTCPAddr("tcp", to)
 	if err != nil {
 		return "", err
@@ -180,7 +183,7 @@ func (r *run) dial(ctx context.Context) {
 		}
 		c.began = nanotime()
 		l.mu.Unlock()
-		l.dialers[c.index%len(l.dialers)].DialAsync(ctx, "tcp", r.to, c.connected(slots))
+		l.dialers[c.index%len(l.dialers)].DialAsync(ctx, r.opt.Network, r.to, c.connected(slots))
 	}
 }
 

@@ -128,7 +128,7 @@ func (c *client) converse() (ending, error) {
 	c.pause(deaf)
 	err := c.read()
 	close(c.over)
-	c.conn.SetWriteDeadline(time.Unix(1, 0)) // nobody is there for the rest
+	c.conn.SetWriteDeadline(time.Unix(1, 0)) // no one reads the rest
 	sending := <-sent
 	switch {
 	case err == errWrong:

@@ -76,8 +76,8 @@ func newLedger(v *verdict) *ledger {
 	return l
 }
 
-// finForReset: under Wine who is reset is sometimes told that the stream has
-// ended, whoever reset it: package net does no better there.
+// finForReset: under Wine a peer that is reset is sometimes told that the stream has ended,
+// whichever side reset it. Package net does no better there.
 const finForReset = runtime.GOOS == "windows"
 
 // begin opens the accounts of a connection.
@@ -203,7 +203,7 @@ func (l *ledger) settle(g *generation) {
 			l.violated(invBytes, "connection %#x (%s) received %d bytes, though its own were never seen", id, e.way.name, n.received)
 		case n.end == endLeft:
 		case g == nil && n.sent == 0 && errors.Is(n.err, proactor.ErrLocalClosed):
-			// A keeper was stopped when it had just dialed.
+			// A redialer was stopped when it had just dialed.
 			l.ways[e.way].ends[n.end]--
 			l.ways[e.way].ends[endCut]++
 		case !n.late:

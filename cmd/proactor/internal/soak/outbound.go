@@ -200,9 +200,9 @@ func (k *call) ended(cause error) {
 	k.run.ledger.closeNear(k.id, n)
 }
 
-// keep has a Keeper connected to the peer.
-func (r *run) keep(number uint64) *proactor.Keeper {
-	k := &proactor.Keeper{
+// keep has a Redialer connected to the peer.
+func (r *run) keep(number uint64) *proactor.Redialer {
+	k := &proactor.Redialer{
 		Dialer: &proactor.Dialer{Engine: r.engine, Limits: limits, Timeout: r.opt.patience, Handler: r.calls(number, func(n uint64) *way {
 			if (number+n)%2 == 0 {
 				return wayKeptReset

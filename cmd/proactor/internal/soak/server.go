@@ -33,7 +33,7 @@ type generation struct {
 
 func (r *run) newGeneration(addr string) *generation {
 	g := &generation{run: r, stopping: make(chan struct{})}
-	h := proactor.Handler{Opened: g.connOpened, Data: g.connData, Closed: g.connClosed}
+	h := proactor.Handler{Opened: g.connOpened, Data: g.connData, Stopping: g.connStopping, Closed: g.connClosed}
 	if r.opt.wrap != nil {
 		h = r.opt.wrap(h)
 	}
@@ -60,6 +60,8 @@ type session struct {
 	want              *stream
 	rng               *rand.Rand
 	held              bool // it has paused reads
+	last              bool // the next frame is the last: the server shuts down
+	over              bool // the rest is not looked at, so that the server ends the connection
 	received, written atomic.Int64
 	cause             error
 	users             atomic.Int32 // the connection, and a goroutine that answers
@@ -95,6 +97,9 @@ func (g *generation) connData(c *proactor.Conn, p []byte) (n int) {
 	if s.cause != nil {
 		g.run.violated(invClosed, "connection %#x is given bytes after Closed", s.id)
 	}
+	if s.over {
+		return len(p)
+	}
 	for !s.held {
 		f, ok := frame(p[n:])
 		if ok && f == nil {
@@ -110,8 +115,15 @@ func (g *generation) connData(c *proactor.Conn, p []byte) (n int) {
 		g.run.count.served.Add(int64(len(f)))
 		s.answer(c, f)
 	}
+	if s.last && n > 0 && !s.held {
+		s.over = true
+		return len(p)
+	}
 	return n
 }
+
+// connStopping has a client that never pauses be answered up to the end of a frame.
+func (g *generation) connStopping(c *proactor.Conn) { c.Value().(*session).last = true }
 
 // expected checks a frame. The first one tells whose connection it is.
 func (s *session) expected(f []byte) bool {

@@ -5,21 +5,21 @@
 // net, so that neither checks itself. They are steady, come and go, half-close,
 // have the server close, make its handler panic or block, reset, vanish, leave
 // answers unread, do not read for a while, send byte by byte (ways.go).
-// Meanwhile the engine dials a plain server by a Keeper and a Dialer, the server
+// Meanwhile the engine dials a plain server by a Redialer and a Dialer, the server
 // pauses and resumes accepting, and now and then it is shut down in good order and
 // another one takes its address.
 //
 // What a connection sends depends on the seed and its number alone (stream.go).
-// So whoever reads compares every byte, and the ledger (ledger.go) the four
+// So each reader compares every byte, and the ledger (ledger.go) the four
 // accounts of each connection: sent, received, answered and come back are the same
 // where it ends in good order; at a shutdown all that was answered has come back;
-// where it was reset, nobody got more than was sent. The cause of each end must
+// where it was reset, no side got more than was sent. The cause of each end must
 // fit, and Closed be called once for each Opened.
 //
 // All the time the engine's counters are held against their bounds (watch.go).
 // Between two servers there are no clients: there the accounts are settled, and
 // goroutines, descriptors and memory are measured and compared with the first
-// time. Nobody may wait for longer than some seconds for what is owed.
+// time. No client may wait longer than some seconds for bytes that it is owed.
 package soak
 
 import (
@@ -46,7 +46,7 @@ type Options struct {
 	Progress io.Writer
 	Live     bool
 
-	patience time.Duration // how long anybody may wait for what is owed; 0: 20 s
+	patience time.Duration // how long a client may wait for bytes that it is owed; 0: 20 s
 	life     time.Duration // of a server, on the average; 0: as many as there is time for
 	tell     func(invariant string)
 	wrap     func(proactor.Handler) proactor.Handler
@@ -150,7 +150,7 @@ func (r *run) all(ctx context.Context) error {
 	r.addr = g.srv.ListenAddr().String()
 	number := uint64(0)
 	next := func() uint64 { number++; return number } // for each that makes connections
-	keepers := []*proactor.Keeper{r.keep(next()), r.keep(next())}
+	redialers := []*proactor.Redialer{r.keep(next()), r.keep(next())}
 	for range wayDialed.workers {
 		n := next()
 		workers.Go(func() { r.dial(n) })
@@ -167,7 +167,7 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.servers(over, g); err != nil {
 		return err
 	}
-	for _, k := range keepers {
+	for _, k := range redialers {
 		k.Stop()
 	}
 	workers.Wait()

@@ -42,8 +42,10 @@ func TestSoak(t *testing.T) {
 		if err := r.Err(); err != nil || !r.Passed {
 			t.Error(err)
 		}
-		if log.Len() > 0 {
-			t.Errorf("the log: %s", &log)
+		for line := range strings.Lines(log.String()) {
+			if !strings.Contains(line, `msg="slow callback"`) { // which a busy machine makes of any
+				t.Errorf("the log: %s", line)
+			}
 		}
 		if r.Backend != backend || r.Loops != 2 {
 			t.Errorf("it ran on %s, %d loops", r.Backend, r.Loops)
@@ -157,7 +159,7 @@ var plants = []struct {
 		h.Opened = func(c *proactor.Conn) {
 			opened(c)
 			if n.Add(1)%10 == 0 {
-				c.After(20*ms, c.Close)
+				c.After(20*ms, func() { c.Close() })
 			}
 		}
 	})},

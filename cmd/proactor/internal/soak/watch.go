@@ -36,7 +36,7 @@ func (r *run) watch(stop <-chan struct{}) {
 		if most := min(n*int64(limits.MaxMessage+4*pieceLen), maxInbound); st.Kept > most || st.Kept < 0 {
 			r.violated(invKept, "%d bytes are kept on %d connections", st.Kept, conns)
 		}
-		if st.Limited != (proactor.Limited{}) {
+		if st.Limited != (proactor.LimitCounts{}) {
 			r.violated(invLimits, "%+v", st.Limited)
 		}
 	}

@@ -1,0 +1,228 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor"
+)
+
+func page(t *testing.T, addr string) *Page {
+	t.Helper()
+	e, err := proactor.NewEngine(proactor.Config{Loops: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	p, err := Listen(addr, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// A name that somebody lets point to this machine is not answered: the browser would
+// hand its page what the operator's page says.
+func TestHost(t *testing.T) {
+	p := page(t, "localhost:0")
+	for host, want := range map[string]int{
+		"127.0.0.1": 200, "127.0.0.1:6060": 200, "[::1]:6060": 200, "[::1]": 200, "10.1.2.3:6060": 200,
+		"localhost:6060": 200, "LOCALHOST": 200, "localhost.": 200, "a.localhost:1": 200,
+		"evil.example": 403, "evil.example:6060": 403, "127.0.0.1.evil.example": 403, "localhost.evil.example": 403,
+		"evillocalhost": 403, "[evil.example]:6060": 403, "1.2.3": 403,
+	} {
+		r, err := http.NewRequest("GET", p.URL()+"conns", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		if got := status(t, r); got != want {
+			t.Errorf("Host %q: status %d, want %d", host, got, want)
+		}
+	}
+	for host, want := range map[string]bool{"ops.example": true, "OPS.example:6060": true, "x.ops.example": false, "": false} {
+		if got := ours(host, "Ops.example"); got != want {
+			t.Errorf("listening at Ops.example, Host %q: %v", host, got)
+		}
+	}
+	if ours("", "") || ours(":6060", "") {
+		t.Error("no name is one of ours")
+	}
+}
+
+func status(t *testing.T, r *http.Request) int {
+	t.Helper()
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	io.Copy(io.Discard, a.Body)
+	return a.StatusCode
+}
+
+// What changes something is refused to the pages of others.
+func TestOrigin(t *testing.T) {
+	p := page(t, "127.0.0.1:0")
+	own := strings.TrimSuffix(p.URL(), "/")
+	for origin, want := range map[string]int{"https://evil.example": 403, "null": 403, own: 405} {
+		r, err := http.NewRequest("POST", p.URL()+"conns", strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Origin", origin)
+		if got := status(t, r); got != want {
+			t.Errorf("Origin %s: status %d, want %d", origin, got, want)
+		}
+	}
+}
+
+// hostile serves one connection after the other with talk.
+func hostile(t *testing.T, talk func(c net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.SetDeadline(time.Now().Add(20 * time.Second))
+			go func() {
+				defer c.Close()
+				talk(c)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// flood writes pieces until nobody takes them.
+func flood(begin, piece string) func(net.Conn) {
+	return func(c net.Conn) {
+		io.WriteString(c, begin)
+		for piece = strings.Repeat(piece, 1+16<<10/len(piece)); ; {
+			if _, err := io.WriteString(c, piece); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Whatever a server says, the reader ends with an error that can be shown, and has not
+// kept it.
+func TestHostileServers(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\n\r\n"
+	say := func(text string) func(net.Conn) {
+		return func(c net.Conn) { io.WriteString(c, text); io.Copy(io.Discard, c) }
+	}
+	closing := func(text string) func(net.Conn) { return func(c net.Conn) { io.WriteString(c, text) } }
+	for name, tt := range map[string]struct {
+		talk func(net.Conn)
+		want string
+	}{
+		"silent":               {say(""), "no answer in time"},
+		"silent after head":    {say(ok), "no answer in time"},
+		"closes":               {closing(""), "no operator's page"},
+		"another protocol":     {closing("+OK \x1b[2J\r\n"), "no operator's page"},
+		"endless banner":       {flood("", "x"), ""},
+		"endless header":       {flood("HTTP/1.1 200 OK\r\n", "A: b\r\n"), "header"},
+		"endless status":       {flood("HTTP/1.1 200 ", "x"), ""},
+		"endless informations": {flood("", "HTTP/1.1 103 Early Hints\r\n\r\n"), ""},
+		"escapes in status":    {closing("HTTP/1.1 404 \x1b]0;t\x07\r\n\r\n"), `404 \x1b]0;t\a`},
+		"redirects":            {closing("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n"), "302 Found"},
+		"no list":              {closing(ok + "<html>\x1b[2J"), `"<html>\x1b[2J"`},
+		"endless text":         {flood(ok, "x"), "it answers"},
+		"endless space":        {flood(ok+"[", " "), "breaks off"},
+		"endless string":       {flood(ok+`[{"state":"`, "x"), "breaks off"},
+		"endless nesting":      {flood(ok+"[", "["), "breaks off"},
+		"wrong type":           {closing(ok + `[{"id":"x"}]`), "breaks off"},
+		"breaks off":           {closing(ok + `[{"id":1},{"id"`), "breaks off"},
+		"drips": {func(c net.Conn) {
+			io.WriteString(c, ok+"[")
+			for {
+				if _, err := io.WriteString(c, " "); err != nil {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			err := Read(ctx, hostile(t, tt.talk), func(Conn) error { return nil })
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v; want %q", err, tt.want)
+			}
+			for _, r := range fmt.Sprint(err) {
+				if r < ' ' || r == 0x7f {
+					t.Fatalf("the error has control characters: %q", err)
+				}
+			}
+			if err != nil && len(err.Error()) > 300 {
+				t.Errorf("an error of %d bytes", len(err.Error()))
+			}
+		})
+	}
+}
+
+// A list without an end is read for as long as its reader wants to, and not kept.
+func TestEndlessList(t *testing.T) {
+	addr := hostile(t, flood("HTTP/1.1 200 OK\r\n\r\n[{}", `,{"local":"a","state":"`+strings.Repeat("x", 100)+`"}`))
+	enough := errors.New("enough")
+	n, most := 0, uint64(0)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	err := Read(t.Context(), addr, func(Conn) error {
+		if n++; n%50_000 == 0 {
+			most = max(most, heap())
+		}
+		if n == 100_000 {
+			return enough
+		}
+		return nil
+	})
+	if err == nil || !errors.Is(err, enough) {
+		t.Fatal(err)
+	}
+	if most > before+4<<20 {
+		t.Errorf("%d bytes are kept after %d connections", most-before, n)
+	}
+}
+
+func TestTable(t *testing.T) {
+	var b strings.Builder
+	w := NewTable(&b)
+	for range tableBlock + 1 {
+		w.Row(Conn{Local: "\x1b[2J", Remote: "a\nb", State: "open\r"})
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "\n"); n != tableBlock+2 {
+		t.Errorf("%d lines", n)
+	}
+	if strings.ContainsAny(b.String(), "\x1b\r") || !strings.Contains(b.String(), `\x1b[2J  a\nb  open\r`) {
+		t.Errorf("%.200q", b.String())
+	}
+}

@@ -1,0 +1,84 @@
+package proactor
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// place is the data that the connections of one server share if they are on one loop and have
+// one local address.
+type place struct {
+	loop   *loop
+	cfg    *settings
+	vigil  *vigil // nil: none
+	wire   *Wire  // nil: no layer; else the place is of one connection
+	local  port.Addr
+	remote port.Addr // the peer's address, if an endpoint has no room for it: Unix, or a zone
+}
+
+// endpoint is a TCP address: 16 bytes for the IP, two for the port. If all are zero, the
+// address is in place.remote.
+type endpoint [18]byte
+
+func makeEndpoint(a netip.AddrPort) (e endpoint) {
+	ip := a.Addr().As16()
+	binary.BigEndian.PutUint16(e[copy(e[:], ip[:]):], a.Port())
+	return e
+}
+
+func (e *endpoint) addrPort() netip.AddrPort {
+	ip := netip.AddrFrom16([16]byte(e[:16])).Unmap()
+	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(e[16:]))
+}
+
+// learn settles a socket that is connected to remote.
+func (c *Conn) learn(l *loop, cfg *settings, remote port.Addr) {
+	local, _ := l.port.LocalAddr(c.handle)
+	c.share(place{loop: l, cfg: cfg, local: local, remote: remote})
+}
+
+// share gives the connection its place: that of the connection before it on the loop, if both
+// can share it, or a new one.
+func (c *Conn) share(p place) {
+	if a := p.remote.AddrPort; a.IsValid() && a.Addr().Zone() == "" {
+		c.endpoint, p.remote = makeEndpoint(a), port.Addr{}
+	}
+	l := p.loop
+	p.vigil = l.vigilOf(p.cfg)
+	if l.place == nil || *l.place != p {
+		fresh := p // p itself stays off the heap
+		l.place = &fresh
+	}
+	c.place = l.place
+}
+
+// begin opens the connection to its handler.
+func (c *Conn) begin() {
+	c.turn(eventOpened)
+	limits := &c.cfg.limits
+	if limits.IdleTimeout > 0 || limits.ReadTimeout > 0 || limits.WriteTimeout > 0 || limits.FirstByteTimeout > 0 || c.cfg.layer != nil && limits.HandshakeTimeout > 0 {
+		d := c.deadlines()
+		d.idle, d.read, d.write = limits.IdleTimeout, limits.ReadTimeout, limits.WriteTimeout
+	}
+	if c.cfg.layer == nil {
+		c.opens()
+	} else {
+		c.addLayer()
+	}
+	c.arm()
+	if c.times != nil && c.state.open() {
+		c.watch()
+	}
+}
+
+// opens tells the handler of the connection, and then the dial that made it.
+func (c *Conn) opens() {
+	c.flags |= flagOpened
+	if r := c.race(); r != nil {
+		r.won()
+		defer c.call(doneName, func(c *Conn) { r.done(c, nil) }) // Opened may not return
+	}
+	c.call("Opened", c.handler().Opened)
+}

@@ -1,0 +1,96 @@
+// Package docs has the documents. Its tests check that what they point to is there.
+package docs
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
+
+// TestLinks: each relative link of a document leads to a file.
+func TestLinks(t *testing.T) {
+	pages, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots, err := filepath.Glob("../*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := 0
+	for _, page := range append(pages, roots...) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), filepath.FromSlash(m[1]))); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+	if links < 20 {
+		t.Errorf("%d links in %d documents", links, len(pages)+len(roots))
+	}
+}
+
+var (
+	file = regexp.MustCompile(`(?:[a-z]+/)*(?:porttest|[a-z_]+\.go)\b`)
+	name = regexp.MustCompile("`(?:[A-Za-z]+\\.)?([A-Za-z]+)`")
+)
+
+// TestWhereToFindIt: each name of the table in architecture.md is declared in a file of its row.
+func TestWhereToFindIt(t *testing.T) {
+	text, err := os.ReadFile("architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Where to find it\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	rows := 0
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 || cells[2] == " file " || strings.HasPrefix(cells[1], "--") {
+			continue
+		}
+		rows++
+		source := ""
+		for _, f := range file.FindAllString(cells[2], -1) {
+			matches := []string{path.Join("..", f)}
+			if path.Base(f) == "porttest" {
+				if matches, err = filepath.Glob("../port/porttest/*.go"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, m := range matches {
+				b, err := os.ReadFile(m)
+				if err != nil {
+					t.Error(err)
+				}
+				source += string(b)
+			}
+		}
+		names := name.FindAllStringSubmatch(cells[3], -1)
+		if len(names) == 0 {
+			t.Errorf("no name in %q", line)
+		}
+		for _, n := range names {
+			declared := regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type |var |\t)` + n[1] + `\b`)
+			if !declared.MatchString(source) {
+				t.Errorf("%s is in none of %s", n[0], cells[2])
+			}
+		}
+	}
+	if rows < 10 {
+		t.Errorf("the table has %d rows", rows)
+	}
+}

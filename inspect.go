@@ -1,0 +1,37 @@
+package proactor
+
+import (
+	"github.com/proactor-go/proactor/internal/inspect"
+	"github.com/proactor-go/proactor/port"
+)
+
+func init() {
+	inspect.Ports = func(engine any) []port.Stats { return engine.(*Engine).portStats() }
+	inspect.Peers = func(server any) int { return server.(*Server).peers.count() }
+}
+
+// portStats asks each loop for the books of its port. A loop that has ended cannot be
+// asked, and changes nothing more.
+func (e *Engine) portStats() []port.Stats {
+	all := make([]port.Stats, len(e.loops))
+	for i, l := range e.loops {
+		told := make(chan struct{})
+		if l.do(func() { all[i] = l.port.Stats(); close(told) }) {
+			<-told
+			e.settle()
+		} else {
+			all[i] = l.port.Stats()
+		}
+	}
+	return all
+}
+
+// count is how many connections all peers have.
+func (p *peers) count() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, of := range p.conns {
+		n += of
+	}
+	return n
+}

@@ -1,0 +1,10 @@
+//go:build !linux
+
+package must
+
+import (
+	"net"
+	"testing"
+)
+
+func shrinkBacklog(*testing.T, *net.TCPListener) {}

@@ -1,0 +1,24 @@
+// Package testenv tells tests where they run.
+package testenv
+
+import (
+	"os"
+	"runtime"
+)
+
+// Long reports whether the long tests run, too. They take most of the time and are much like
+// others: the suite of conformance on variants of a backend. The environment variable
+// PROACTOR_LONG, set to anything, asks for them; CI does.
+func Long() bool { return os.Getenv("PROACTOR_LONG") != "" }
+
+// Scaled is a count made smaller where everything is slower: under the race
+// detector, and on Windows, which may be an emulated one.
+func Scaled(n int) int {
+	if Race {
+		n /= 4
+	}
+	if runtime.GOOS == "windows" {
+		n /= 10
+	}
+	return max(n, 1)
+}

@@ -1,0 +1,300 @@
+package proactor
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// Layer stands between the socket of one connection and its handler, and changes the
+// bytes on their way: TLS, or the header of a proxy. [Server.Layer] and [Dialer.Layer] make
+// one for each connection. The handler knows of it only that Opened is called when the layer
+// is ready; until then the connection may not be written to, but by [Wire.Send].
+//
+// Receive, Send and CloseWrite are called with a lock of the connection held, one at a
+// time, Send by any goroutine that writes. They must not wait, and must not call a method of any
+// connection, nor of a Wire but Ready. Where one panics, or calls runtime.Goexit, the connection is reset
+// and the cause is a [PanicError], as with a callback; End is called all the same.
+//
+// Limits.MaxMessage, FirstByteTimeout and MinRate are about plain bytes, as the handler
+// has them. ReadTimeout, IdleTimeout, HighWater, LowWater and MaxPending, and ConnStats, are
+// about those on the wire; a Write is admitted by its plain ones. FirstByteTimeout counts
+// twice: until Ready, whatever the peer sends meanwhile, and from then until the first plain
+// byte. It, or Dialer.Timeout, is the bound for a peer that never completes a handshake.
+// Until Ready not much more than [LayerMost] bytes are read.
+//
+// At [Server.Shutdown] a connection whose layer is not ready ends at once, and of a message that
+// is under way only plain bytes count: what the layer holds until it is complete is not waited for.
+//
+// Where a layer stands WriteLent and WriteShared copy, and so does a relay.
+type Layer interface {
+	// Begin is called first, on the loop, like a callback. The layer calls w.Ready, from any
+	// goroutine, when the handler may have the connection.
+	Begin(w *Wire)
+	// Receive is given bytes that have arrived on the wire, in order, and returns the plain
+	// bytes that they make complete, and what is to be sent in reply. wire is the layer's to
+	// change, but not to keep; plain may lie in it. plain must stay as it is until the next
+	// Receive, and is the handler's to change until then; reply is copied at once. fin: the
+	// peer's FIN was reached. It is also called without bytes, once Ready was, for what the
+	// layer holds.
+	// The error io.EOF says that the peer has closed its sending side in the way of the
+	// layer; any other ends the stream, with that as the cause, when plain was delivered. One
+	// before Ready was called closes the connection, and the handler does not hear of it.
+	Receive(wire []byte, fin bool) (plain, reply []byte, err error)
+	// Send returns what plain bytes of a Write put on the wire, and is copied at once. Writes
+	// come in the order of the calls, small ones together, large ones in pieces of 16 KiB. plain is the layer's to
+	// change, but not to keep, and wire may lie in it. An error resets the connection, with that
+	// as the cause.
+	Send(plain []byte) (wire []byte, err error)
+	// CloseWrite returns what goes before our FIN. No Send follows. It may come before Ready.
+	CloseWrite() (wire []byte)
+	// End is called last, on the loop, once, when the connection's socket is closed: it ends
+	// what the layer has begun. It is like a callback and must not wait either.
+	End()
+}
+
+// LayerMost, in bytes, is how much is read of a connection before its [Layer] is ready, and what
+// the port had received by then. The rest waits in the system.
+const LayerMost = 1 << 20
+
+// errNotReady is why a connection is reset that was written to too early.
+var errNotReady = errors.New("a Write before the layer of the connection was ready")
+
+// Wire is the side of a connection that its Layer sees. Its methods may be called by any
+// goroutine; Receive, Send and CloseWrite may call only Ready.
+type Wire struct {
+	conn  *Conn
+	layer Layer
+
+	// Of the loop's goroutine alone.
+	since   int64 // ns: when FirstByteTimeout began
+	early   int   // bytes that arrived before the layer was ready
+	plain   int64 // bytes that the layer made of those that arrived
+	over    bool  // the layer has said that no more comes
+	failure error // why, where that is to be told after what was kept
+
+	called atomic.Bool // Ready was: what it asks for comes before the end of the stream
+	ready  bool        // the loop has done that; guarded by Conn.mu
+	held   chunk       // plain bytes of Writes that go to the layer together; guarded by Conn.mu
+}
+
+// Conn is the connection.
+func (w *Wire) Conn() *Conn { return w.conn }
+
+// Send puts bytes of the layer's own on the wire, those of a handshake. It copies, and
+// does not wait. The errors are those of [Conn.Write].
+func (w *Wire) Send(b []byte) error {
+	c := w.conn
+	c.mu.Lock()
+	if err := c.mayWrite(len(b)); err != nil {
+		return err
+	}
+	c.queueCopy(b)
+	c.unlock()
+	return nil
+}
+
+// Ready gives the connection to its handler: what was received and what the layer holds is
+// shown after Opened. An error closes it instead, with that as the cause, after what
+// was sent; the handler does not hear of it, and a dial fails with it. Only the first call
+// counts. It takes no lock of the connection, so the layer may call it with one of its own.
+func (w *Wire) Ready(err error) {
+	if w.called.Swap(true) {
+		return
+	}
+	c := w.conn
+	c.loop.do(func() {
+		switch {
+		case !c.unready():
+		case err != nil:
+			c.close(err)
+			if r := c.race(); r != nil {
+				r.unmade(c, err)
+			}
+		default:
+			w.opens()
+			c.unwrap(nil, c.state.fin())
+			c.goOn()
+		}
+	})
+}
+
+// opens is opens of the connection, which is ready now.
+func (w *Wire) opens() {
+	c := w.conn
+	c.mu.Lock()
+	w.ready = true
+	c.mu.Unlock()
+	w.since = c.loop.now
+	c.paused &^= pausedByLayer
+	c.untimed()
+	c.opens()
+}
+
+// addLayer makes the connection's layer, for which it has a place of its own, and begins it.
+func (c *Conn) addLayer() {
+	p := *c.place
+	p.wire = &Wire{conn: c, since: c.loop.now}
+	c.place = &p
+	c.call("Layer.Begin", func(*Conn) {
+		p.wire.layer = p.cfg.layer()
+		p.wire.layer.Begin(p.wire)
+	})
+}
+
+// endLayer is called when the connection has gone.
+func (c *Conn) endLayer() {
+	if c.wire != nil && c.wire.layer != nil {
+		c.call("Layer.End", func(*Conn) { c.wire.layer.End() })
+	}
+}
+
+// unready reports whether the connection is open and has a layer that is not ready.
+func (c *Conn) unready() bool {
+	return c.wire != nil && c.flags&flagOpened == 0 && c.state.open()
+}
+
+// receive, send and closeWrite are the layer's. mu is held; see contain.
+func (w *Wire) receive(wire []byte, fin bool) (plain, reply []byte, err error) {
+	returned := false
+	defer w.contain("Layer.Receive", &returned)
+	plain, reply, err = w.layer.Receive(wire, fin)
+	returned = true
+	return plain, reply, err
+}
+
+func (w *Wire) closeWrite() (wire []byte) {
+	returned := false
+	defer w.contain("Layer.CloseWrite", &returned)
+	wire = w.layer.CloseWrite()
+	returned = true
+	return wire
+}
+
+// contain has a call of the layer that does not return end the connection. After a panic its
+// caller goes on; after a Goexit nothing does, so mu is given up here.
+func (w *Wire) contain(what string, returned *bool) {
+	if *returned {
+		return
+	}
+	why, c := caught(recover()), w.conn
+	l := c.loop
+	l.engine.panics.Add(1)
+	c.fails(why)
+	l.do(func() {
+		c.cfg.log.Error("layer panicked", "in", what, "conn", c.id, "peer", c.peer(), "panic", why.Value, "stack", string(why.Stack))
+	})
+	if why.Value != ErrGoexit {
+		return
+	}
+	l.do(func() { // before the connection is reset
+		if r := c.fed(); r != nil && r.from.flags&flagFeeding != 0 { // it was in the middle of a Send
+			r.from.flags &^= flagFeeding
+			r.from.pushHeld()
+		}
+	})
+	c.unlock()
+}
+
+// unwrapped takes the bytes of a recv. The layer or the handler may not return: the buffer is
+// given back all the same.
+func (c *Conn) unwrapped(cp *port.Completion) {
+	defer c.loop.port.Release(cp)
+	wire := cp.Buf
+	if !c.state.follows() || c.wire.over {
+		c.unwanted(len(wire))
+		return
+	}
+	if c.unready() {
+		if c.wire.early += len(wire); c.wire.early >= LayerMost {
+			c.pause(pausedByLayer)
+		}
+	}
+	c.unwrap(wire, false)
+}
+
+// unwrap gives what has arrived to the layer, and what the layer makes of it to the
+// handler.
+func (c *Conn) unwrap(wire []byte, fin bool) {
+	w := c.wire
+	if w.over || !c.state.follows() {
+		return
+	}
+	c.mu.Lock()
+	if c.want&wantAbort != 0 {
+		c.mu.Unlock()
+		return
+	}
+	plain, reply, err := w.receive(wire, fin)
+	if len(reply) > 0 {
+		c.reply(reply)
+	}
+	if len(reply) > 0 || c.want&wantAbort != 0 {
+		c.unlock()
+	} else {
+		c.mu.Unlock()
+	}
+	w.plain += int64(len(plain))
+	w.over = err != nil || fin && c.flags&flagOpened != 0
+	switch {
+	case len(plain) == 0 || !c.state.follows():
+	case c.delivers():
+		c.feed(plain)
+	case !c.keepOrEnd(plain):
+		return
+	}
+	switch {
+	case err == nil:
+	case err == io.EOF:
+		if c.flags&flagArmed != 0 {
+			c.loop.port.Cancel(&c.recv)
+		}
+		if !fin {
+			c.finArrived()
+		}
+	default:
+		w.failure = err
+		c.tellFailure()
+	}
+}
+
+// reply queues what the layer answers. Of a peer that asks and asks, and does not read the
+// answers, it makes an end. mu is held, also before: nothing may come between the layer's call
+// and this.
+func (c *Conn) reply(wire []byte) {
+	switch c.allows(len(wire)) {
+	case nil:
+		c.queueCopy(wire)
+	case ErrBacklog:
+		c.loop.engine.limited[limitWrites].Add(1)
+		c.fails(ErrBacklog)
+	}
+}
+
+// tellFailure ends the stream for the layer's reason, when what came before was delivered.
+func (c *Conn) tellFailure() {
+	never := c.flags&flagOpened == 0 && !c.wire.called.Load() // ready
+	if never || c.delivers() && !(c.keeps() && c.taker().declines(c)) {
+		c.end(c.wire.failure)
+	}
+}
+
+// endWire has the layer's own end follow what waits, and our FIN follow that.
+func (c *Conn) endWire() {
+	c.mu.Lock()
+	c.sending |= shut
+	c.wire.flush()
+	c.queueCopy(c.wire.closeWrite())
+	c.push()
+	c.written(0)
+}
+
+// spoken is how many bytes the peer has sent, as the handler counts them.
+func (c *Conn) spoken() int64 {
+	if c.wire != nil {
+		return c.wire.plain
+	}
+	return c.bytesIn.Load()
+}

@@ -1,0 +1,80 @@
+package proactor
+
+// gatherMost is how many bytes a layer is given at once: a TLS record has room for them.
+const gatherMost = 16 << 10
+
+// wrap gives p to the layer and queues what that makes of it. What a callback writes is
+// gathered and given to the layer when the callback is over, or when that has been fed: few
+// large records cost less than many small ones. mu is held.
+func (c *Conn) wrap(p []byte) {
+	w := c.wire
+	if !w.ready {
+		c.fails(errNotReady)
+		return
+	}
+	for len(p) > 0 && c.want&wantAbort == 0 {
+		p = p[w.gather(p):]
+		if len(p) > 0 || len(w.held.mem) == gatherMost || c.pending() >= c.cfg.limits.HighWater {
+			w.flush()
+		}
+	}
+	if c.busy.Load()&inside == 0 {
+		w.flush()
+	}
+}
+
+// gather copies as much of p as there is room for to what is held. The layer is given
+// a copy in any case: an interface gets the bytes of no Write, or all of them, of connections
+// without a layer too, would escape to the heap. mu is held.
+func (w *Wire) gather(p []byte) int {
+	pool := &w.conn.loop.pool
+	w.conn.queue() // that something waits is seen by this
+	if w.held.mem == nil {
+		w.held = pool.chunk(min(len(p), gatherMost))
+	} else if len(w.held.mem)+len(p) > cap(w.held.mem) && cap(w.held.mem) < gatherMost {
+		grown := pool.chunk(gatherMost)
+		grown.mem = append(grown.mem, w.held.mem...)
+		pool.putChunk(w.held)
+		w.held = grown
+	}
+	at := len(w.held.mem)
+	n := min(len(p), gatherMost-at, cap(w.held.mem)-at)
+	w.held.mem = append(w.held.mem, p[:n]...)
+	return n
+}
+
+// flush gives the layer what is held. mu is held.
+func (w *Wire) flush() {
+	if w.held.mem == nil {
+		return
+	}
+	c, held := w.conn, w.held
+	w.held = chunk{}
+	defer c.loop.pool.putChunk(held)
+	if c.want&wantAbort != 0 {
+		return
+	}
+	if err := w.send(held.mem); err != nil {
+		c.fails(err)
+	}
+	if c.want&wantAbort != 0 && c.want&wantQueued == 0 {
+		c.want |= wantQueued // the loop may have looked already
+		c.loop.put(task{c: c})
+	}
+}
+
+// drop forgets what is held. mu is held.
+func (w *Wire) drop() {
+	w.conn.loop.pool.putChunk(w.held)
+	w.held = chunk{}
+}
+
+// send queues what the layer makes of plain.
+func (w *Wire) send(plain []byte) error {
+	returned := false
+	defer w.contain("Layer.Send", &returned)
+	wire, err := w.layer.Send(plain)
+	returned = true
+	w.conn.queueCopy(wire)
+	return err
+}

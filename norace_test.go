@@ -1,5 +1,0 @@
-//go:build !race
-
-package proactor_test
-
-const raceEnabled = false

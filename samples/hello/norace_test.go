@@ -1,5 +1,0 @@
-//go:build !race
-
-package hello
-
-const raceEnabled = false

@@ -1,0 +1,327 @@
+package proactor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/proactor-go/proactor/internal/safelog"
+	"github.com/proactor-go/proactor/port"
+)
+
+// Listen binds the address and starts to accept: connections are served from
+// now on. It waits up to a second for the system to end the socket of a server
+// that was killed. Errors are those of the address (port.ErrAddrInUse,
+// port.ErrPermission, ..., in a net.OpError) or of making an engine. In a callback,
+// the loop that makes it is the one that accepts, and nothing is waited for; where
+// it is one of another engine, Listen fails with [ErrOnLoop].
+func (s *Server) Listen() error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	err := s.start(nil)
+	if err == nil {
+		return nil
+	}
+	return s.failed(err)
+}
+
+// Serve takes a listener over that was made elsewhere, by package net or from a
+// process before this one, serves, and waits as [Server.Wait] does, whose errors it has.
+// l is a *net.TCPListener or *net.UnixListener, or has their File method. It is closed
+// when the server stops listening, and stays the caller's where serving cannot begin;
+// the server accepts by a duplicate of its descriptor. Addr, Network, Backlog, Control and
+// UnixMode mean nothing then; what else is set for sockets holds for connections.
+//
+// Errors are those of Listen, [ErrOnLoop] in a callback, and port.ErrUnsupported, which
+// is errors.ErrUnsupported: for a listener without a descriptor, on a simulated network,
+// and on Windows where the system cannot take a socket off the port of Go's runtime.
+func (s *Server) Serve(l net.Listener) error {
+	if hereLoop() != nil {
+		return ErrOnLoop
+	}
+	if err := s.begin(); err != nil {
+		return err
+	}
+	if err := s.start(l); err != nil {
+		return s.failed(err)
+	}
+	return s.Wait()
+}
+
+// failed takes back what start has made. It gives the error to tell.
+func (s *Server) failed(err error) error {
+	if s.Engine == nil && s.engine != nil {
+		s.engine.close()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.home, s.listeners, s.inherited = nil, nil, nil
+	if !s.state.CompareAndSwap(starting, fresh) {
+		return ErrServerClosed // it was closed meanwhile
+	}
+	return err
+}
+
+// begin lets one caller start the server.
+func (s *Server) begin() error {
+	s.mu.Lock()
+	state := s.state.Load()
+	if state == fresh {
+		s.state.Store(starting)
+	}
+	s.mu.Unlock()
+	switch state {
+	case fresh:
+		return nil
+	case stopping:
+		return ErrServerClosed
+	}
+	return errors.New("server listens already")
+}
+
+// start makes what the server needs, and has a loop listen, or each of them. from is
+// the listener that it takes over; nil: none.
+func (s *Server) start(from net.Listener) error {
+	set, err := newSettings(s.Handler, s.Limits, nil, s)
+	if err != nil {
+		return err
+	}
+	if set.layer, err = s.tlsServer(); err != nil {
+		return err
+	}
+	if s.MaxConns < 0 || s.MaxConnsPerPeer < 0 {
+		return fmt.Errorf("a negative number: Server.MaxConns %d, Server.MaxConnsPerPeer %d", s.MaxConns, s.MaxConnsPerPeer)
+	}
+	s.engine = nil // that of an earlier attempt is closed
+	on := hereLoop()
+	if s.engine = s.Engine; s.engine == nil {
+		if s.engine, err = NewEngine(Config{Log: s.Log}); err != nil {
+			return err
+		}
+	} else if on == nil || on.engine != s.engine {
+		if err := s.engine.mayWait(); err != nil {
+			return err
+		}
+	}
+	set.log = s.engine.cfg.Log
+	if s.Log != nil {
+		set.log = safelog.New(s.Log, &s.engine.panics)
+	}
+	l := on
+	if on == nil || on.engine != s.engine {
+		l = s.engine.pick()
+	}
+	s.mu.Lock()
+	s.settings, s.home, s.inherited = set, l, from
+	s.quit, s.listenersClosed, s.empty, s.ended = make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+	s.mu.Unlock()
+	switch {
+	case s.ReusePort && from != nil:
+		return fmt.Errorf("%w: Server.ReusePort is for Listen", port.ErrInvalid)
+	case s.ReusePort && on != nil:
+		return ErrOnLoop
+	case s.ReusePort:
+		err = s.bindAll(l)
+	case l == on:
+		err = l.listen(s, s.Addr)
+	default:
+		err = s.bind(l, on == nil && from == nil)
+	}
+	if err != nil {
+		return s.unlisten(err)
+	}
+	return s.startAccepting(on)
+}
+
+// bindAll has each loop listen, home first: that may choose the port.
+func (s *Server) bindAll(home *loop) error {
+	if err := s.bind(home, true); err != nil {
+		return err
+	}
+	for _, l := range s.engine.loops {
+		if l == home {
+			continue
+		}
+		if err := s.on(l, func() error { return l.listen(s, s.address.String()) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// on has a loop run f, and waits for its error.
+func (s *Server) on(l *loop, f func() error) error {
+	result := make(chan error, 1)
+	if !l.do(func() { result <- f() }) {
+		return ErrEngineClosed
+	}
+	err := <-result
+	s.engine.settle()
+	return err
+}
+
+// startAccepting begins to accept. on is the loop that the caller is; nil: it is none.
+func (s *Server) startAccepting(on *loop) error {
+	s.mu.Lock()
+	serves := s.state.CompareAndSwap(starting, serving)
+	s.mu.Unlock()
+	if !serves { // it was closed meanwhile
+		return s.unlisten(ErrServerClosed)
+	}
+	if ln := s.listeners[0]; ln.loop == on {
+		ln.arm()
+		return nil
+	}
+	if on != nil {
+		s.everyListener((*listener).arm)
+		return nil
+	}
+	for _, ln := range s.listeners { // so that it accepts when Listen returns, or its loop has ended
+		_ = s.on(ln.loop, func() error { ln.arm(); return nil })
+	}
+	return nil
+}
+
+// unlisten closes the listeners that were made before err, and waits for it where the
+// caller may.
+func (s *Server) unlisten(err error) error {
+	if len(s.listeners) == 0 {
+		return err
+	}
+	s.everyListener((*listener).close)
+	if !s.engine.onLoop() {
+		<-s.listenersClosed
+		s.engine.settle()
+	}
+	return err
+}
+
+// orphanPatience is how long Listen waits for the system to end the socket of a
+// process that was killed, and looks every orphanTick whether it has.
+const (
+	orphanPatience = time.Second
+	orphanTick     = 5 * time.Millisecond
+)
+
+// bind has a loop listen, and waits. A server that is started anew right after it was
+// killed gets its address, although the system may hold that for a moment (see
+// port.Orphaned), if the caller is patient. One that is started twice is told so at
+// once.
+func (s *Server) bind(l *loop, patient bool) error {
+	end, orphaned := time.Now().Add(orphanPatience), patient && s.engine.cfg.Sim == nil
+	for {
+		err := s.on(l, func() error { return l.listen(s, s.Addr) })
+		if !errors.Is(err, port.ErrAddrInUse) || !orphaned || s.state.Load() != starting || time.Now().After(end) {
+			return err
+		}
+		if orphaned = port.Orphaned(s.network(), s.Addr); orphaned {
+			time.Sleep(orphanTick)
+		} // else once more: it may have been ended since
+	}
+}
+
+// network is Network, or its default.
+func (s *Server) network() string {
+	if s.Network == "" {
+		return "tcp"
+	}
+	return s.Network
+}
+
+// listen makes a listener on the loop that is to accept.
+func (l *loop) listen(s *Server, addr string) error {
+	if l.stopping {
+		return ErrEngineClosed
+	}
+	sk, err := l.listeningSocket(s, addr)
+	if err != nil {
+		return err
+	}
+	ln := &listener{loop: l, server: s}
+	ln.slot = l.listeners.add(ln)
+	if ln.handle, err = l.port.Associate(sk, uint64(ln.slot)|listenerKey); err != nil {
+		l.listeners.remove(ln.slot)
+		return err
+	}
+	a, err := l.port.LocalAddr(ln.handle)
+	if err != nil {
+		a, _ = port.ResolveAddr(s.network(), addr)
+	}
+	s.mu.Lock()
+	s.listeners, s.address = append(s.listeners, ln), netAddr(a)
+	s.openListeners++
+	s.mu.Unlock()
+	return nil
+}
+
+// listeningSocket makes the socket of a listener, or takes over that of the one which
+// Serve was given.
+func (l *loop) listeningSocket(s *Server, addr string) (port.Socket, error) {
+	o := socketOptions(s.settings.limits)
+	if s.inherited == nil {
+		o.UnixMode, o.Backlog, o.ReusePort = s.UnixMode, s.Backlog, s.ReusePort
+		o.Control = s.engine.control(s.settings.log, s.Control)
+		return l.port.Listen(s.network(), addr, o)
+	}
+	f, err := fileOf(s.inherited)
+	if err != nil {
+		return port.NoSocket, err
+	}
+	defer f.Close()
+	sk, err := l.port.Adopt(f, o)
+	if err == nil && !sk.IsListener() {
+		l.port.Discard(sk)
+		err = fmt.Errorf("%w: the socket does not listen", port.ErrInvalid)
+	}
+	return sk, err
+}
+
+// fileOf is a duplicate of the descriptor of a socket of package net.
+func fileOf(socket any) (*os.File, error) {
+	s, ok := socket.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, &port.Error{Class: port.ErrUnsupported, Hint: fmt.Sprintf("a %T has no descriptor", socket)}
+	}
+	f, err := s.File()
+	if err != nil && runtime.GOOS == "windows" && !errors.Is(err, net.ErrClosed) {
+		err = &port.Error{Class: port.ErrUnsupported, Sys: err, Hint: "the system does not take a socket off the port of Go's runtime"}
+	}
+	return f, err
+}
+
+// File gives a duplicate of the descriptor of the listening socket, to hand it on to
+// another process, or another server: os.StartProcess or net.FileListener take it.
+// The caller closes it. Both may accept then; this server's end is not that of the
+// other, and the path of a Unix socket stays.
+//
+// The error is [ErrServerClosed] where the server does not listen, [ErrOnLoop] in a
+// callback, and port.ErrUnsupported on Windows, on a simulated network, and with
+// ReusePort, where the next process listens at the address by itself.
+func (s *Server) File() (*os.File, error) {
+	s.mu.Lock()
+	serves := s.state.Load() == serving && s.openListeners > 0
+	s.mu.Unlock()
+	if !serves {
+		return nil, ErrServerClosed
+	}
+	if s.ReusePort {
+		return nil, &port.Error{Class: port.ErrUnsupported, Hint: "with Server.ReusePort each loop has a listener"}
+	}
+	if err := s.engine.mayWait(); err != nil {
+		return nil, err
+	}
+	var f *os.File
+	ln := s.listeners[0]
+	err := s.on(ln.loop, func() (err error) {
+		f, err = ln.loop.port.File(ln.handle)
+		return err
+	})
+	if errors.Is(err, port.ErrClosed) || errors.Is(err, ErrEngineClosed) {
+		err = ErrServerClosed
+	}
+	return f, err
+}

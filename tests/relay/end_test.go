@@ -1,0 +1,149 @@
+package relay_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/tests/rig"
+)
+
+// When a connection that is fed takes nothing more, the stream of the other ends
+// with ErrRelayEnd. What a Close or CloseWrite found under way still arrives.
+func TestRelayEnds(t *testing.T) {
+	for name, end := range map[string]func(b *proactor.Conn, cb *net.TCPConn){
+		"Close":      func(b *proactor.Conn, _ *net.TCPConn) { b.Close() },
+		"CloseWrite": func(b *proactor.Conn, _ *net.TCPConn) { b.CloseWrite() },
+		"Abort":      func(b *proactor.Conn, _ *net.TCPConn) { b.Abort() },
+		"reset":      func(_ *proactor.Conn, cb *net.TCPConn) { cb.SetLinger(0); cb.Close() },
+	} {
+		for _, under := range []bool{false, true} {
+			t.Run(map[bool]string{false: name, true: name + " under way"}[under], func(t *testing.T) {
+				rig.Each(t, func(t *testing.T, backend string) {
+					r := rig.New(t, backend, rig.OneLoop)
+					why := make(chan error, 2)
+					s := r.Serve(proactor.Handler{Ended: func(c *proactor.Conn, err error) { why <- err; c.Abort() }},
+						rig.Limits(proactor.Limits{LingerTimeout: must.Lifetime})) // Ended does not wait for the end of b
+					a, b, ca, cb := r.Couple(s)
+					rig.Relayed(t, a, b)
+					want := must.Pattern(6, 64<<20)
+					if under {
+						push(ca, want, false)
+						settled(t, func() int64 { return b.Stats().BytesOut })
+					} else {
+						must.Send(t, ca, want[:100])
+						must.Read(t, cb, want[:100])
+					}
+					end(b, cb)
+					if name != "reset" || under { // else it is b that tells
+						if err := must.Take(t, "Ended", why); !errors.Is(err, proactor.ErrRelayEnd) {
+							t.Errorf("Ended with %v", err)
+						}
+					}
+					if under && (name == "Close" || name == "CloseWrite") {
+						got, err := io.ReadAll(cb)
+						// Where it copies, what is kept has no place to go any more.
+						copied := backend != "uring" && backend != "epoll"
+						if in := a.Stats().BytesIn; err != nil || int64(len(got)) != in && !copied || !bytes.Equal(got, want[:len(got)]) {
+							t.Errorf("%d bytes of %d received arrive, %v", len(got), in, err)
+						}
+						if out := b.Stats().BytesOut; int64(len(got)) != out {
+							t.Errorf("%d bytes arrive, %d went out", len(got), out)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// settled waits until a number moves no more.
+func settled(t *testing.T, number func() int64) {
+	t.Helper()
+	last, since := int64(-1), time.Now()
+	must.Eventually(t, "something to be under way, and to be stuck", func() bool {
+		if n := number(); n != last {
+			last, since = n, time.Now()
+		}
+		return last > 0 && time.Since(since) > 100*time.Millisecond
+	})
+}
+
+// A shutdown of the server does not lose what is under way.
+func TestRelayShutdown(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend, rig.OneLoop)
+		var a, b *proactor.Conn
+		s := r.Serve(proactor.Handler{Ended: func(c *proactor.Conn, _ error) {
+			if c == b {
+				c.Close()
+			}
+		}})
+		var ca, cb *net.TCPConn
+		a, b, ca, cb = r.Couple(s)
+		rig.Relayed(t, a, b)
+		want := must.Pattern(7, 64<<20)
+		push(ca, want, false)
+		settled(t, func() int64 { return b.Stats().BytesOut })
+		ended := make(chan error, 1)
+		go func() { ended <- s.Shutdown(must.Context(t)) }()
+		got, err := io.ReadAll(cb)
+		if err != nil || !bytes.Equal(got, want[:len(got)]) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		// Where it copies, what a shutdown finds kept is not delivered any more.
+		if in := a.Stats().BytesIn; int64(len(got)) != in && (backend == "uring" || backend == "epoll" || int64(len(got)) > in) {
+			t.Errorf("%d bytes of %d", len(got), in)
+		}
+		a.Close()
+		cb.Close()
+		ca.Close()
+		if err := must.Take(t, "Shutdown", ended); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The timeouts are of reading one side and writing to the other: a peer that
+// takes nothing is the one that is too slow.
+func TestRelayTimeouts(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend, rig.OneLoop)
+		s := r.Serve(proactor.Handler{Ended: func(c *proactor.Conn, why error) {
+			if !errors.Is(why, proactor.ErrRelayEnd) {
+				t.Errorf("Ended with %v", why)
+			}
+			c.Abort()
+		}}, rig.Limits(proactor.Limits{WriteTimeout: 500 * time.Millisecond}))
+		a, b, ca, _ := r.Couple(s)
+		rig.Relayed(t, a, b)
+		push(ca, make([]byte, 64<<20), false)
+		must.Eventually(t, "bytes on their way", func() bool { return b.Stats().BytesOut > 0 })
+		a.SetReadTimeout(400 * time.Millisecond)
+		for range 2 {
+			e := must.Take(t, "Closed", r.Closed)
+			if want := map[*proactor.Conn]error{a: proactor.ErrRelayEnd, b: proactor.ErrWriteTimeout}[e.Conn]; !errors.Is(e.Cause, want) {
+				t.Errorf("closed with %v, want %v", e.Cause, want)
+			}
+		}
+	})
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend, rig.OneLoop)
+		s := r.Serve(proactor.Handler{})
+		a, b, ca, cb := r.Couple(s)
+		rig.Relayed(t, a, b)
+		must.Send(t, ca, []byte("x"))
+		must.Read(t, cb, []byte("x"))
+		a.SetReadTimeout(100 * time.Millisecond)
+		must.ReadEnd(t, ca, nil)
+		ca.Close()
+		if c := r.Ends(proactor.ErrReadTimeout); c != a {
+			t.Error("the wrong side had a timeout")
+		}
+	})
+}

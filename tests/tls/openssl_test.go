@@ -1,0 +1,154 @@
+package tls_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/tests/rig"
+)
+
+// openssl is the program, and the files of the certificate and its key.
+func openssl(t *testing.T) (program, cert, key string) {
+	t.Helper()
+	program, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("openssl is not there")
+	}
+	pair, _ := rig.TLSCertificate()
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, key: {Type: "PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return program, cert, key
+}
+
+var opensslVersions = map[uint16]string{tls.VersionTLS12: "-tls1_2", tls.VersionTLS13: "-tls1_3"}
+
+// running is an openssl, and what it has said.
+type running struct {
+	*rig.Rig
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  io.Reader
+	said []byte
+}
+
+func runOpenSSL(r *rig.Rig, program string, args ...string) *running {
+	r.Helper()
+	o := &running{Rig: r, cmd: exec.CommandContext(must.Context(r.T), program, args...)}
+	in, err := o.cmd.StdinPipe()
+	if err != nil {
+		r.Fatal(err)
+	}
+	out, err := o.cmd.StdoutPipe()
+	if err != nil {
+		r.Fatal(err)
+	}
+	o.in, o.out, o.cmd.Stderr = in, out, o.cmd.Stdout
+	if err := o.cmd.Start(); err != nil {
+		r.Fatal(err)
+	}
+	return o
+}
+
+// until reads on until it has said something.
+func (o *running) until(want string) {
+	o.Helper()
+	buf := make([]byte, 4096)
+	for !strings.Contains(string(o.said), want) {
+		n, err := o.out.Read(buf)
+		if o.said = append(o.said, buf[:n]...); err != nil {
+			o.Fatalf("no %q: %v\n%s", want, err, o.said)
+		}
+	}
+}
+
+// wait closes its input and waits for its end.
+func (o *running) wait() {
+	o.in.Close()
+	io.Copy(io.Discard, o.out)
+	o.cmd.Wait()
+}
+
+// openssl s_client has its lines echoed, with a client certificate, in both versions; its key
+// updates are borne.
+func TestOpenSSLClient(t *testing.T) {
+	program, cert, key := openssl(t)
+	eachVersion(t, func(r *rig.Rig, version uint16, serves, dials *tls.Config) {
+		serves.ClientAuth = tls.RequireAnyClientCert
+		s := r.Serve(rig.Lines(), withTLS(serves))
+		args := []string{"s_client", "-connect", s.ListenAddr().String(), opensslVersions[version], "-CAfile", cert, "-verify_return_error",
+			"-cert", cert, "-key", key, "-servername", "server", "-verify_hostname", "server", "-nocommands"}
+		if version == tls.VersionTLS13 {
+			args = args[:len(args)-1] // a line that begins with K updates the keys
+		}
+		o := runOpenSSL(r, program, args...)
+		conn := r.Accepted()
+		io.WriteString(o.in, "hello\n")
+		o.until("0:hello\n")
+		if version == tls.VersionTLS13 {
+			io.WriteString(o.in, "K\n")
+			o.until("KEYUPDATE") // it takes all that one read gives it for the command
+			io.WriteString(o.in, "again\n")
+			o.until("1:again\n")
+		}
+		if n := len(conn.TLS().PeerCertificates); n != 1 {
+			r.Errorf("%d client certificates", n)
+		}
+		conn.Write([]byte("bye\n"))
+		conn.Close()
+		o.until("bye\n")
+		o.wait()
+		r.Ends(proactor.ErrLocalClosed)
+	})
+}
+
+// A dialer speaks with openssl s_server, which echoes lines the other way round.
+func TestOpenSSLServer(t *testing.T) {
+	program, cert, key := openssl(t)
+	eachVersion(t, func(r *rig.Rig, version uint16, serves, dials *tls.Config) {
+		l, err := net.Listen("tcp4", "127.0.0.1:0") // a port that is free
+		if err != nil {
+			r.Fatal(err)
+		}
+		address := l.Addr().String()
+		l.Close()
+		o := runOpenSSL(r, program, "s_server", "-accept", address, opensslVersions[version], "-cert", cert, "-key", key, "-rev", "-naccept", "1")
+		o.until("ACCEPT")
+		drained := make(chan bool)
+		go func() { io.Copy(io.Discard, o.out); close(drained) }()
+		got := make(chan string, 10)
+		d := &proactor.Dialer{Engine: r.Engine, TLS: dials, Handler: r.Watch(proactor.Handler{
+			Split: rig.Lines().Split, Message: func(c *proactor.Conn, p []byte) { got <- string(p) },
+		})}
+		c, err := d.Dial(must.Context(r.T), "tcp", address)
+		if err != nil {
+			r.Fatal(err)
+		}
+		c.Write([]byte("hello\n"))
+		if p := must.Take(r.T, "a line", got); p != "olleh" {
+			r.Errorf("got %q", p)
+		}
+		c.Close()
+		r.Ends(proactor.ErrLocalClosed)
+		<-drained
+		o.wait()
+	})
+}

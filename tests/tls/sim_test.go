@@ -1,0 +1,72 @@
+package tls_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/internal/testenv"
+	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/proactortest"
+	"github.com/proactor-go/proactor/tests/rig"
+)
+
+// Over a network that cuts the stream anywhere, what is sent comes back, whole, with a
+// close_notify at its end, unless the network ends the connection: then what came is its
+// beginning, and no end is told.
+func TestSimulated(t *testing.T) {
+	for name, network := range map[string]port.SimConfig{"fair": proactortest.Fair(), "rough": proactortest.Rough()} {
+		t.Run(name, func(t *testing.T) {
+			rough := name == "rough"
+			cfg := proactortest.Config{Seeds: testenv.Scaled(20), Network: network, Engine: proactor.Config{Loops: 2, BufferSize: 500, BufferCount: 4}}
+			cfg.Run(t, func(e *proactortest.Env) {
+				serves, dials := rig.TLS()
+				limits := proactor.Limits{IdleTimeout: time.Hour, HandshakeTimeout: time.Hour} // loops stall for a second at a time
+				s := e.Serve(&proactor.Server{TLS: serves, Handler: proactor.Handler{Data: rig.Echo}, Limits: limits})
+				want := must.Pattern(e.Seed, 20_000)
+				for range 3 {
+					var got []byte
+					ended := make(chan error, 1)
+					d := &proactor.Dialer{Engine: e.Engine, TLS: dials, Limits: limits, Handler: proactor.Handler{
+						Opened: func(c *proactor.Conn) { c.Write(want); c.CloseWrite() },
+						Data:   func(c *proactor.Conn, p []byte) int { got = append(got, p...); return len(p) },
+						Closed: func(_ *proactor.Conn, cause error) { ended <- cause },
+					}}
+					if _, err := d.Dial(e.Context(), "tcp", s.ListenAddr().String()); err != nil {
+						if !rough {
+							e.Errorf("dial: %v", err)
+						}
+						continue
+					}
+					switch why := <-ended; {
+					case !bytes.HasPrefix(want, got):
+						e.Errorf("other bytes came back, %d of them", len(got))
+					case errors.Is(why, proactor.ErrPeerClosed) != (len(got) == len(want)) && !rough, errors.Is(why, proactor.ErrPeerClosed) && len(got) < len(want):
+						e.Errorf("%d bytes of %d, then %v", len(got), len(want), why)
+					}
+				}
+			})
+		})
+	}
+}
+
+// On a simulated clock a client that says nothing within the handshake is ended after 10 s, and
+// not before.
+func TestSimulatedTimeout(t *testing.T) {
+	proactortest.Run(t, func(e *proactortest.Env) {
+		serves, _ := rig.TLS()
+		s := e.Serve(&proactor.Server{TLS: serves, Handler: proactor.Handler{}})
+		c := e.Dial(s)
+		e.Sleep(9 * time.Second)
+		if s.Conns() != 1 {
+			e.Errorf("%d connections after 9 s", s.Conns())
+		}
+		c.ExpectEnd()
+		if n := e.Engine.Stats().Limited.Handshake; n > 1 {
+			e.Errorf("%d handshakes were too slow", n)
+		}
+	})
+}

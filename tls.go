@@ -1,0 +1,84 @@
+package proactor
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// TLS returns what is known of the connection's TLS: the version, the peer's certificates, the
+// protocol that was agreed on. nil: it speaks no TLS, or the handshake has not ended. Any
+// goroutine may call it, as often as it likes: each call makes a copy, so keep it.
+func (c *Conn) TLS() *tls.ConnectionState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wire == nil || !c.wire.ready {
+		return nil
+	}
+	l, ok := c.wire.layer.(*tlsLayer)
+	if !ok {
+		return nil
+	}
+	state := l.conn.ConnectionState()
+	return &state
+}
+
+// tlsServer makes the layer of a server; nil: it has none.
+func (s *Server) tlsServer() (func() Layer, error) {
+	config := s.TLS
+	switch {
+	case config == nil:
+		return s.Layer, nil
+	case s.Layer != nil:
+		return nil, errBothLayers
+	case len(config.Certificates) == 0 && config.GetCertificate == nil && config.GetConfigForClient == nil:
+		return nil, errors.New("Server.TLS has neither Certificates nor GetCertificate nor GetConfigForClient")
+	}
+	return layerTLS(config, false), nil
+}
+
+// tlsClient makes the layer of a dialer, for one address; nil: it has none.
+func (d *Dialer) tlsClient(network, address string) (func() Layer, error) {
+	config := d.TLS
+	switch {
+	case config == nil:
+		return d.Layer, nil
+	case d.Layer != nil:
+		return nil, errBothLayers
+	case config.Renegotiation != tls.RenegotiateNever:
+		return nil, fmt.Errorf("%w: Dialer.TLS.Renegotiation: there is none", port.ErrInvalid)
+	}
+	if config.ServerName == "" && !config.InsecureSkipVerify {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil || network == "unix" {
+			return nil, fmt.Errorf("%w: Dialer.TLS.ServerName is not set, and the address has none", port.ErrInvalid)
+		}
+		config = config.Clone()
+		config.ServerName = host
+	}
+	return layerTLS(config, true), nil
+}
+
+var errBothLayers = fmt.Errorf("%w: both TLS and Layer are set", port.ErrInvalid)
+
+// noTLS tells the log, once for each server, that a client speaks plain HTTP. mu is held.
+func (l *tlsLayer) noTLS() {
+	c := l.wire.conn
+	if !looksLikeHTTP(l.hello.records.head) || c.cfg.plainHTTP.Swap(true) {
+		return
+	}
+	c.loop.do(func() {
+		c.cfg.log.Warn("a client sent plain HTTP to a port where TLS is spoken; further ones are not logged", "conn", c.id, "peer", c.peer())
+	})
+}
+
+// panicked counts and logs a function of the tls.Config that did not return.
+func (l *tlsLayer) panicked(why *PanicError) error {
+	c := l.wire.conn
+	c.loop.engine.panics.Add(1)
+	c.cfg.log.Error("function of tls.Config panicked", "conn", c.id, "peer", c.peer(), "panic", why.Value, "stack", string(why.Stack))
+	return why
+}

@@ -1,0 +1,204 @@
+package proactor
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// tlsLayer is the [Layer] that drives an unmodified tls.Conn. The handshake runs on a
+// goroutine of a bounded set, see handshakes, and its reads wait. After it the loop
+// drives tls.Conn, a record at a time: a read that finds the record used up, or its end not
+// there yet, fails with an error that is temporary, which leaves tls.Conn as it was.
+type tlsLayer struct {
+	wire    *Wire
+	conn    *tls.Conn
+	in      []byte // what tls.Conn may read now, of one record
+	records records
+	shake   *handshake // nil when it has ended well
+	hello   *hello     // of a client; nil when it is whole, and where we are the client
+	reply   []byte     // of Receive
+	inside  bool       // in Receive
+	failed  bool       // Receive has returned an error
+}
+
+// layerTLS makes a layer. client: we are.
+func layerTLS(config *tls.Config, client bool) func() Layer {
+	return func() Layer {
+		l := &tlsLayer{shake: new(handshake)}
+		l.shake.tls, l.shake.turn = l, make(chan struct{}, 1)
+		if client {
+			l.conn = tls.Client(memory{l}, config)
+		} else {
+			l.conn, l.hello = tls.Server(memory{l}, config), new(hello)
+		}
+		return l
+	}
+}
+
+// Begin begins the handshake of a client. That of a server begins when its ClientHello is whole.
+func (l *tlsLayer) Begin(w *Wire) {
+	l.wire, l.shake.more.L = w, &w.conn.mu
+	if l.hello == nil {
+		l.handshakes().begin(l.shake)
+	}
+}
+
+func (l *tlsLayer) handshakes() *handshakes { return &l.wire.conn.loop.engine.handshakes }
+
+// Receive gives the handshake what it waits for, and after it decrypts.
+func (l *tlsLayer) Receive(wire []byte, fin bool) (plain, reply []byte, err error) {
+	h := l.shake
+	if h != nil && !l.wire.ready {
+		return nil, nil, l.receiveEarly(wire, fin)
+	}
+	if h != nil {
+		l.shake = nil
+		wire = append(h.rest(), wire...)
+	}
+	l.inside = true
+	plain, err = l.decrypt(wire)
+	l.inside = false
+	reply, l.reply = l.reply, nil
+	if err == nil && fin {
+		err = ErrTruncated
+	}
+	l.failed = err != nil && err != io.EOF && err != ErrTruncated
+	return plain, reply, err
+}
+
+func (l *tlsLayer) receiveEarly(wire []byte, fin bool) error {
+	h := l.shake
+	if err := h.arrived(wire, fin); err != nil || l.hello == nil {
+		return err
+	}
+	begin, err := l.hello.scan(wire)
+	switch {
+	case err != nil:
+		l.noTLS()
+		return fmt.Errorf("TLS handshake: %w", err)
+	case begin || len(h.early) > 2*helloMost:
+		l.hello = nil
+		l.handshakes().begin(h)
+	case fin:
+		return fmt.Errorf("TLS handshake: %w", io.ErrUnexpectedEOF)
+	}
+	return nil
+}
+
+// decrypt has tls.Conn read the records that are whole in wire, and keep the beginning of the
+// next one.
+func (l *tlsLayer) decrypt(wire []byte) (plain []byte, err error) {
+	buffer := &l.wire.conn.loop.plain
+	plain = (*buffer)[:0]
+	defer func() { *buffer = plain }()
+	for len(wire) > 0 && err == nil {
+		n, _, whole := l.records.next(wire)
+		l.in, wire = wire[:n], wire[n:]
+		plain, err = l.read(plain, whole)
+	}
+	return plain, err
+}
+
+// read appends the plain bytes of one record. Where it is whole, one Read takes them all.
+func (l *tlsLayer) read(plain []byte, whole bool) ([]byte, error) {
+	const most = 16 << 10 // plain bytes of a record
+	for {
+		if room := cap(plain) - len(plain); room < most {
+			plain = append(make([]byte, 0, 2*cap(plain)+4*most), plain...)
+		}
+		n, err := l.conn.Read(plain[len(plain) : len(plain)+most])
+		plain = plain[:len(plain)+n]
+		switch {
+		case err == os.ErrDeadlineExceeded:
+			return plain, nil
+		case err != nil:
+			return plain, err
+		case len(l.in) == 0:
+			return plain, nil
+		}
+	}
+}
+
+// Send encrypts. After an alert of ours nothing may follow: that and the end of the connection
+// tell the peer enough.
+func (l *tlsLayer) Send(plain []byte) ([]byte, error) {
+	_, err := l.conn.Write(plain)
+	if l.failed {
+		err = nil
+	}
+	return nil, err
+}
+
+// CloseWrite sends a close_notify, or ends the handshake.
+func (l *tlsLayer) CloseWrite() []byte {
+	if h := l.shake; h != nil && !h.done {
+		h.stop()
+		return nil
+	}
+	l.conn.CloseWrite()
+	return nil
+}
+
+// End ends the handshake.
+func (l *tlsLayer) End() {
+	c := l.wire.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := l.shake; h != nil {
+		h.stop()
+		h.rest()
+	}
+}
+
+// memory is the connection below tls.Conn.
+type memory struct{ *tlsLayer }
+
+// Read is called by the handshake's goroutine, and after it by the loop, with Conn.mu held.
+func (m memory) Read(b []byte) (int, error) {
+	l := m.tlsLayer
+	if len(l.in) == 0 {
+		h := l.shake
+		if h == nil {
+			return 0, os.ErrDeadlineExceeded // temporary: tls.Conn goes on later
+		}
+		var err error
+		if l.in, err = h.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(b, l.in)
+	l.in = l.in[n:]
+	return n, nil
+}
+
+// Write is called by the handshake's goroutine, and after it with Conn.mu held.
+func (m memory) Write(b []byte) (int, error) {
+	l := m.tlsLayer
+	switch {
+	case l.inside:
+		l.reply = append(l.reply, b...)
+	case l.shake != nil && !l.shake.done:
+		if err := l.wire.Send(b); err != nil {
+			return 0, err
+		}
+	default:
+		l.wire.conn.queueCopy(b)
+	}
+	return len(b), nil
+}
+
+// Close is called by nobody: we close the socket.
+func (memory) Close() error { return nil }
+
+// LocalAddr and RemoteAddr are for functions of the tls.Config.
+func (m memory) LocalAddr() net.Addr  { return m.wire.conn.LocalAddr() }
+func (m memory) RemoteAddr() net.Addr { return m.wire.conn.RemoteAddr() }
+
+// Deadlines are set by tls.Conn around a close_notify. Nothing waits.
+func (memory) SetDeadline(time.Time) error      { return nil }
+func (memory) SetReadDeadline(time.Time) error  { return nil }
+func (memory) SetWriteDeadline(time.Time) error { return nil }
