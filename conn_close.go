@@ -133,7 +133,7 @@ func (c *Conn) gone() {
 	if cause == ErrBacklog {
 		c.cfg.log.Warn("connection ended", "conn", c.id, "peer", c.peer(), "cause", cause, "pending", pending)
 	}
-	l.conns.remove(c.slot)
+	l.conns.Remove(c.slot)
 	if c.id != 0 { // 0: it was never connected
 		l.count.closed++
 	}

@@ -45,7 +45,7 @@ func (c *Conn) arrived() {
 // drain begins the end of all connections that the server has on the loop.
 func (l *loop) drain(s *Server) {
 	l.each(s, (*Conn).drain)
-	l.later(1+l.conns.live/batchLen, func() { l.each(s, (*Conn).arrived) })
+	l.later(1+l.conns.Len()/batchLen, func() { l.each(s, (*Conn).arrived) })
 }
 
 // each runs f for each connection of the server, as a task of its own: it may make a
@@ -59,7 +59,7 @@ func (l *loop) each(s *Server, f func(*Conn)) {
 // of iterates over the connections of a server that are on the loop.
 func (l *loop) of(s *Server) iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
-		for c := range l.conns.all {
+		for c := range l.conns.All {
 			if c.cfg.owner == owner(s) && !yield(c) {
 				return
 			}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/proactor-go/proactor/internal/blocks"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -113,7 +114,7 @@ func (c *Conn) feed(b []byte) {
 		// A few kept bytes before many new ones are joined elsewhere: usually the handler
 		// consumes all, and the connection needs no memory for the many.
 		if rest := c.kept.rest(); len(rest) <= len(b) {
-			joined = append(append(c.loop.blocks.get(roomFor(len(rest)+len(b), math.MaxInt)), rest...), b...)
+			joined = append(append(c.loop.blocks.Get(blocks.SizeFor(len(rest)+len(b), math.MaxInt)), rest...), b...)
 			b = joined
 		} else if c.keepOrEnd(b) {
 			b, inside = c.kept.rest(), true
@@ -126,7 +127,7 @@ func (c *Conn) feed(b []byte) {
 	c.flags &^= flagFeeding
 	c.pushHeld()
 	c.left(b, n, end, inside)
-	c.loop.blocks.put(joined)
+	c.loop.blocks.Put(joined)
 }
 
 // left keeps what is left when n bytes of b were consumed and it was shown up to

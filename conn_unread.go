@@ -1,5 +1,7 @@
 package proactor
 
+import "github.com/proactor-go/proactor/internal/blocks"
+
 // Unread puts a copy of p before the bytes that have arrived and were not consumed: the
 // handler is shown p next, and then what follows, as if p had just arrived. It is for code
 // that has read further than its part of the stream went, and leaves the connection to
@@ -33,11 +35,11 @@ func (c *Conn) Unread(p []byte) error {
 func (c *Conn) putBefore(p []byte) bool {
 	k, l := c.remember(), c.loop
 	rest := k.rest()
-	size := roomFor(len(p)+len(rest), c.keepMost())
+	size := blocks.SizeFor(len(p)+len(rest), c.keepMost())
 	if !l.engine.reserve(size - cap(k.mem)) {
 		return false
 	}
-	mem := append(append(l.blocks.get(size), p...), rest...)
+	mem := append(append(l.blocks.Get(size), p...), rest...)
 	c.recycle(k.mem)
 	k.mem, k.from, k.shown = mem, 0, 0
 	return true

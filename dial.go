@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
-	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/resolve"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -123,8 +121,8 @@ func (d *Dialer) dial(ctx context.Context, l *loop, network, address string, don
 		return
 	}
 	r.begun = e.nanotime()
-	if e.cfg.Sim != nil || network == "unix" || isLiteral(address) && isLiteral(d.LocalAddr) {
-		r.start(r.resolve(ctx))
+	if e.cfg.Sim != nil || network == "unix" || resolve.IsLiteral(address) && resolve.IsLiteral(d.LocalAddr) {
+		r.resolve(ctx)
 		return
 	}
 	go func() {
@@ -133,8 +131,17 @@ func (d *Dialer) dial(ctx context.Context, l *loop, network, address string, don
 			defer cancel()
 			ctx = limited
 		}
-		r.start(r.resolve(ctx))
+		r.resolve(ctx)
 	}()
+}
+
+// resolve finds the addresses, and starts the race.
+func (r *race) resolve(ctx context.Context) {
+	to, from, err := resolve.Addrs(ctx, r.loop.engine.cfg.Sim, r.network, r.address, r.dialer.LocalAddr)
+	if err != nil && ctx.Err() != nil {
+		err = timeoutOr(ctx.Err())
+	}
+	r.start(to, from, err)
 }
 
 // refuse tells done of a dial that cannot even begin.
@@ -152,141 +159,6 @@ const doneName = "done of DialAsync"
 
 // errNoEngine is what a dial fails with for which there is no loop.
 var errNoEngine = errors.New("Dialer.Engine is not set, nor is there the loop of another connection")
-
-// isLiteral reports that nothing has to be looked up for an address: that takes no
-// time.
-func isLiteral(address string) bool {
-	host, service, err := net.SplitHostPort(address)
-	if err != nil {
-		host, service = address, "0"
-	}
-	if _, err := strconv.ParseUint(service, 10, 16); err != nil {
-		return false
-	}
-	_, err = netip.ParseAddr(host)
-	return err == nil || host == ""
-}
-
-// resolve finds the addresses to connect to, in the order in which they are to be
-// tried, and those to connect from.
-func (r *race) resolve(ctx context.Context) (to, from []port.Addr, err error) {
-	if to, err = r.lookup(ctx, r.address); err != nil {
-		if ctx.Err() != nil {
-			err = timeoutOr(ctx.Err())
-		}
-		return nil, nil, err
-	}
-	local := r.dialer.LocalAddr
-	if local == "" {
-		return interleave(reachable(r.network, to)), nil, nil
-	}
-	if _, _, err := net.SplitHostPort(local); err != nil && r.network != "unix" {
-		local = net.JoinHostPort(local, "0")
-	}
-	if from, err = r.lookup(ctx, local); err != nil {
-		return nil, nil, fmt.Errorf("local address: %w", err)
-	}
-	for _, a := range reachable(r.network, to) {
-		if _, ok := localFor(a, from); ok {
-			r.remaining = append(r.remaining, a)
-		}
-	}
-	if to, r.remaining = interleave(r.remaining), nil; len(to) == 0 {
-		err = fmt.Errorf("%w: no address of the IP version of the local address %s", port.ErrAddrNotAvail, local)
-	}
-	return to, from, err
-}
-
-// lookup gives the addresses that a text stands for.
-func (r *race) lookup(ctx context.Context, address string) ([]port.Addr, error) {
-	host, service, err := net.SplitHostPort(address)
-	version := map[string]string{"tcp": "ip", "tcp4": "ip4", "tcp6": "ip6"}[r.network]
-	if isLiteral(address) || version == "" || err != nil || host == "" {
-		a, err := port.ResolveAddr(r.network, address)
-		return []port.Addr{a}, err
-	}
-	number, err := net.DefaultResolver.LookupPort(ctx, r.network, service)
-	if err != nil {
-		return nil, err
-	}
-	var ips []netip.Addr
-	if n := r.loop.engine.cfg.Sim; n != nil {
-		ips, err = n.LookupNetIP(version, host)
-	} else {
-		ips, err = net.DefaultResolver.LookupNetIP(ctx, version, host)
-	}
-	if err != nil {
-		return nil, err
-	}
-	all := make([]port.Addr, len(ips))
-	for i, ip := range ips {
-		all[i].AddrPort = netip.AddrPortFrom(ip.Unmap(), uint16(number))
-	}
-	if len(all) == 0 {
-		err = fmt.Errorf("%w: the name has no address", port.ErrAddrNotAvail)
-	}
-	return all, err
-}
-
-// reachable puts the addresses of this machine in the place of a wildcard, as
-// package net does when it dials. A listener on that of IPv6 takes IPv4 as well,
-// but for some.
-func reachable(network string, to []port.Addr) []port.Addr {
-	a := to[0].AddrPort
-	if len(to) > 1 || to[0].Unix || !a.Addr().IsUnspecified() {
-		return to
-	}
-	four := port.Addr{AddrPort: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port())}
-	six := port.Addr{AddrPort: netip.AddrPortFrom(netip.IPv6Loopback(), a.Port())}
-	switch {
-	case a.Addr().Is4():
-		return []port.Addr{four}
-	case network == "tcp6":
-		return []port.Addr{six}
-	}
-	return []port.Addr{four, six}
-}
-
-// interleave has addresses of the two IP versions follow each other in turn (RFC
-// 8305, section 4), those of the first one's version first.
-func interleave(all []port.Addr) []port.Addr {
-	var kinds [2][]port.Addr
-	for _, a := range all {
-		i := 0
-		if a.AddrPort.Addr().Is4() != all[0].AddrPort.Addr().Is4() {
-			i = 1
-		}
-		kinds[i] = append(kinds[i], a)
-	}
-	turns := all[:0:0]
-	for i := range max(len(kinds[0]), len(kinds[1])) {
-		for _, k := range kinds {
-			if i < len(k) {
-				turns = append(turns, k[i])
-			}
-		}
-	}
-	return turns
-}
-
-// localFor finds the address to connect from; ok is false where none is of the
-// right sort. No list leaves it to the system.
-func localFor(to port.Addr, from []port.Addr) (local port.Addr, ok bool) {
-	for _, a := range from {
-		ip := a.AddrPort.Addr()
-		switch {
-		case to.Unix, ip.Is4() == to.AddrPort.Addr().Is4():
-			return a, true
-		case ip.IsUnspecified(): // it is the port that counts
-			any := netip.IPv6Unspecified()
-			if to.AddrPort.Addr().Is4() {
-				any = netip.IPv4Unspecified()
-			}
-			return port.Addr{AddrPort: netip.AddrPortFrom(any, a.AddrPort.Port())}, true
-		}
-	}
-	return port.Addr{}, len(from) == 0
-}
 
 // text is an address as the caller gave it, for an error.
 type text struct{ network, address string }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/resolve"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -120,7 +121,7 @@ func (r *race) try(to port.Addr) error {
 		r.failed(flying[0].to, timeoutOr(context.DeadlineExceeded))
 		flying[0].conn.abort(port.ErrTimeout)
 	}
-	local, _ := localFor(to, r.from)
+	local, _ := resolve.Local(to, r.from)
 	o := socketOptions(r.settings.limits)
 	o.Control = l.engine.control(r.settings.log, r.dialer.Control)
 	sk, err := l.port.Socket(to, local, o)
@@ -130,9 +131,9 @@ func (r *race) try(to port.Addr) error {
 	a := &attempt{conn: &Conn{opened: l.now}, to: to}
 	c := a.conn
 	c.share(place{loop: l, cfg: r.settings, remote: to})
-	c.slot = l.conns.add(c)
+	c.slot = l.conns.Add(c)
 	if c.handle, err = l.port.Associate(sk, uint64(c.slot)); err != nil {
-		l.conns.remove(c.slot)
+		l.conns.Remove(c.slot)
 		return err
 	}
 	r.flying = append(r.flying, a)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/resolve"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -12,7 +13,7 @@ func DialAddrs(d *Dialer, ctx context.Context, to []port.Addr, done func(*Conn, 
 	r := &race{dialer: d, ctx: ctx, network: "tcp", address: "name:0", done: done}
 	r.settings, _ = newSettings(d.Handler, d.Limits, d.Engine.cfg.Log, r)
 	r.loop, r.begun = d.Engine.pick(), d.Engine.nanotime()
-	r.start(interleave(to), nil, nil)
+	r.start(resolve.Interleave(to), nil, nil)
 }
 
 // Asked is whether the watchdog has asked the loop of a connection, in a callback of it.

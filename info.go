@@ -44,9 +44,9 @@ func (e *Engine) Conns() ([]ConnInfo, error) {
 }
 
 func (l *loop) describe() []ConnInfo {
-	list := make([]ConnInfo, 0, l.conns.live)
+	list := make([]ConnInfo, 0, l.conns.Len())
 	now := l.engine.nanotime()
-	for c := range l.conns.all {
+	for c := range l.conns.All {
 		list = append(list, ConnInfo{
 			ID: c.id, Local: c.LocalAddr(), Remote: c.RemoteAddr(), State: c.condition(),
 			Idle: time.Duration(now - max(c.opened, c.active.Load())), ConnStats: c.Stats(),

@@ -7,7 +7,7 @@ import (
 
 func init() {
 	inspect.Ports = func(engine any) []port.Stats { return engine.(*Engine).portStats() }
-	inspect.Peers = func(server any) int { return server.(*Server).peers.count() }
+	inspect.Peers = func(server any) int { return server.(*Server).peers.All() }
 }
 
 // portStats asks each loop for the books of its port. A loop that has ended cannot be
@@ -24,14 +24,4 @@ func (e *Engine) portStats() []port.Stats {
 		}
 	}
 	return all
-}
-
-// count is how many connections all peers have.
-func (p *peers) count() (n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, of := range p.conns {
-		n += of
-	}
-	return n
 }

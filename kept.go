@@ -3,6 +3,8 @@ package proactor
 import (
 	"bufio"
 	"math"
+
+	"github.com/proactor-go/proactor/internal/blocks"
 )
 
 // kept is what a connection remembers of its stream: bytes that were received
@@ -20,6 +22,28 @@ type kept struct {
 	joint   *joint   // and both are of a pair
 }
 
+// idleKepts bounds the records of a loop that are not in use.
+const idleKepts = 256
+
+// newKept returns an empty record.
+func (l *loop) newKept() *kept {
+	n := len(l.kepts)
+	if n == 0 {
+		return new(kept)
+	}
+	k := l.kepts[n-1]
+	l.kepts[n-1] = nil
+	l.kepts = l.kepts[:n-1]
+	return k
+}
+
+// freeKept takes back a record that is empty.
+func (l *loop) freeKept(k *kept) {
+	if len(l.kepts) < idleKepts {
+		l.kepts = append(l.kepts, k)
+	}
+}
+
 func (k *kept) rest() []byte { return k.mem[k.from:] }
 
 // keeps reports whether there are bytes that were not consumed.
@@ -28,7 +52,7 @@ func (c *Conn) keeps() bool { return c.kept != nil && len(c.kept.rest()) > 0 }
 // remember gives kept, made where there was none.
 func (c *Conn) remember() *kept {
 	if c.kept == nil {
-		c.kept = c.loop.blocks.kept()
+		c.kept = c.loop.newKept()
 	}
 	return c.kept
 }
@@ -45,7 +69,7 @@ func (c *Conn) keep(b []byte) bool {
 	if len(k.mem)+len(b) > room {
 		need := len(rest) + len(b)
 		if most := c.keepMost(); need > room || k.from < len(rest) && room < most {
-			if !c.move(roomFor(max(need, min(room+1, most)), most)) {
+			if !c.move(blocks.SizeFor(max(need, min(room+1, most)), most)) {
 				return false
 			}
 		} else {
@@ -61,7 +85,7 @@ func (c *Conn) keep(b []byte) bool {
 func (c *Conn) retain(b []byte) bool {
 	k := c.remember()
 	k.mem, k.from = k.mem[:0], 0
-	if size := roomFor(len(b), c.keepMost()); size > cap(k.mem) || size <= cap(k.mem)/4 {
+	if size := blocks.SizeFor(len(b), c.keepMost()); size > cap(k.mem) || size <= cap(k.mem)/4 {
 		if !c.move(size) {
 			return false
 		}
@@ -75,7 +99,7 @@ func (c *Conn) retain(b []byte) bool {
 func (c *Conn) skip(n int) {
 	k := c.kept
 	k.from += n
-	if size := roomFor(len(k.rest()), c.keepMost()); size <= cap(k.mem)/4 {
+	if size := blocks.SizeFor(len(k.rest()), c.keepMost()); size <= cap(k.mem)/4 {
 		c.move(size)
 	}
 }
@@ -97,7 +121,7 @@ func (c *Conn) move(size int) bool {
 	if !l.engine.reserve(size - cap(k.mem)) {
 		return false
 	}
-	mem := append(l.blocks.get(size), k.rest()...)
+	mem := append(l.blocks.Get(size), k.rest()...)
 	c.recycle(k.mem)
 	k.mem, k.from = mem, 0
 	return true
@@ -106,7 +130,7 @@ func (c *Conn) move(size int) bool {
 // recycle gives memory of kept back, but for what a callback may still look at.
 func (c *Conn) recycle(mem []byte) {
 	if c.flags&flagFeeding == 0 && c.busy.Load()&inside == 0 {
-		c.loop.blocks.put(mem)
+		c.loop.blocks.Put(mem)
 	}
 }
 
@@ -152,7 +176,7 @@ func (c *Conn) forget() {
 		k.split = nil
 		if k.handler == nil && k.relay == nil && k.fed == nil && k.joint == nil {
 			c.kept = nil
-			c.loop.blocks.putKept(k)
+			c.loop.freeKept(k)
 		}
 	}
 	if c.times != nil {

@@ -66,9 +66,6 @@ func TestKept(t *testing.T) {
 				t.Fatalf("seed %d: %d bytes of memory were taken for %d, where no message needs more than %d", seed, cap(mem), len(rest), most)
 			}
 			had = cap(mem)
-			if l.blocks.idle > idleBlocks {
-				t.Fatalf("seed %d: %d bytes are at hand", seed, l.blocks.idle)
-			}
 		}
 		c.forget()
 		if n := e.inbound.Load(); n != 0 {

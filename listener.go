@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/peers"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -106,7 +107,7 @@ func (ln *listener) give(s port.Socket) {
 	in := incoming{socket: s, id: ln.loop.engine.ids.Add(1)}
 	if most := srv.MaxConnsPerPeer; most > 0 {
 		in.peer, _ = ln.loop.port.PeerAddr(s)
-		if !srv.peers.add(peerOf(in.peer.AddrPort), most) {
+		if !srv.peers.Add(peers.Of(in.peer.AddrPort), most) {
 			ln.refuse(in)
 			return
 		}
@@ -242,7 +243,7 @@ func (ln *listener) recovered() {
 }
 
 func (l *loop) retryAccepts() {
-	for ln := range l.listeners.all {
+	for ln := range l.listeners.All {
 		ln.retryAccept()
 	}
 }
@@ -275,7 +276,7 @@ func (ln *listener) stop() {
 // gone is called when the listening socket is closed.
 func (ln *listener) gone() {
 	s := ln.server
-	ln.loop.listeners.remove(ln.slot)
+	ln.loop.listeners.Remove(ln.slot)
 	s.mu.Lock()
 	s.openListeners--
 	last, inherited := s.openListeners == 0, s.inherited
@@ -312,10 +313,10 @@ func (l *loop) adopt(in incoming, srv *Server) {
 // not let it.
 func (l *loop) attach(in incoming, srv *Server) *Conn {
 	c := &Conn{id: in.id, opened: l.now}
-	c.slot = l.conns.add(c)
+	c.slot = l.conns.Add(c)
 	var err error
 	if c.handle, err = l.port.Associate(in.socket, uint64(c.slot)); err != nil {
-		l.conns.remove(c.slot)
+		l.conns.Remove(c.slot)
 		l.count.acceptErrors++
 		srv.settings.log.Warn("an accepted connection failed", "err", err)
 		return nil

@@ -137,11 +137,11 @@ func TestWaitingKeepTheirPlace(t *testing.T) {
 		q.accepted()
 		q.give(sockets[3])
 		q.waits(1)
-		if n := q.peers.count(); n != 2 {
+		if n := q.peers.All(); n != 2 {
 			t.Errorf("%d connections are counted for their peers, want 2", n)
 		}
 		must.Within(t, "Close", q.Close)
-		if n := q.peers.count(); n != 0 {
+		if n := q.peers.All(); n != 0 {
 			t.Errorf("after Close, %d connections are counted for their peers", n)
 		}
 	})

@@ -6,7 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/blocks"
 	"github.com/proactor-go/proactor/internal/goid"
+	"github.com/proactor-go/proactor/internal/slots"
 	"github.com/proactor-go/proactor/internal/wheel"
 	"github.com/proactor-go/proactor/port"
 )
@@ -18,8 +20,8 @@ type loop struct {
 	port   *port.Port
 	number int
 
-	conns     slots[Conn]
-	listeners slots[listener]
+	conns     slots.Table[Conn]
+	listeners slots.Table[listener]
 	wheel     wheel.Wheel[timed]
 	now       int64 // ns since the engine began, when the present batch was dequeued
 	batch     [batchLen]port.Completion
@@ -27,7 +29,8 @@ type loop struct {
 	at        int         // and so many of those are dispatched, or being so
 	ops       []*port.Op  // for shutdowns and closes
 	pool      pool        // any goroutine
-	blocks    blocks      // of what is received and kept
+	blocks    blocks.Pool // of what is received and kept
+	kepts     []*kept     // that are not in use
 	place     *place      // of the connection before: most have the same
 	vigils    []*vigil    // one for each KeepAlive
 	states    map[any]any // what each PerLoop has here
@@ -119,7 +122,7 @@ func (l *loop) carry() {
 		l.abandoned()
 		l.carry()
 	}()
-	for l.handle(); !l.stopping || l.conns.live+l.listeners.live > 0; l.handle() {
+	for l.handle(); !l.stopping || l.conns.Len()+l.listeners.Len() > 0; l.handle() {
 		n, err := l.port.Dequeue(l.batch[:], l.patience())
 		if err != nil {
 			panic(err)
@@ -164,7 +167,7 @@ func (l *loop) broken(v any) error {
 		cp := &l.batch[l.at-1]
 		at = fmt.Sprintf("a completion, %v", cp.Kind)
 		if cp.Key&listenerKey == 0 {
-			if c := l.conns.at(uint32(cp.Key)); c != nil {
+			if c := l.conns.At(uint32(cp.Key)); c != nil {
 				at += fmt.Sprintf(" of connection %d, %v", c.id, c.peer())
 			}
 		}
@@ -183,7 +186,7 @@ func (l *loop) broken(v any) error {
 // everybody may have been heard, timers wait no longer. n is how many completions
 // the batch had.
 func (l *loop) fireDue(n int) {
-	if at, ok := l.wheel.Next(); n > 0 && ok && at <= l.now && l.overtook < l.conns.live && !l.wheel.Interrupted() {
+	if at, ok := l.wheel.Next(); n > 0 && ok && at <= l.now && l.overtook < l.conns.Len() && !l.wheel.Interrupted() {
 		l.overtook += n
 		return // patience is none now, so this is for a moment only
 	}
@@ -211,23 +214,23 @@ func (l *loop) patience() time.Duration {
 func (l *loop) dispatch(c *port.Completion) {
 	switch c.Kind {
 	case port.KindRecv:
-		l.conns.at(uint32(c.Key)).received(c)
+		l.conns.At(uint32(c.Key)).received(c)
 	case port.KindSend:
-		l.conns.at(uint32(c.Key)).sent(c)
+		l.conns.At(uint32(c.Key)).sent(c)
 	case port.KindSplice:
-		l.conns.at(uint32(c.Key)).relayed(c)
+		l.conns.At(uint32(c.Key)).relayed(c)
 	case port.KindAccept:
-		l.listeners.at(uint32(c.Key)).accepted(c)
+		l.listeners.At(uint32(c.Key)).accepted(c)
 	case port.KindConnect:
-		l.conns.at(uint32(c.Key)).connected(c)
+		l.conns.At(uint32(c.Key)).connected(c)
 	case port.KindShutdown:
 		l.ops = append(l.ops, c.Op)
 	case port.KindClose:
 		l.ops = append(l.ops, c.Op)
 		if c.Key&listenerKey != 0 {
-			l.listeners.at(uint32(c.Key)).gone()
+			l.listeners.At(uint32(c.Key)).gone()
 		} else {
-			l.conns.at(uint32(c.Key)).gone()
+			l.conns.At(uint32(c.Key)).gone()
 		}
 	}
 }
@@ -287,10 +290,10 @@ func (l *loop) runTasks() {
 // stop begins the end of the loop: all is closed, and when it is gone run ends.
 func (l *loop) stop() {
 	l.stopping = true
-	for ln := range l.listeners.all {
+	for ln := range l.listeners.All {
 		ln.close()
 	}
-	for c := range l.conns.all {
+	for c := range l.conns.All {
 		c.abort(ErrEngineClosed)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/peers"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -82,7 +83,7 @@ type Server struct {
 	engine   *Engine
 	settings *settings
 	live     atomic.Int64 // connections, those on their way to a loop or being refused included
-	peers    peers
+	peers    peers.Count
 	state    atomic.Int32
 	resets   atomic.Bool // connections are reset: no further one is opened
 
@@ -221,6 +222,6 @@ func (s *Server) lost(in incoming) {
 // uncount takes back what give has counted for the peer.
 func (s *Server) uncount(peer port.Addr) {
 	if s.MaxConnsPerPeer > 0 {
-		s.peers.remove(peerOf(peer.AddrPort))
+		s.peers.Remove(peers.Of(peer.AddrPort))
 	}
 }

@@ -242,9 +242,9 @@ func (l *loop) listen(s *Server, addr string) error {
 		return err
 	}
 	ln := &listener{loop: l, server: s}
-	ln.slot = l.listeners.add(ln)
+	ln.slot = l.listeners.Add(ln)
 	if ln.handle, err = l.port.Associate(sk, uint64(ln.slot)|listenerKey); err != nil {
-		l.listeners.remove(ln.slot)
+		l.listeners.Remove(ln.slot)
 		return err
 	}
 	a, err := l.port.LocalAddr(ln.handle)

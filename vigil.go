@@ -131,7 +131,7 @@ func (v *vigil) look() {
 // owes reports whether the connection is to be looked at again. passed is the time
 // since the last look.
 func (v *vigil) owes(w *watched, passed int64) bool {
-	c := v.loop.conns.at(w.slot)
+	c := v.loop.conns.At(w.slot)
 	if c == nil || c.id != w.id || c.state >= stateClosing {
 		return false
 	}

@@ -1,4 +1,4 @@
-package proactor
+package peers
 
 import (
 	"net/netip"
@@ -6,7 +6,7 @@ import (
 )
 
 // Who counts as one peer.
-func TestPeerOf(t *testing.T) {
+func TestOf(t *testing.T) {
 	for from, want := range map[string]string{
 		"192.0.2.1:5":                  "192.0.2.1",
 		"[::ffff:192.0.2.1]:6":         "192.0.2.1",
@@ -17,39 +17,39 @@ func TestPeerOf(t *testing.T) {
 		"[::1]:11":                     "::",
 		"[::ffff:255.255.255.255]:999": "255.255.255.255",
 	} {
-		if got := peerOf(netip.MustParseAddrPort(from)); got != netip.MustParseAddr(want) {
+		if got := Of(netip.MustParseAddrPort(from)); got != netip.MustParseAddr(want) {
 			t.Errorf("%s counts as %v, want %s", from, got, want)
 		}
 	}
-	if peerOf(netip.AddrPort{}).IsValid() {
+	if Of(netip.AddrPort{}).IsValid() {
 		t.Error("no address counts as a peer")
 	}
 }
 
 // Peers below, at and over their bound; nobody who left is remembered.
-func TestPeers(t *testing.T) {
-	var p peers
+func TestCount(t *testing.T) {
+	var p Count
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for i, want := range []bool{true, true, true, false, false} {
-		if p.add(a, 3) != want {
+		if p.Add(a, 3) != want {
 			t.Errorf("connection %d: let in: %v", i+1, !want)
 		}
 	}
-	if !p.add(b, 3) {
+	if !p.Add(b, 3) {
 		t.Error("another peer is refused")
 	}
-	p.remove(a)
-	if !p.add(a, 3) || p.add(a, 3) {
+	p.Remove(a)
+	if !p.Add(a, 3) || p.Add(a, 3) {
 		t.Error("one has left, so there is room for one")
 	}
 	for range 3 {
-		p.remove(a)
+		p.Remove(a)
 	}
-	p.remove(b)
+	p.Remove(b)
 	if len(p.conns) != 0 {
 		t.Errorf("left over: %v", p.conns)
 	}
-	if none := (netip.Addr{}); !p.add(none, 0) {
+	if none := (netip.Addr{}); !p.Add(none, 0) {
 		t.Error("a connection without an address is refused")
 	}
 }
