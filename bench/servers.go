@@ -47,6 +47,8 @@ var servers = []server{
 	proactorOn("uring"),
 	proactorOn("epoll"),
 	proactorOn("std"),
+	{name: "uring-reuseport", loops: true, serves: map[protocol]func(task) error{echo: proactorReusePort("uring")}},
+	{name: "epoll-reuseport", loops: true, serves: map[protocol]func(task) error{echo: proactorReusePort("epoll")}},
 	{name: "proactor-spin", serves: map[protocol]func(task) error{echo: proactorSpin}},
 	{name: "uring-bare", serves: map[protocol]func(task) error{echo: bareUring}},
 	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll}},

@@ -27,11 +27,23 @@ func onEngine(cfg proactor.Config, serve func(*proactor.Engine, task) error, t t
 	return serve(e, t)
 }
 
-func proactorEcho(e *proactor.Engine, t task) error {
-	s := &proactor.Server{Addr: t.Addr, Engine: e, Handler: proactor.Handler{
+func echoServer(e *proactor.Engine, t task) *proactor.Server {
+	return &proactor.Server{Addr: t.Addr, Engine: e, Handler: proactor.Handler{
 		Data: func(c *proactor.Conn, p []byte) int { c.WriteLent(p); return len(p) },
 	}}
-	return s.ListenAndServe()
+}
+
+func proactorEcho(e *proactor.Engine, t task) error { return echoServer(e, t).ListenAndServe() }
+
+// proactorReusePort accepts on each loop.
+func proactorReusePort(backend string) func(task) error {
+	return func(t task) error {
+		return onEngine(proactor.Config{Backend: backend, Loops: t.Loops}, func(e *proactor.Engine, t task) error {
+			s := echoServer(e, t)
+			s.ReusePort = true
+			return s.ListenAndServe()
+		}, t)
+	}
 }
 
 // proactorWritten answers as most handlers do, whose answers are no part of what came.

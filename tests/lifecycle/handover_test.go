@@ -3,9 +3,11 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -307,6 +309,28 @@ func TestReusePort(t *testing.T) {
 		must.Within(t, "StopListening", s.StopListening)
 		must.Within(t, "Close", s.Close)
 		refuses(t, s.ListenAddr())
+	})
+}
+
+// With ReusePort the system chooses the loop of a connection by chance: it says how even that is.
+func TestReusePortSpreads(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("ReusePort is for Linux")
+	}
+	rig.Each(t, func(t *testing.T, backend string) {
+		const loops, conns = 4, 400
+		r := rig.New(t, backend, func(c *proactor.Config) { c.Loops = loops })
+		s := r.Serve(proactor.Handler{}, func(s *proactor.Server) { s.ReusePort = true })
+		of := map[proactor.Loop]int{}
+		for range conns {
+			c := rig.Client(t, s)
+			of[r.Accepted().Loop()]++
+			c.Close()
+		}
+		t.Logf("%d connections on %d loops: %v", conns, loops, slices.Sorted(maps.Values(of)))
+		if len(of) != loops {
+			t.Errorf("%d of %d loops have connections", len(of), loops)
+		}
 	})
 }
 
