@@ -129,7 +129,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, epoch: time.Now().Add(-headStart), bubble: goid.Bubble(), over: make(chan struct{})}
 	e.evictor.bound(cfg.MaxOutbound)
-	e.handshakes.engine = e
+	e.handshakes.bound(e)
 	e.cfg.Log = safelog.New(cfg.Log, &e.panics)
 	e.watch = newWatchdog(e)
 	if err := e.open(); err != nil {
@@ -199,7 +199,8 @@ func (e *Engine) Detail() string {
 func (e *Engine) Loops() int { return len(e.loops) }
 
 // Close resets every connection, closes every listener, and ends the loops. It returns when
-// all Closed callbacks were made. A second Close waits for the first, and returns
+// all Closed callbacks were made, and functions of a tls.Config have returned; the context of a
+// tls.ClientHelloInfo is done when nobody waits for them any more. A second Close waits for the first, and returns
 // [ErrEngineClosed]. In a callback Close fails with [ErrOnLoop] and does nothing. To end in
 // good order, shut down the servers first.
 func (e *Engine) Close() error {
@@ -220,8 +221,7 @@ func (e *Engine) close() error {
 	e.closed = true
 	e.mu.Unlock()
 	if again {
-		e.done.Wait()
-		e.settle()
+		e.wait()
 		return ErrEngineClosed
 	}
 	e.stop()
@@ -235,7 +235,13 @@ func (e *Engine) stop() {
 	for _, l := range e.loops {
 		l.do(l.stop)
 	}
+	e.wait()
+}
+
+// wait waits until the loops have ended, and what they have begun.
+func (e *Engine) wait() {
 	e.done.Wait()
+	e.handshakes.wait()
 	e.settle()
 }
 

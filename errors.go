@@ -35,6 +35,9 @@ var (
 	// ErrHandshake: Limits.HandshakeTimeout. ErrTruncated: the peer's FIN came without the
 	// close_notify of TLS, so that nobody knows whether bytes before it are missing.
 	ErrHandshake = errors.New("the handshake took too long")
+	// ErrCrowded: all places of TLS handshakes were taken, another was to begin, and of all that
+	// waited for their clients this one had waited longest.
+	ErrCrowded   = errors.New("the handshake gave its place to another")
 	ErrTruncated = errors.New("a FIN without the close_notify of TLS")
 	// ErrConsumed: Data returned a count that is negative or more than it was given.
 	ErrConsumed = errors.New("handler consumed more than it was given")

@@ -41,3 +41,14 @@ func SlowSince(c *Conn, d time.Duration) {
 // Watching whether it is about to.
 func Watched(e *Engine) bool  { return e.watch.timer != nil }
 func Watching(e *Engine) bool { return e.watch.set.Load() }
+
+// HandshakesMost bounds the goroutines of handshakes with clients.
+func HandshakesMost(e *Engine, n int) { e.handshakes.accepted.most = n }
+
+// HandshakesWait is how many of those wait for their clients.
+func HandshakesWait(e *Engine) int {
+	s := &e.handshakes
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted.waits.Len()
+}

@@ -10,6 +10,7 @@ type LimitCounts struct {
 	// Connections that a limit closed.
 	FirstByte int64 // Limits.FirstByteTimeout, ErrFirstByte
 	Handshake int64 // Limits.HandshakeTimeout, ErrHandshake
+	Crowded   int64 // handshakes that were ended so that others could begin, ErrCrowded
 	Slow      int64 // Limits.MinRate, ErrTooSlow
 	Idle      int64 // Limits.IdleTimeout, ErrIdle
 	Read      int64 // Limits.ReadTimeout, ErrReadTimeout
@@ -35,6 +36,7 @@ const (
 	limitPeer
 	limitFirstByte
 	limitHandshake
+	limitCrowded
 	limitSlow
 	limitIdle
 	limitRead
@@ -51,6 +53,7 @@ const (
 var limitCauses = [numLimits]error{
 	limitFirstByte: ErrFirstByte,
 	limitHandshake: ErrHandshake,
+	limitCrowded:   ErrCrowded,
 	limitSlow:      ErrTooSlow,
 	limitIdle:      ErrIdle,
 	limitRead:      ErrReadTimeout,
@@ -73,7 +76,7 @@ func (e *Engine) limits() LimitCounts {
 	at := func(i int) int64 { return e.limited[i].Load() }
 	return LimitCounts{
 		Conns: at(limitConns), PerPeer: at(limitPeer),
-		FirstByte: at(limitFirstByte), Handshake: at(limitHandshake), Slow: at(limitSlow),
+		FirstByte: at(limitFirstByte), Handshake: at(limitHandshake), Crowded: at(limitCrowded), Slow: at(limitSlow),
 		Idle: at(limitIdle), Read: at(limitRead), Write: at(limitWrite),
 		TooLong: at(limitTooLong), Inbound: at(limitInbound), Backlog: at(limitBacklog),
 		Linger: at(limitLinger), Writes: at(limitWrites),

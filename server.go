@@ -70,9 +70,12 @@ type Server struct {
 	Layer func() Layer
 	// TLS has the connections speak TLS, by crypto/tls: the handler has plain bytes, and
 	// Opened is called when the handshake is done. See [Conn.TLS], Limits.HandshakeTimeout and
-	// [ErrTruncated]. Handshakes run on a few goroutines, not on the loops; functions of the
-	// tls.Config that wait hold up others. The connections have no goroutine. TLS must not be changed
-	// any more, and Layer must be nil. nil: no TLS.
+	// [ErrTruncated] and [ErrCrowded]. Handshakes run on a few goroutines, not on the loops.
+	// Functions of the tls.Config may wait, until the context of the tls.ClientHelloInfo is done;
+	// private keys that wait, as those of another machine, hold up other handshakes. The connections
+	// have no goroutine. The fields of TLS must not be changed any more; SetSessionTicketKeys may be
+	// called, but does not reach the configs that GetConfigForClient returns. Layer must be nil.
+	// nil: no TLS.
 	TLS *tls.Config
 	// Engine carries the connections. nil: the server makes one with the zero
 	// Config and closes it when it ends.

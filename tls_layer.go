@@ -16,6 +16,7 @@ import (
 type tlsLayer struct {
 	wire    *Wire
 	conn    *tls.Conn
+	waits   bool   // functions of its config may wait
 	in      []byte // what tls.Conn may read now, of one record
 	records records
 	shake   *handshake // nil when it has ended well
@@ -27,8 +28,9 @@ type tlsLayer struct {
 
 // layerTLS makes a layer. client: we are.
 func layerTLS(config *tls.Config, client bool) func() Layer {
+	config, waits := aside(config)
 	return func() Layer {
-		l := &tlsLayer{shake: new(handshake)}
+		l := &tlsLayer{waits: waits, shake: new(handshake)}
 		l.shake.tls, l.shake.turn = l, make(chan struct{}, 1)
 		if client {
 			l.conn = tls.Client(memory{l}, config)
@@ -42,7 +44,9 @@ func layerTLS(config *tls.Config, client bool) func() Layer {
 // Begin begins the handshake of a client. That of a server begins when its ClientHello is whole.
 func (l *tlsLayer) Begin(w *Wire) {
 	l.wire, l.shake.more.L = w, &w.conn.mu
+	l.shake.crowd = &l.handshakes().accepted
 	if l.hello == nil {
+		l.shake.crowd = &l.handshakes().dialed
 		l.handshakes().begin(l.shake)
 	}
 }
