@@ -33,6 +33,7 @@ type uring struct {
 	msgs      msgPool
 	pipes
 	impatient bool // a recv on a non-blocking socket does not wait: no splices
+	retries   bool // Shared: a timer is under way that calls retry
 }
 
 const (
@@ -147,7 +148,7 @@ func (u *uring) probe() error {
 		for more := true; more; {
 			u.submit()
 			if h, t := u.completions(); h == t {
-				if _, e := u.wait(0, time.Second); e != 0 && e != unix.EINTR {
+				if e := u.wait(time.Second); e != 0 && e != unix.EINTR {
 					return fmt.Errorf("io_uring: probe: recv: %w", e)
 				}
 			}
@@ -293,24 +294,47 @@ func (u *uring) missed(e *cqe) {
 	}
 }
 
+// retryPause is how long a submission that the kernel refused for a moment waits.
+const retryPause = time.Millisecond
+
+// flush submits what was started. On a Shared port nobody may come by to try again what
+// the kernel refused: the worker that waits does not submit, and may be waiting already.
+// So a timer does.
 func (u *uring) flush() {
 	u.feed(u.room())
 	if u.pending() {
 		u.bufs.publish()
 		u.submit()
+		if u.pending() && u.p.cfg.Mode == Shared && !u.retries {
+			u.retries = true
+			time.AfterFunc(retryPause, u.retry)
+		}
+	}
+}
+
+// retry is flush for the timer. Close, which polls until all is done, needs none.
+func (u *uring) retry() {
+	u.p.mu.Lock()
+	defer u.p.mu.Unlock()
+	u.retries = false
+	if !u.p.closed {
+		u.flush()
 	}
 }
 
 func (u *uring) block(d time.Duration) {
 	if u.p.cfg.Mode == Shared {
 		// Others submit meanwhile; what came of it is for poll to find.
-		u.wait(0, d)
+		u.wait(d)
 		return
+	}
+	if u.pending() && (d < 0 || d > retryPause) {
+		d = retryPause // poll, which comes next, tries again
 	}
 	if u.starved.len() > 0 && u.bufs.with > 0 {
 		d = 0 // there may be bytes for those that were not fed yet
 	}
-	u.entered(u.wait(u.tail-u.ring.sent, d))
+	u.entered(0, u.wait(d))
 }
 
 func (u *uring) release(lease uint32) { u.bufs.release(int(lease)) }

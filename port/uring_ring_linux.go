@@ -157,8 +157,8 @@ func (r *ring) submit() {
 	r.entered(n, e)
 }
 
-// wait submits n and blocks until there is a completion, or d has passed.
-func (r *ring) wait(n uint32, d time.Duration) (uintptr, syscall.Errno) {
+// wait blocks until there is a completion, or d has passed. It submits nothing.
+func (r *ring) wait(d time.Duration) syscall.Errno {
 	flags, arg, size := uintptr(enterGetEvents), uintptr(0), uintptr(0)
 	if d >= 0 {
 		ts := (*timespec)(unsafe.Pointer(&r.argMem[64]))
@@ -167,8 +167,8 @@ func (r *ring) wait(n uint32, d time.Duration) (uintptr, syscall.Errno) {
 		*a = getEventsArg{ts: uint64(uintptr(unsafe.Pointer(ts)))}
 		flags, arg, size = flags|enterExtArg, uintptr(unsafe.Pointer(a)), unsafe.Sizeof(*a)
 	}
-	got, _, e := syscall.Syscall6(sysUringEnter, uintptr(r.fd), uintptr(n), 1, flags, arg, size)
-	return got, e
+	_, _, e := syscall.Syscall6(sysUringEnter, uintptr(r.fd), 0, 1, flags, arg, size)
+	return e
 }
 
 // try enters the ring for nothing. A sandbox may allow a ring to be made and forbid entering
@@ -181,8 +181,8 @@ func (r *ring) try() error {
 	return nil
 }
 
-// entered notes how many submissions the kernel took. After a momentary failure the next enter
-// tries again. Any other error is a bug here, or a sandbox that was closed after the ring was
+// entered notes how many submissions the kernel took. After a momentary failure all are still
+// pending, and the next submit tries again. Any other error is a bug here, or a sandbox that was closed after the ring was
 // made: no operation could be carried out any more, nor ended, so it panics.
 func (r *ring) entered(n uintptr, e syscall.Errno) {
 	if e == 0 {

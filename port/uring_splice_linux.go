@@ -88,7 +88,7 @@ func (u *uring) probeSplice() error {
 		return os.NewSyscallError("write", err)
 	}
 	for h, t := u.completions(); h == t; h, t = u.completions() {
-		if _, e := u.wait(0, time.Second); e != 0 && e != unix.EINTR {
+		if e := u.wait(time.Second); e != 0 && e != unix.EINTR {
 			return fmt.Errorf("io_uring: probe: recv on a non-blocking socket: %w", e)
 		}
 	}
