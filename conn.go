@@ -38,8 +38,8 @@ import (
 // may call any method, in callbacks and elsewhere, also after the connection has closed.
 type Conn struct {
 	// Fixed before the first callback. An idle connection must cost little: data that many
-	// connections share is in place, and the order of the fields avoids padding.
-	*place
+	// connections share is in shared, and the order of the fields avoids padding.
+	*shared
 	id     uint64
 	opened int64 // ns since the engine began
 
@@ -83,11 +83,11 @@ const (
 type connFlags uint8
 
 const (
-	flagArmed    connFlags = 1 << iota // recv is in flight
-	flagFeeding                        // the handler is being given bytes
-	flagHeld                           // what it wrote goes out after them
-	flagStopping                       // the server shuts down: ends at the next boundary
-	flagOpened                         // Opened was called
+	flagArmed      connFlags = 1 << iota // recv is in flight
+	flagDelivering                       // the handler is being given bytes
+	flagHeld                             // what it wrote goes out after them
+	flagStopping                         // the server shuts down: ends at the next boundary
+	flagOpened                           // Opened was called
 )
 
 // sendFlags are what a goroutine that writes has to know, whichever it is.
@@ -104,14 +104,14 @@ const (
 type request uint8
 
 const (
-	wantLook request = 1 << iota // there is something to serve
+	wantLook request = 1 << iota // there is something to do, or to send
 	wantClose
 	wantAbort
 	wantFIN
 	wantPause
 	wantResume
 	wantAgain
-	wantQueued // not a wish: a task of the loop's will serve the connection
+	wantQueued // not a wish: a task of the loop will carry out what is wanted
 )
 
 // ID is a number that no other connection of the engine has or will have. The IDs of a
@@ -273,7 +273,7 @@ const (
 // unlock ends a change that the loop has to see.
 func (c *Conn) unlock() {
 	c.want |= wantLook
-	if c.want&^(wantLook|wantQueued) != 0 || c.behind() {
+	if c.want&^(wantLook|wantQueued) != 0 || c.backlogged() {
 		c.busy.Or(asked)
 	}
 	tell := c.want&wantQueued == 0 && c.busy.Load()&inside == 0
@@ -286,8 +286,8 @@ func (c *Conn) unlock() {
 	}
 }
 
-// serve carries out the requests. It is called on the loop, outside of callbacks.
-func (c *Conn) serve() {
+// carryOut carries out the requests. It is called on the loop, outside of callbacks.
+func (c *Conn) carryOut() {
 	c.mu.Lock()
 	c.want &^= wantQueued
 	c.sending &^= sentNow
@@ -303,9 +303,9 @@ func (c *Conn) serve() {
 	}
 	want, cause := c.want, c.closeCause()
 	c.want = 0
-	behind := c.behind()
+	behind := c.backlogged()
 	var pending int
-	if want == wantLook && c.flags&flagFeeding != 0 && c.out != nil {
+	if want == wantLook && c.flags&flagDelivering != 0 && c.out != nil {
 		// What the handler writes for the messages of one piece goes out as one.
 		c.flags |= flagHeld
 		pending = c.pending()
@@ -342,16 +342,17 @@ func (c *Conn) serve() {
 	}
 }
 
-// enter and leave enclose every callback. leave carries out what the callback has requested.
-func (c *Conn) enter() {
+// beginCallback and endCallback enclose every callback. endCallback carries out what the callback
+// has requested.
+func (c *Conn) beginCallback() {
 	c.loop.begins()
 	c.busy.Or(inside)
 }
 
-func (c *Conn) leave(what string) {
+func (c *Conn) endCallback(what string) {
 	c.loop.returned(what, c)
 	c.busy.And(^inside)
-	c.serve()
+	c.carryOut()
 }
 
 // call makes a callback, or calls another function of the user's that is about c.
@@ -359,10 +360,10 @@ func (c *Conn) call(what string, f func(*Conn)) {
 	if f == nil {
 		return
 	}
-	c.enter()
+	c.beginCallback()
 	defer c.contain(what)
 	f(c)
-	c.leave(what)
+	c.endCallback(what)
 }
 
 // Post has the loop of the connection run f soon, like a callback, in the order of the calls. f

@@ -43,7 +43,7 @@ func (c *Conn) finish() {
 	over := c.state.over() || c.state == stateDiscarding && c.cfg.limits.LingerTimeout < 0
 	if c.ours == sendsRest {
 		if c.waits() > 0 || c.spliced() != nil {
-			return // sent, or freed, comes back
+			return // onSend, or freed, comes back
 		}
 		c.ours = sendsNothing
 		if !over { // else the close sends it
@@ -89,7 +89,7 @@ func (c *Conn) abort(cause error) {
 	c.closeSocket(true)
 }
 
-// closeSocket has the port cancel what is in flight and close the socket. gone is called when
+// closeSocket has the port cancel what is in flight and close the socket. onClose is called when
 // that is done.
 func (c *Conn) closeSocket(reset bool) {
 	if !c.turn(eventDropped) {
@@ -111,9 +111,9 @@ func (c *Conn) closeSocket(reset bool) {
 	}
 }
 
-// gone is called after the last completion of the connection: no operation of it is in flight
+// onClose is called after the last completion of the connection: no operation of it is in flight
 // any more.
-func (c *Conn) gone() {
+func (c *Conn) onClose() {
 	l := c.loop
 	c.mu.Lock()
 	pending := 0

@@ -28,7 +28,7 @@ func (c *Conn) boundary() {
 	if !c.stopping() || c.state == stateCut || c.state == stateCutFIN {
 		return
 	}
-	if c.state.follows() && (c.keeps() || c.flags&flagFeeding != 0) {
+	if c.state.follows() && (c.keeps() || c.flags&flagDelivering != 0) {
 		return
 	}
 	c.end(ErrServerClosed)

@@ -66,7 +66,7 @@ func (c *Conn) show(cp *port.Completion) {
 	if l.port.Tries() {
 		l.piece.mem = cp.Buf
 	}
-	c.feed(cp.Buf)
+	c.deliver(cp.Buf)
 	c.shown()
 }
 

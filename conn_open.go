@@ -7,19 +7,19 @@ import (
 	"github.com/proactor-go/proactor/port"
 )
 
-// place is the data that the connections of one server share if they are on one loop and have
+// shared is the data that the connections of one server share if they are on one loop and have
 // one local address.
-type place struct {
+type shared struct {
 	loop   *loop
 	cfg    *settings
 	vigil  *vigil // nil: none
-	wire   *Wire  // nil: no layer; else the place is of one connection
+	wire   *Wire  // nil: no layer; else it is of one connection
 	local  port.Addr
 	remote port.Addr // the peer's address, if an endpoint has no room for it: Unix, or a zone
 }
 
 // endpoint is a TCP address: 16 bytes for the IP, two for the port. If all are zero, the
-// address is in place.remote.
+// address is in shared.remote.
 type endpoint [18]byte
 
 func makeEndpoint(a netip.AddrPort) (e endpoint) {
@@ -33,25 +33,25 @@ func (e *endpoint) addrPort() netip.AddrPort {
 	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(e[16:]))
 }
 
-// learn settles a socket that is connected to remote.
-func (c *Conn) learn(l *loop, cfg *settings, remote port.Addr) {
+// setAddrs gives the connection, whose socket is connected to remote, its addresses.
+func (c *Conn) setAddrs(l *loop, cfg *settings, remote port.Addr) {
 	local, _ := l.port.LocalAddr(c.handle)
-	c.share(place{loop: l, cfg: cfg, local: local, remote: remote})
+	c.share(shared{loop: l, cfg: cfg, local: local, remote: remote})
 }
 
-// share gives the connection its place: that of the connection before it on the loop, if both
+// share gives the connection what it shares: that of the connection before it on the loop, if both
 // can share it, or a new one.
-func (c *Conn) share(p place) {
+func (c *Conn) share(p shared) {
 	if a := p.remote.AddrPort; a.IsValid() && a.Addr().Zone() == "" {
 		c.endpoint, p.remote = makeEndpoint(a), port.Addr{}
 	}
 	l := p.loop
 	p.vigil = l.vigilOf(p.cfg)
-	if l.place == nil || *l.place != p {
+	if l.shared == nil || *l.shared != p {
 		fresh := p // p itself stays off the heap
-		l.place = &fresh
+		l.shared = &fresh
 	}
-	c.place = l.place
+	c.shared = l.shared
 }
 
 // begin opens the connection to its handler.

@@ -9,13 +9,13 @@ import (
 	"github.com/proactor-go/proactor/port"
 )
 
-// received is called with every completion of the connection's recv.
-func (c *Conn) received(cp *port.Completion) {
+// onRecv is called with every completion of the connection's recv.
+func (c *Conn) onRecv(cp *port.Completion) {
 	if cp.N > 0 {
-		c.came(cp.N)
+		c.countIn(cp.N)
 		if c.wire != nil {
 			c.unwrapped(cp)
-		} else if c.delivers() {
+		} else if c.mayDeliver() {
 			c.show(cp)
 		} else {
 			wanted := c.state.follows()
@@ -61,8 +61,8 @@ func (c *Conn) unwanted(n int) {
 	}
 }
 
-// came counts n bytes that arrived.
-func (c *Conn) came(n int) {
+// countIn counts n bytes that arrived.
+func (c *Conn) countIn(n int) {
 	c.bytesIn.Store(c.bytesIn.Load() + int64(n))
 	c.loop.count.received(n)
 	c.active.Store(c.loop.now)
@@ -105,26 +105,26 @@ func (c *Conn) armed() {
 	}
 }
 
-// feed shows b to the handler, after the bytes that were kept, and keeps what it does not
+// deliver shows b to the handler, after the bytes that were kept, and keeps what it does not
 // consume. b may be nil.
-func (c *Conn) feed(b []byte) {
+func (c *Conn) deliver(b []byte) {
 	var joined []byte // what was kept and b, in memory that is this call's
 	inside := false   // b is the rest of what is kept
 	if c.keeps() {
 		// A few kept bytes before many new ones are joined elsewhere: usually the handler
 		// consumes all, and the connection needs no memory for the many.
-		if rest := c.kept.rest(); len(rest) <= len(b) {
+		if rest := c.kept.unread(); len(rest) <= len(b) {
 			joined = append(append(c.loop.blocks.Get(blocks.SizeFor(len(rest)+len(b), math.MaxInt)), rest...), b...)
 			b = joined
 		} else if c.keepOrEnd(b) {
-			b, inside = c.kept.rest(), true
+			b, inside = c.kept.unread(), true
 		} else {
 			return
 		}
 	}
-	c.flags |= flagFeeding
+	c.flags |= flagDelivering
 	n, end := c.portions(b)
-	c.flags &^= flagFeeding
+	c.flags &^= flagDelivering
 	c.pushHeld()
 	c.left(b, n, end, inside)
 	c.loop.blocks.Put(joined)
@@ -183,7 +183,7 @@ func (c *Conn) portions(b []byte) (n, end int) {
 	for {
 		end = min(end+size, len(b))
 		n += c.consume(b[n:end], false)
-		if end == len(b) || !c.delivers() {
+		if end == len(b) || !c.mayDeliver() {
 			return n, end
 		}
 	}
@@ -195,7 +195,7 @@ func (c *Conn) consume(b []byte, last bool) (n int) {
 	for {
 		h := c.handler()
 		n += c.taker().take(c, b[n:], last)
-		if c.handler() == h || !c.delivers() {
+		if c.handler() == h || !c.mayDeliver() {
 			return n
 		}
 	}
@@ -218,7 +218,7 @@ func (c *Conn) tellFIN() {
 		c.tellFailure()
 		return
 	}
-	if !c.delivers() || c.state != stateFINSeen || c.flags&flagFeeding != 0 || c.keeps() && c.taker().declines(c) || c.failed() {
+	if !c.mayDeliver() || c.state != stateFINSeen || c.flags&flagDelivering != 0 || c.keeps() && c.taker().declines(c) || c.failed() {
 		return
 	}
 	if !c.taker().atFIN(c) {
@@ -282,14 +282,14 @@ func (c *Conn) goOn() {
 		c.arm()
 		return
 	}
-	if !c.delivers() || c.flags&flagFeeding != 0 {
-		return // feed, if it is further up, goes on
+	if !c.mayDeliver() || c.flags&flagDelivering != 0 {
+		return // deliver, if it is further up, goes on
 	}
 	if c.keeps() {
-		c.feed(nil)
+		c.deliver(nil)
 	}
 	c.tellFIN()
-	if c.delivers() {
+	if c.mayDeliver() {
 		c.arm()
 	}
 }

@@ -103,5 +103,7 @@ func (s connState) closed() bool { return s == stateDiscarding || s == stateFini
 // was told of it where flagOpened is set.
 func (c *Conn) hadBegun() bool { return c.state == stateClosing }
 
-// delivers reports whether bytes that arrive may be shown now.
-func (c *Conn) delivers() bool { return c.paused == 0 && c.state.follows() && c.flags&flagOpened != 0 }
+// mayDeliver reports whether bytes that arrive may be shown now.
+func (c *Conn) mayDeliver() bool {
+	return c.paused == 0 && c.state.follows() && c.flags&flagOpened != 0
+}

@@ -56,7 +56,7 @@ func TestStatesMeet(t *testing.T) {
 func TestNothingFollowsTheClose(t *testing.T) {
 	for _, s := range []connState{stateClosing, stateFailed} {
 		for _, ours := range []sendState{sendsWrites, sendsRest, sendsNothing} {
-			c := Conn{state: s, ours: ours, place: &place{cfg: new(settings)}}
+			c := Conn{state: s, ours: ours, shared: &shared{cfg: new(settings)}}
 			c.finArrived()
 			if c.state != s || c.ours != ours {
 				t.Errorf("state %d, our side %d: then %d, %d", s, ours, c.state, c.ours)

@@ -18,7 +18,7 @@ import "github.com/proactor-go/proactor/internal/blocks"
 // MaxInbound has no room. Then nothing has changed.
 func (c *Conn) Unread(p []byte) error {
 	switch {
-	case c.busy.Load()&inside == 0 || c.flags&flagFeeding != 0:
+	case c.busy.Load()&inside == 0 || c.flags&flagDelivering != 0:
 		return ErrNoCallback
 	case !c.state.follows() && c.state != stateFINTold:
 		return ErrClosed
@@ -34,7 +34,7 @@ func (c *Conn) Unread(p []byte) error {
 // putBefore keeps p, before what is kept already.
 func (c *Conn) putBefore(p []byte) bool {
 	k, l := c.remember(), c.loop
-	rest := k.rest()
+	rest := k.unread()
 	size := blocks.SizeFor(len(p)+len(rest), c.keepMost())
 	if !l.engine.reserve(size - cap(k.mem)) {
 		return false

@@ -60,12 +60,12 @@ func (c *Conn) written(n int) (int, error) {
 func (c *Conn) Writable() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.behind()
+	return !c.backlogged()
 }
 
-// behind reports whether the high mark was reached, and not the low one since. mu is
+// backlogged reports whether the high mark was reached, and not the low one since. mu is
 // held.
-func (c *Conn) behind() bool { return c.out != nil && c.out.high }
+func (c *Conn) backlogged() bool { return c.out != nil && c.out.high }
 
 // WriteShared is a Write that keeps p instead of copying it. p must not be changed any more. The
 // same p may be written to any number of connections, as [Registry.Broadcast] does. Up to 128
@@ -293,10 +293,10 @@ func (c *Conn) pushHeld() {
 	c.mu.Unlock()
 }
 
-// sent is called when a send has ended.
-func (c *Conn) sent(cp *port.Completion) {
+// onSend is called when a send has ended.
+func (c *Conn) onSend(cp *port.Completion) {
 	c.mu.Lock()
-	c.landed(cp)
+	c.dequeue(cp)
 	if cp.Err == nil && c.state < stateClosing {
 		c.push()
 	}
@@ -322,13 +322,13 @@ func (c *Conn) sent(cp *port.Completion) {
 	}
 }
 
-// landed takes what was sent off what waits. mu is held.
-func (c *Conn) landed(cp *port.Completion) {
+// dequeue takes what was sent off what waits. mu is held.
+func (c *Conn) dequeue(cp *port.Completion) {
 	o, l := c.out, c.loop
 	o.sending = false
 	c.sending &^= sentNow
 	if cp.N > 0 {
-		c.went(cp.N)
+		c.countOut(cp.N)
 	}
 	if cp.Err == nil {
 		l.engine.evictor.returned(o, cp.N)
@@ -368,8 +368,8 @@ func (c *Conn) drained() {
 	}
 }
 
-// went counts n bytes that the system took. mu is held.
-func (c *Conn) went(n int) {
+// countOut counts n bytes that the system took. mu is held.
+func (c *Conn) countOut(n int) {
 	c.bytesOut += int64(n)
 	c.loop.count.sent(n)
 	c.active.Store(c.loop.now)

@@ -56,7 +56,7 @@ func stack() []byte {
 }
 
 // contain is deferred around every callback of a connection: one that does not
-// return ends the connection only. A panic in leave goes on: it is not the user's.
+// return ends the connection only. A panic in endCallback goes on: it is not the user's.
 func (c *Conn) contain(what string) {
 	if c.busy.Load()&inside != 0 {
 		c.failedIn(what, caught(recover()))
@@ -78,7 +78,7 @@ func (c *Conn) failedIn(what string, why *PanicError) {
 	c.want |= wantAbort
 	c.setCause(why)
 	c.mu.Unlock()
-	c.leave(what)
+	c.endCallback(what)
 	c.cfg.log.Error("handler panicked", "conn", c.id, "peer", c.peer(), "panic", why.Value, "stack", string(why.Stack))
 }
 

@@ -130,7 +130,7 @@ func (r *race) try(to port.Addr) error {
 	}
 	a := &attempt{conn: &Conn{opened: l.now}, to: to}
 	c := a.conn
-	c.share(place{loop: l, cfg: r.settings, remote: to})
+	c.share(shared{loop: l, cfg: r.settings, remote: to})
 	c.slot = l.conns.Add(c)
 	if c.handle, err = l.port.Associate(sk, uint64(c.slot)); err != nil {
 		l.conns.Remove(c.slot)
@@ -154,10 +154,10 @@ func (r *race) connecting() (list []*attempt) {
 	return list
 }
 
-// connected is told how a connect ended.
-func (c *Conn) connected(cp *port.Completion) {
+// onConnect is told how a connect ended.
+func (c *Conn) onConnect(cp *port.Completion) {
 	r := c.cfg.owner.(*race)
-	if c.state != stateConnecting { // aborted meanwhile; gone goes on
+	if c.state != stateConnecting { // aborted meanwhile; onClose goes on
 		return
 	}
 	i := slices.IndexFunc(r.flying, func(a *attempt) bool { return a.conn == c })
@@ -174,7 +174,7 @@ func (c *Conn) connected(cp *port.Completion) {
 	r.made = a // opens goes on
 	r.alone(port.ErrCanceled)
 	remote, _ := c.loop.port.RemoteAddr(c.handle)
-	c.learn(c.loop, c.cfg, remote)
+	c.setAddrs(c.loop, c.cfg, remote)
 	c.begin()
 }
 

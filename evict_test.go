@@ -30,7 +30,7 @@ func TestEvictsByWhatWaitsNow(t *testing.T) {
 			l.running.Store(true)
 			e.loops = []*loop{l}
 			conn := func(waits int) *Conn {
-				k := &Conn{place: &place{loop: l, cfg: new(settings)}}
+				k := &Conn{shared: &shared{loop: l, cfg: new(settings)}}
 				if waits > 0 {
 					k.out = l.pool.outbound(k)
 					k.out.pending = waits

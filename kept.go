@@ -44,10 +44,10 @@ func (l *loop) freeKept(k *kept) {
 	}
 }
 
-func (k *kept) rest() []byte { return k.mem[k.from:] }
+func (k *kept) unread() []byte { return k.mem[k.from:] }
 
 // keeps reports whether there are bytes that were not consumed.
-func (c *Conn) keeps() bool { return c.kept != nil && len(c.kept.rest()) > 0 }
+func (c *Conn) keeps() bool { return c.kept != nil && len(c.kept.unread()) > 0 }
 
 // remember gives kept, made where there was none.
 func (c *Conn) remember() *kept {
@@ -65,7 +65,7 @@ func (c *Conn) remember() *kept {
 // bytes.
 func (c *Conn) keep(b []byte) bool {
 	k := c.remember()
-	rest, room := k.rest(), cap(k.mem)
+	rest, room := k.unread(), cap(k.mem)
 	if len(k.mem)+len(b) > room {
 		need := len(rest) + len(b)
 		if most := c.keepMost(); need > room || k.from < len(rest) && room < most {
@@ -99,7 +99,7 @@ func (c *Conn) retain(b []byte) bool {
 func (c *Conn) skip(n int) {
 	k := c.kept
 	k.from += n
-	if size := blocks.SizeFor(len(k.rest()), c.keepMost()); size <= cap(k.mem)/4 {
+	if size := blocks.SizeFor(len(k.unread()), c.keepMost()); size <= cap(k.mem)/4 {
 		c.move(size)
 	}
 }
@@ -121,7 +121,7 @@ func (c *Conn) move(size int) bool {
 	if !l.engine.reserve(size - cap(k.mem)) {
 		return false
 	}
-	mem := append(l.blocks.Get(size), k.rest()...)
+	mem := append(l.blocks.Get(size), k.unread()...)
 	c.recycle(k.mem)
 	k.mem, k.from = mem, 0
 	return true
@@ -129,7 +129,7 @@ func (c *Conn) move(size int) bool {
 
 // recycle gives memory of kept back, but for what a callback may still look at.
 func (c *Conn) recycle(mem []byte) {
-	if c.flags&flagFeeding == 0 && c.busy.Load()&inside == 0 {
+	if c.flags&flagDelivering == 0 && c.busy.Load()&inside == 0 {
 		c.loop.blocks.Put(mem)
 	}
 }

@@ -17,7 +17,7 @@ func TestKept(t *testing.T) {
 		e := &Engine{cfg: Config{MaxInbound: 1 << (8 + rng.IntN(16))}}
 		l := &loop{engine: e, portion: 1 << rng.IntN(16)}
 		limits := Limits{MaxMessage: []int{1, 1000, 1 << 16, 1 << 20, math.MaxInt}[rng.IntN(5)]}
-		c := &Conn{place: &place{loop: l, cfg: &settings{limits: limits}}}
+		c := &Conn{shared: &shared{loop: l, cfg: &settings{limits: limits}}}
 		var want []byte // the rest of the stream
 		had := 0
 		for range 300 {
@@ -51,7 +51,7 @@ func TestKept(t *testing.T) {
 			}
 			var rest, mem []byte
 			if c.kept != nil {
-				rest, mem = c.kept.rest(), c.kept.mem
+				rest, mem = c.kept.unread(), c.kept.mem
 			}
 			if !bytes.Equal(rest, want) {
 				t.Fatalf("seed %d: %d bytes are kept, want %d, or others", seed, len(rest), len(want))
@@ -83,13 +83,13 @@ func TestKeptGrowsSeldom(t *testing.T) {
 	const piece, n = 100, 10_000
 	e := &Engine{cfg: Config{MaxInbound: math.MaxInt64}}
 	l := &loop{engine: e, portion: 1 << 16}
-	c := &Conn{place: &place{loop: l, cfg: &settings{limits: Limits{MaxMessage: 2 * piece * n}}}}
+	c := &Conn{shared: &shared{loop: l, cfg: &settings{limits: Limits{MaxMessage: 2 * piece * n}}}}
 	moved, from := 0, 0
 	var last *byte
 	look := func() {
 		k := c.kept
 		if at := &k.mem[:1][0]; at != last || k.from < from {
-			moved += len(k.rest())
+			moved += len(k.unread())
 			last = at
 		}
 		from = k.from

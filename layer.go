@@ -133,11 +133,11 @@ func (w *Wire) opens() {
 	c.opens()
 }
 
-// addLayer makes the connection's layer, for which it has a place of its own, and begins it.
+// addLayer makes the connection's layer, for which it shares nothing, and begins it.
 func (c *Conn) addLayer() {
-	p := *c.place
+	p := *c.shared
 	p.wire = &Wire{conn: c, since: c.loop.now}
-	c.place = &p
+	c.shared = &p
 	c.call("Layer.Begin", func(*Conn) {
 		p.wire.layer = p.cfg.layer()
 		p.wire.layer.Begin(p.wire)
@@ -190,8 +190,8 @@ func (w *Wire) contain(what string, returned *bool) {
 		return
 	}
 	l.do(func() { // before the connection is reset
-		if r := c.fed(); r != nil && r.from.flags&flagFeeding != 0 { // it was in the middle of a Send
-			r.from.flags &^= flagFeeding
+		if r := c.fed(); r != nil && r.from.flags&flagDelivering != 0 { // it was in the middle of a Send
+			r.from.flags &^= flagDelivering
 			r.from.pushHeld()
 		}
 	})
@@ -240,8 +240,8 @@ func (c *Conn) unwrap(wire []byte, fin bool) {
 	w.over = err != nil || fin && c.flags&flagOpened != 0
 	switch {
 	case len(plain) == 0 || !c.state.follows():
-	case c.delivers():
-		c.feed(plain)
+	case c.mayDeliver():
+		c.deliver(plain)
 	case !c.keepOrEnd(plain):
 		return
 	}
@@ -276,7 +276,7 @@ func (c *Conn) reply(wire []byte) {
 // tellFailure ends the stream for the layer's reason, when what came before was delivered.
 func (c *Conn) tellFailure() {
 	never := c.flags&flagOpened == 0 && !c.wire.called.Load() // ready
-	if never || c.delivers() && !(c.keeps() && c.taker().declines(c)) {
+	if never || c.mayDeliver() && !(c.keeps() && c.taker().declines(c)) {
 		c.end(c.wire.failure)
 	}
 }

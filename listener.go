@@ -73,7 +73,7 @@ func (ln *listener) setPaused(paused bool) {
 	ln.paused = paused && !ln.closing
 }
 
-func (ln *listener) accepted(cp *port.Completion) {
+func (ln *listener) onAccept(cp *port.Completion) {
 	if !cp.More {
 		ln.armed = false
 	}
@@ -273,8 +273,8 @@ func (ln *listener) stop() {
 	}
 }
 
-// gone is called when the listening socket is closed.
-func (ln *listener) gone() {
+// onClose is called when the listening socket is closed.
+func (ln *listener) onClose() {
 	s := ln.server
 	ln.loop.listeners.Remove(ln.slot)
 	s.mu.Lock()
@@ -326,6 +326,6 @@ func (l *loop) attach(in incoming, srv *Server) *Conn {
 	if srv.MaxConnsPerPeer == 0 { // nobody has asked yet
 		remote, _ = l.port.RemoteAddr(c.handle)
 	}
-	c.learn(l, srv.settings, remote)
+	c.setAddrs(l, srv.settings, remote)
 	return c
 }

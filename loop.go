@@ -31,7 +31,7 @@ type loop struct {
 	pool      pool        // any goroutine
 	blocks    blocks.Pool // of what is received and kept
 	kepts     []*kept     // that are not in use
-	place     *place      // of the connection before: most have the same
+	shared    *shared     // of the connection before: most have the same
 	vigils    []*vigil    // one for each KeepAlive
 	states    map[any]any // what each PerLoop has here
 	piece     piece       // that is being shown
@@ -53,7 +53,7 @@ type loop struct {
 	ended   bool         // takes no more tasks
 }
 
-// task is one request: run f or, where that is nil, serve c, or let it have its turn.
+// task is one request: run f or, where that is nil, carry out what is wanted of c, or let it have its turn.
 type task struct {
 	c    *Conn
 	f    func()
@@ -214,23 +214,23 @@ func (l *loop) patience() time.Duration {
 func (l *loop) dispatch(c *port.Completion) {
 	switch c.Kind {
 	case port.KindRecv:
-		l.conns.At(uint32(c.Key)).received(c)
+		l.conns.At(uint32(c.Key)).onRecv(c)
 	case port.KindSend:
-		l.conns.At(uint32(c.Key)).sent(c)
+		l.conns.At(uint32(c.Key)).onSend(c)
 	case port.KindSplice:
-		l.conns.At(uint32(c.Key)).relayed(c)
+		l.conns.At(uint32(c.Key)).onSplice(c)
 	case port.KindAccept:
-		l.listeners.At(uint32(c.Key)).accepted(c)
+		l.listeners.At(uint32(c.Key)).onAccept(c)
 	case port.KindConnect:
-		l.conns.At(uint32(c.Key)).connected(c)
+		l.conns.At(uint32(c.Key)).onConnect(c)
 	case port.KindShutdown:
 		l.ops = append(l.ops, c.Op)
 	case port.KindClose:
 		l.ops = append(l.ops, c.Op)
 		if c.Key&listenerKey != 0 {
-			l.listeners.At(uint32(c.Key)).gone()
+			l.listeners.At(uint32(c.Key)).onClose()
 		} else {
-			l.conns.At(uint32(c.Key)).gone()
+			l.conns.At(uint32(c.Key)).onClose()
 		}
 	}
 }
@@ -278,7 +278,7 @@ func (l *loop) runTasks() {
 		case t.turn:
 			t.c.resume(pausedForTurn)
 		case t.c != nil:
-			t.c.serve()
+			t.c.carryOut()
 		default:
 			t.f()
 		}

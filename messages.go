@@ -34,7 +34,7 @@ func Messages[T any](split func(c *Conn, data []byte, eof bool) (advance int, ms
 // take hands over each message that is complete. It stops when the handler pauses or
 // closes the connection, or gives it to another.
 func (m *cut) take(c *Conn, b []byte, last bool) (n int) {
-	for (len(b[n:]) > 0 || last) && c.delivers() && c.handler() == (*Handler)(m) {
+	for (len(b[n:]) > 0 || last) && c.mayDeliver() && c.handler() == (*Handler)(m) {
 		took, more, err := m.call(c, b[n:], last)
 		n += took
 		switch {
@@ -55,7 +55,7 @@ func (m *cut) take(c *Conn, b []byte, last bool) (n int) {
 // all of that is one callback, up to where something was asked for that comes before the
 // next message; then there may be more.
 func (m *cut) call(c *Conn, b []byte, last bool) (n int, more bool, err error) {
-	c.enter()
+	c.beginCallback()
 	what := "Split"
 	defer c.containLast(&what)
 	split := m.splitFunc(c)
@@ -82,12 +82,12 @@ func (m *cut) call(c *Conn, b []byte, last bool) (n int, more bool, err error) {
 		}
 		n += advance
 		more = advance > 0 && (n < len(b) || last)
-		if !more || !c.delivers() || c.busy.Load()&asked != 0 {
+		if !more || !c.mayDeliver() || c.busy.Load()&asked != 0 {
 			break
 		}
 		c.loop.returned(what, c)
 	}
-	c.leave(what)
+	c.endCallback(what)
 	return n, more, err
 }
 

@@ -16,8 +16,8 @@ func TestPaceAtTheLimit(t *testing.T) {
 	}{{0, ErrTooSlow}, {999, ErrTooSlow}, {1000, nil}, {1001, nil}} {
 		l := &loop{now: int64(time.Hour)}
 		l.wheel.Begin(l.now)
-		home := &place{loop: l, cfg: &settings{limits: Limits{MinRate: 100, RateWindow: window}}}
-		c := &Conn{place: home, state: stateReading, flags: flagArmed}
+		home := &shared{loop: l, cfg: &settings{limits: Limits{MinRate: 100, RateWindow: window}}}
+		c := &Conn{shared: home, state: stateReading, flags: flagArmed}
 		c.bytesIn.Store(5)
 		c.setPace(false, true)
 		begun := l.now

@@ -165,7 +165,7 @@ const (
 // that is behind, and reads.
 func (c *Conn) broadcast(p []byte) (reads bool, err error) {
 	c.mu.Lock()
-	if c.behind() {
+	if c.backlogged() {
 		o, now := c.out, c.loop.engine.nanotime()
 		if c.bytesOut != o.sentBefore {
 			o.since, o.sentBefore = now, c.bytesOut

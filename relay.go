@@ -185,16 +185,16 @@ func (r *relay) arm(c *Conn) {
 	}
 }
 
-// relayed is told of every completion of a splice.
-func (c *Conn) relayed(cp *port.Completion) {
+// onSplice is told of every completion of a splice.
+func (c *Conn) onSplice(cp *port.Completion) {
 	r := c.kept.relay
 	t := r.to
 	if cp.N > 0 {
-		c.came(cp.N)
+		c.countIn(cp.N)
 	}
 	t.mu.Lock()
 	if cp.N > 0 {
-		t.went(cp.N)
+		t.countOut(cp.N)
 	}
 	if !cp.More {
 		t.sending &^= sendsSplice
@@ -220,8 +220,8 @@ func (c *Conn) relayed(cp *port.Completion) {
 		c.finArrived()
 	case e.Class == port.ErrCanceled && lost: // the stream is about to end
 	case e.Class == port.ErrCanceled:
-		if c.delivers() && c.keeps() {
-			c.feed(nil)
+		if c.mayDeliver() && c.keeps() {
+			c.deliver(nil)
 		}
 		c.arm()
 	case e.Kind == port.KindSend:
@@ -242,7 +242,7 @@ func (r *relay) spill(b []byte) (fits bool) {
 		return true
 	}
 	c, t := r.from, r.to
-	c.came(len(b))
+	c.countIn(len(b))
 	switch {
 	case !r.over:
 		return c.keep(b)

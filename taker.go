@@ -77,7 +77,7 @@ func (c *Conn) SetHandler(h *Handler) error {
 	k := c.remember()
 	k.handler, k.split, k.shown = h, nil, 0
 	c.busy.Or(asked)
-	if c.keeps() && c.flags&flagFeeding == 0 {
+	if c.keeps() && c.flags&flagDelivering == 0 {
 		c.Again()
 	}
 	return nil
@@ -107,10 +107,10 @@ func (w *whole) take(c *Conn, b []byte, _ bool) int {
 }
 
 func (w *whole) call(c *Conn, b []byte) (n int) {
-	c.enter()
+	c.beginCallback()
 	defer c.contain("Data")
 	n = w.Data(c, b)
-	c.leave("Data")
+	c.endCallback("Data")
 	return n
 }
 
@@ -128,11 +128,11 @@ func (*cut) declines(*Conn) bool { return false }
 func (*cut) atFIN(c *Conn) bool {
 	var rest []byte
 	if c.kept != nil {
-		rest = c.kept.rest()
+		rest = c.kept.unread()
 	}
-	c.flags |= flagFeeding
+	c.flags |= flagDelivering
 	n := c.consume(rest, true)
-	c.flags &^= flagFeeding
+	c.flags &^= flagDelivering
 	c.pushHeld()
 	if !c.state.follows() {
 		return false

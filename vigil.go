@@ -75,8 +75,8 @@ var errUnanswered = errors.New("what was sent is not acknowledged")
 
 // vigilOf is that for connections of a server, nil where there is none to keep.
 func (l *loop) vigilOf(cfg *settings) *vigil {
-	if l.place != nil && l.place.cfg == cfg {
-		return l.place.vigil
+	if l.shared != nil && l.shared.cfg == cfg {
+		return l.shared.vigil
 	}
 	if cfg.limits.KeepAlive <= 0 || !l.port.Hears() {
 		return nil
