@@ -8,14 +8,16 @@ import (
 	"time"
 )
 
-// Refusing is an address at which nobody listens.
+// Refusing is an address at which nobody listens, nor will before the test ends: it is that
+// of a connection.
 func Refusing(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { l.Close() })
+	return Dial(t, l.Addr()).LocalAddr().String()
 }
 
 // Hanging is where connects neither succeed nor fail: a listener that
@@ -26,7 +28,10 @@ func Hanging(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	shrinkBacklog(t, l.(*net.TCPListener))
+	if shrinkBacklog(t, l.(*net.TCPListener)) {
+		Dial(t, l.Addr())
+		return l.Addr().String()
+	}
 	for range 16 {
 		c, err := net.DialTimeout("tcp4", l.Addr().String(), Short)
 		if err != nil {

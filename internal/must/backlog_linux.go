@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// shrinkBacklog leaves the listener no room for connections that wait: Linux
-// takes the last listen call's word (listen(2)).
-func shrinkBacklog(t *testing.T, l *net.TCPListener) {
+// shrinkBacklog leaves the listener room for one connection that waits: Linux takes the last
+// listen call's word (listen(2)), and one more. False: it did not.
+func shrinkBacklog(t *testing.T, l *net.TCPListener) bool {
 	raw, err := l.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
@@ -16,4 +16,5 @@ func shrinkBacklog(t *testing.T, l *net.TCPListener) {
 	if e := raw.Control(func(fd uintptr) { err = syscall.Listen(int(fd), 0) }); e != nil || err != nil {
 		t.Fatal(e, err)
 	}
+	return true
 }

@@ -74,8 +74,6 @@ func TestLayerDialFails(t *testing.T) {
 		mute := r.Serve(proactor.Handler{}).ListenAddr().String()
 		stranger := dials.Clone()
 		stranger.ServerName = "another"
-		short, cancel := context.WithTimeout(context.Background(), 10*must.Short)
-		defer cancel()
 		canceled, cancel := context.WithCancel(context.Background())
 		canceling := func() proactor.Layer {
 			cancel()
@@ -93,6 +91,7 @@ func TestLayerDialFails(t *testing.T) {
 			to    string
 			d     proactor.Dialer
 			ctx   context.Context
+			short bool // ctx ends soon
 			right func(error) bool
 		}{
 			{what: "another name", to: secure, d: proactor.Dialer{Layer: newTLSClient(stranger)}, right: func(err error) bool {
@@ -101,7 +100,7 @@ func TestLayerDialFails(t *testing.T) {
 			{what: "a FIN", to: hasty, d: proactor.Dialer{Layer: newTLSClient(dials)}, right: is(io.EOF)},
 			{what: "a reset", to: rude, d: proactor.Dialer{Layer: newTLSClient(dials)}, right: func(err error) bool { return err != nil }},
 			{what: "Timeout", to: mute, d: proactor.Dialer{Layer: newTLSClient(dials), Timeout: 10 * must.Short}, right: is(port.ErrTimeout)},
-			{what: "ctx", to: mute, d: proactor.Dialer{Layer: newTLSClient(dials)}, ctx: short, right: is(port.ErrTimeout)},
+			{what: "ctx", to: mute, d: proactor.Dialer{Layer: newTLSClient(dials)}, short: true, right: is(port.ErrTimeout)},
 			{what: "canceled", to: mute, d: proactor.Dialer{Layer: canceling}, ctx: canceled, right: is(context.Canceled)},
 			{what: "FirstByteTimeout", to: mute, d: proactor.Dialer{Layer: newTLSClient(dials),
 				Limits: proactor.Limits{FirstByteTimeout: 10 * must.Short, LingerTimeout: 10 * must.Short}}, right: is(proactor.ErrFirstByte)},
@@ -115,6 +114,11 @@ func TestLayerDialFails(t *testing.T) {
 			}
 			if tt.ctx == nil {
 				tt.ctx = must.Context(t)
+			}
+			if tt.short {
+				ctx, cancel := context.WithTimeout(tt.ctx, 10*must.Short)
+				defer cancel()
+				tt.ctx = ctx
 			}
 			c, err := tt.d.Dial(tt.ctx, "tcp", tt.to)
 			if oe := (*net.OpError)(nil); c != nil || !errors.As(err, &oe) || !tt.right(err) {

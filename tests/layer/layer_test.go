@@ -157,7 +157,7 @@ func TestLayerErrorAfterPause(t *testing.T) {
 			Data: func(c *proactor.Conn, p []byte) int {
 				n := len(p)
 				if p[0] == 'A' {
-					c.PauseRead() // before the test resumes
+					c.PauseRead()
 					n = 1
 				}
 				told <- string(p)
@@ -173,7 +173,9 @@ func TestLayerErrorAfterPause(t *testing.T) {
 		if got := must.Take(t, "Data", told); got != "ABC" {
 			t.Fatalf("told %q", got)
 		}
-		r.Accepted().ResumeRead()
+		conn := r.Accepted()
+		rig.Returned(t, conn)
+		conn.ResumeRead()
 		for _, want := range []string{"BC", errMasked.Error()} {
 			if got := must.Take(t, "Data", told); got != want {
 				t.Errorf("told %q, want %q", got, want)

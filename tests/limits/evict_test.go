@@ -193,7 +193,11 @@ func TestRoomComesLater(t *testing.T) {
 			return false
 		})
 		q := must.Pattern(2, 4*step)
-		must.Send(t, peers[from], q)
+		sent := make(chan error, 1)
+		go func() { // the system need not take all of it at once
+			_, err := peers[from].Write(q)
+			sent <- err
+		}()
 		rig.Relayed(t, from, to)
 		from.ResumeRead()
 
@@ -206,6 +210,9 @@ func TestRoomComesLater(t *testing.T) {
 		}
 		must.Read(t, peers[honest], p)
 		must.Read(t, peers[to], q)
+		if err := must.Take(t, "what is relayed", sent); err != nil {
+			t.Error(err)
+		}
 		if n := w.Engine.Stats().Closed; n != 1 {
 			t.Errorf("%d connections ended", n)
 		}
@@ -224,15 +231,26 @@ func TestEvictsAsManyAsItTakes(t *testing.T) {
 		)
 		r := rig.New(t, backend, func(c *proactor.Config) { c.MaxOutbound = most })
 		s := r.Serve(proactor.Handler{}, rig.Limits(proactor.Limits{MaxPending: most, Overflow: proactor.RejectWrites, SendBuffer: systems}))
-		for range deaf {
-			rig.Deaf(t, s, systems)
-			// The system takes some of it, 200 KiB at the most.
-			if _, err := r.Accepted().Write(make([]byte, each)); err != nil {
-				t.Fatal(err)
+		rig.Deaf(t, s, systems)
+		conns := []*proactor.Conn{r.Accepted()}
+		var honest *net.TCPConn
+		var c *proactor.Conn
+		for len(conns) < deaf {
+			peer := rig.Deaf(t, s, systems)
+			if next := r.Accepted(); r.SameLoop(next, conns[0]) {
+				conns = append(conns, next)
+			} else {
+				honest, c = peer, next
 			}
 		}
-		honest := rig.Client(t, s)
-		c := r.Accepted()
+		release := r.Hold(s, conns[0]) // so that the system takes nothing more of what waits
+		for _, c := range conns {
+			for n := each; n > 0; n = each - c.Stats().Pending { // it may take some of the first
+				if _, err := c.Write(make([]byte, n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 		for _, n := range []int{9 * each, most} {
 			if _, err := c.Write(make([]byte, n)); err != proactor.ErrBacklog {
 				t.Fatalf("%d bytes: %v", n, err)
@@ -246,6 +264,7 @@ func TestEvictsAsManyAsItTakes(t *testing.T) {
 			t.Fatal(err)
 		}
 		must.Read(t, honest, p)
+		release()
 		for range 2 {
 			r.Ends(proactor.ErrBacklog)
 		}

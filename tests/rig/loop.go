@@ -9,18 +9,17 @@ import (
 	"github.com/proactor-go/proactor/internal/must"
 )
 
-// OnLoop runs f in a callback of c and waits for it.
+// OnLoop runs f in a callback of c and waits until the callback has returned.
 func OnLoop(t *testing.T, c *proactor.Conn, f func()) {
 	t.Helper()
-	done := make(chan struct{})
-	if err := c.Post(func() { defer close(done); f() }); err != nil {
+	if err := c.Post(f); err != nil {
 		t.Fatal(err)
 	}
-	must.Take(t, "a posted function", done)
+	Returned(t, c)
 }
 
-// Returned waits until the callback of c that may be in progress has returned. The rig and
-// OnLoop are told of a callback from within it, so that it may go on for a moment.
+// Returned waits until the callback of c that may be in progress has returned. The rig is
+// told of a callback from within it, so that it may go on for a moment.
 func Returned(t *testing.T, c *proactor.Conn) {
 	t.Helper()
 	done := make(chan struct{})

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,12 +70,30 @@ func runOpenSSL(r *rig.Rig, program string, args ...string) *running {
 // until reads on until it has said something.
 func (o *running) until(want string) {
 	o.Helper()
-	buf := make([]byte, 4096)
 	for !strings.Contains(string(o.said), want) {
-		n, err := o.out.Read(buf)
-		if o.said = append(o.said, buf[:n]...); err != nil {
-			o.Fatalf("no %q: %v\n%s", want, err, o.said)
+		o.read(want)
+	}
+}
+
+// line reads on until it has said a whole line with that in it, and returns what follows there.
+func (o *running) line(want string) string {
+	o.Helper()
+	for {
+		if _, rest, found := strings.Cut(string(o.said), want); found {
+			if line, _, whole := strings.Cut(rest, "\n"); whole {
+				return line
+			}
 		}
+		o.read(want)
+	}
+}
+
+func (o *running) read(want string) {
+	o.Helper()
+	buf := make([]byte, 4096)
+	n, err := o.out.Read(buf)
+	if o.said = append(o.said, buf[:n]...); err != nil {
+		o.Fatalf("no %q: %v\n%s", want, err, o.said)
 	}
 }
 
@@ -124,14 +141,8 @@ func TestOpenSSLClient(t *testing.T) {
 func TestOpenSSLServer(t *testing.T) {
 	program, cert, key := openssl(t)
 	eachVersion(t, func(r *rig.Rig, version uint16, serves, dials *tls.Config) {
-		l, err := net.Listen("tcp4", "127.0.0.1:0") // a port that is free
-		if err != nil {
-			r.Fatal(err)
-		}
-		address := l.Addr().String()
-		l.Close()
-		o := runOpenSSL(r, program, "s_server", "-accept", address, opensslVersions[version], "-cert", cert, "-key", key, "-rev", "-naccept", "1")
-		o.until("ACCEPT")
+		o := runOpenSSL(r, program, "s_server", "-accept", "127.0.0.1:0", opensslVersions[version], "-cert", cert, "-key", key, "-rev", "-naccept", "1")
+		address := o.line("ACCEPT ") // with the port that the system chose
 		drained := make(chan bool)
 		go func() { io.Copy(io.Discard, o.out); close(drained) }()
 		got := make(chan string, 10)
