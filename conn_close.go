@@ -7,6 +7,7 @@ func (c *Conn) close(cause error) {
 		c.abort(cause)
 		return
 	}
+	never := c.unready()
 	if !c.turn(eventClosed) {
 		return
 	}
@@ -19,6 +20,9 @@ func (c *Conn) close(cause error) {
 	c.mu.Unlock()
 	c.finish()
 	c.linger()
+	if never {
+		c.loop.do(c.endLayer)
+	}
 }
 
 // endOurs has our FIN follow the bytes that wait.

@@ -55,7 +55,8 @@ func (c *Conn) unwanted(n int) {
 	if !c.state.closed() {
 		return
 	}
-	if c.times.dropped += n; c.times.dropped > lingerMost {
+	d := c.deadlines() // close made none where a Layer.CloseWrite called Goexit
+	if d.dropped += n; d.dropped > lingerMost {
 		c.loop.engine.limited[limitLinger].Add(1)
 		c.closeSocket(true)
 	}

@@ -48,10 +48,11 @@ type Layer interface {
 	// change, but not to keep, and wire may lie in it. An error resets the connection, with that
 	// as the cause.
 	Send(plain []byte) (wire []byte, err error)
-	// CloseWrite returns what goes before our FIN. No Send follows. It may come before Ready.
+	// CloseWrite returns what goes before our FIN. No Send follows. It comes only after Ready.
 	CloseWrite() (wire []byte)
-	// End is called last, on the loop, once, when the connection's socket is closed: it ends
-	// what the layer has begun. It is like a callback and must not wait either.
+	// End is called last, on the loop, once, when the connection's socket is closed, or soon after
+	// the connection was before Ready: it ends what the layer has begun. It is like a callback and
+	// must not wait either.
 	End()
 }
 
@@ -73,6 +74,7 @@ type Wire struct {
 	early   int   // bytes that arrived before the layer was ready
 	plain   int64 // bytes that the layer made of those that arrived
 	over    bool  // the layer has said that no more comes
+	ended   bool  // its End was called
 	failure error // why, where that is to be told after what was kept
 
 	called atomic.Bool // Ready was: what it asks for comes before the end of the stream
@@ -144,9 +146,10 @@ func (c *Conn) addLayer() {
 	})
 }
 
-// endLayer is called when the connection has gone.
+// endLayer is called when the connection has gone, and when it is closed and was never ready.
 func (c *Conn) endLayer() {
-	if c.wire != nil && c.wire.layer != nil {
+	if c.wire != nil && c.wire.layer != nil && !c.wire.ended {
+		c.wire.ended = true
 		c.call("Layer.End", func(*Conn) { c.wire.layer.End() })
 	}
 }
@@ -246,7 +249,7 @@ func (c *Conn) unwrap(wire []byte, fin bool) {
 		return
 	}
 	switch {
-	case err == nil:
+	case err == nil, !c.state.follows(): // it was closed by what it was shown: a FIN is awaited
 	case err == io.EOF:
 		if c.flags&flagArmed != 0 {
 			c.loop.port.Cancel(&c.recv)
@@ -285,8 +288,10 @@ func (c *Conn) tellFailure() {
 func (c *Conn) endWire() {
 	c.mu.Lock()
 	c.sending |= shut
-	c.wire.flush()
-	c.queueCopy(c.wire.closeWrite())
+	if c.wire.ready {
+		c.wire.flush()
+		c.queueCopy(c.wire.closeWrite())
+	}
 	c.push()
 	c.written(0)
 }

@@ -135,21 +135,35 @@ func (r *Registry[K]) broadcast(p []byte, payload func(K, *Conn) []byte) (took i
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	late := 0
-	for i := range r.members {
+	r.broadcastFrom(0, p, payload, &took, &late)
+	return took, late > took/4
+}
+
+// broadcastFrom writes to the members from the ith on. A Layer that calls Goexit ends the
+// goroutine; the other members get theirs all the same.
+func (r *Registry[K]) broadcastFrom(i int, p []byte, payload func(K, *Conn) []byte, took, late *int) {
+	writing := false
+	defer func() {
+		if writing {
+			r.broadcastFrom(i+1, p, payload, took, late)
+		}
+	}()
+	for ; i < len(r.members); i++ {
 		if payload != nil {
 			if p = payload(r.members[i].key, r.members[i].conn); p == nil {
 				continue
 			}
 		}
+		writing = true
 		reads, err := r.members[i].conn.broadcast(p)
+		writing = false
 		if err == nil {
-			took++
+			*took++
 		}
 		if reads {
-			late++
+			*late++
 		}
 	}
-	return took, late > took/4
 }
 
 const (

@@ -137,12 +137,8 @@ func (l *tlsLayer) Send(plain []byte) ([]byte, error) {
 	return nil, err
 }
 
-// CloseWrite sends a close_notify, or ends the handshake.
+// CloseWrite sends a close_notify.
 func (l *tlsLayer) CloseWrite() []byte {
-	if h := l.shake; h != nil && !h.done {
-		h.stop()
-		return nil
-	}
 	l.conn.CloseWrite()
 	return nil
 }

@@ -1,6 +1,7 @@
 package layer_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -160,6 +161,81 @@ func TestLayerDoesNotReturnInRelay(t *testing.T) {
 			}
 			if !errors.Is(causes[b], w.cause) || !errors.Is(causes[a], proactor.ErrRelayEnd) {
 				t.Errorf("%s: closed with %v and %v", way, causes[a], causes[b])
+			}
+		}
+	})
+}
+
+// A layer that ends a Close in the middle is reset, also where more bytes arrive before.
+func TestLayerDoesNotReturnInClose(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		for way, w := range ways {
+			r := rig.New(t, backend, rig.OneLoop, func(cfg *proactor.Config) { cfg.BufferSize = 100 })
+			r.Panics = 1
+			s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int { c.Close(); return len(p) }}, func(s *proactor.Server) {
+				s.Layer = func() proactor.Layer {
+					return &masks{ends: new(atomic.Int64), trouble: map[string]func(){"CloseWrite": w.leave}}
+				}
+			})
+			c := rig.Client(t, s)
+			conn := r.Accepted()
+			busy, goOn := make(chan bool), make(chan bool)
+			conn.Post(func() { close(busy); <-goOn })
+			must.Take(t, "the loop is busy", busy)
+			must.Send(t, c, bytes.Repeat([]byte("x"), 10_000)) // many runs of bytes at once
+			close(goOn)
+			if e := must.Take(t, "Closed", r.Closed); !errors.Is(e.Cause, w.cause) && !errors.Is(e.Cause, proactor.ErrLocalClosed) {
+				t.Errorf("%s: closed with %v", way, e.Cause)
+			}
+		}
+	})
+}
+
+// A broadcast reaches the others where the layer of one connection does not return.
+func TestLayerDoesNotReturnInBroadcast(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		for way, w := range ways {
+			r := rig.New(t, backend)
+			r.Panics = 2
+			var bad atomic.Bool
+			s := r.Serve(proactor.Handler{}, func(s *proactor.Server) {
+				s.Layer = func() proactor.Layer {
+					m := &masks{ends: new(atomic.Int64)}
+					if bad.Load() {
+						m.trouble = map[string]func(){"Send": w.leave}
+					}
+					return m
+				}
+			})
+			var reg proactor.Registry[int]
+			var good []net.Conn
+			for i := range 5 {
+				bad.Store(i == 0 || i == 2)
+				c := rig.Client(t, s)
+				if !bad.Load() {
+					good = append(good, c)
+				}
+				conn := r.Accepted()
+				rig.Returned(t, conn)
+				reg.Add(i, conn)
+			}
+			over := make(chan int, 1)
+			go func() {
+				took := -1
+				defer func() { over <- took }()
+				took, _ = reg.Broadcast([]byte("abc"))
+			}()
+			if took := must.Take(t, "the end of the broadcast", over); (took < 0) != (way == "Goexit") {
+				t.Errorf("%s: %d took it", way, took)
+			}
+			for _, c := range good {
+				must.Read(t, c, []byte("hello:ABC"))
+			}
+			for range 2 {
+				r.Ends(w.cause)
+			}
+			if reg.Len() != 5 { // its lock is free
+				t.Errorf("%d members", reg.Len())
 			}
 		}
 	})

@@ -287,7 +287,7 @@ func TestLayerErrorBeforeReady(t *testing.T) {
 			})
 			c := rig.Client(t, s)
 			must.Send(t, c, []byte("abc!"))
-			want := "hello:?$"
+			want := "hello:?"
 			if called {
 				want = "hello:?bcd$"
 			}
@@ -302,5 +302,32 @@ func TestLayerErrorBeforeReady(t *testing.T) {
 				t.Errorf("%d more were opened", n)
 			}
 		}
+	})
+}
+
+// A handler that closes the connection when it is shown the last bytes before the layer's own end
+// has the peer's FIN awaited: the layer's end is none.
+func TestLayerEndAfterClose(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+			n := shift(c, p)
+			c.Close()
+			return n
+		}}, rig.Limits(proactor.Limits{LingerTimeout: must.Lifetime}), func(s *proactor.Server) {
+			s.Layer = func() proactor.Layer { return &masks{ends: new(atomic.Int64)} }
+		})
+		c := rig.Client(t, s)
+		rig.Returned(t, r.Accepted()) // what is kept until then is shown with its end
+		must.Send(t, c, []byte("abc$"))
+		must.ReadEnd(t, c, []byte("hello:bcd$"))
+		for range 10 {
+			rig.OnEveryLoop(t, r.Engine)
+		}
+		if n := len(r.Closed); n != 0 {
+			t.Error("the socket is closed, and the peer has sent no FIN")
+		}
+		c.CloseWrite()
+		r.Ends(proactor.ErrLocalClosed)
 	})
 }

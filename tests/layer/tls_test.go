@@ -75,7 +75,7 @@ func (l *tlsLayer) Send(plain []byte) ([]byte, error) {
 }
 
 func (l *tlsLayer) CloseWrite() []byte {
-	l.conn.CloseWrite() // it fails before the handshake's end
+	l.conn.CloseWrite()
 	return l.memory.sent()
 }
 

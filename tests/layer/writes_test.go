@@ -131,6 +131,7 @@ func TestLayerShutdown(t *testing.T) {
 		ends := new(atomic.Int64)
 		s := r.Serve(proactor.Handler{Ended: func(c *proactor.Conn, why error) { c.Close() }}, func(s *proactor.Server) {
 			s.Layer = func() proactor.Layer { return &masks{begun: begun, ends: ends} }
+			s.Limits.LingerTimeout = must.Lifetime
 			s.Handler.Stopping = func(c *proactor.Conn) { c.Write([]byte("bye")) }
 		})
 		ready := rig.Client(t, s)
@@ -141,7 +142,8 @@ func TestLayerShutdown(t *testing.T) {
 		over := make(chan error, 1)
 		go func() { over <- s.Shutdown(must.Context(t)) }()
 		must.ReadEnd(t, ready, append([]byte("hello:"), "BYE$"...))
-		must.ReadEnd(t, unready, []byte("hello:$"))
+		must.ReadEnd(t, unready, []byte("hello:"))
+		must.Eventually(t, "End of the layer that was never ready", func() bool { return ends.Load() == 1 })
 		w.Ready(nil) // too late
 		ready.CloseWrite()
 		unready.CloseWrite()
