@@ -18,6 +18,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/frame"
+	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
@@ -37,7 +38,7 @@ func scaled(n int) int {
 func eachBackend(t *testing.T, f func(t *testing.T, backend string)) {
 	porttest.Each(t, func(t *testing.T, backend string) {
 		known := goleak.IgnoreCurrent()
-		t.Cleanup(func() { goleak.VerifyNone(t, known) })
+		t.Cleanup(func() { must.NoGoroutines(t, known) })
 		f(t, backend)
 	})
 }

@@ -81,8 +81,8 @@ func TestDrainDeadline(t *testing.T) {
 		if err := s.Wait(); err != nil {
 			t.Errorf("%v: %s", err, log)
 		}
-		if d := time.Since(began); d < 150*time.Millisecond || d > 5*time.Second {
-			t.Errorf("took %v", d)
+		if d := time.Since(began); d < 150*time.Millisecond {
+			t.Errorf("it took only %v", d)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor/cmd/proactor/internal/load"
+	"github.com/proactor-go/proactor/internal/must"
 )
 
 // few is n, or less where connections and messages take long.
@@ -332,16 +333,11 @@ func TestClientEchoEnds(t *testing.T) {
 	if out, err := c.Output(); err == nil || string(out) != "hello\n" {
 		t.Errorf("%q, %v", out, err)
 	}
-	oneLine(t, log.String())
+	oneLine(t, said(log.String()))
 }
 
 func TestNobodyListens(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := must.Refusing(t)
 	status, r, stderr := loadEchoJSON(t, "--to", addr, "--conns", "3", "--count", "1")
 	if status != 1 || r.Errors["refused"] != 3 {
 		t.Errorf("status %d, %+v", status, r)
@@ -364,7 +360,11 @@ func TestAreYouOKIsStrict(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			status, stdout, stderr := execute(t, "load", "areyouok", "--to", bad(t, serve), "--clients", "7", "--timeout", "1s")
+			timeout := patience.String()
+			if name == "timeout" {
+				timeout = "1s"
+			}
+			status, stdout, stderr := execute(t, "load", "areyouok", "--to", bad(t, serve), "--clients", "7", "--timeout", timeout)
 			if status != 1 || !strings.Contains(stdout, "0 of 7") || !strings.Contains(stdout, "7 "+name) {
 				t.Errorf("status %d, %s", status, stdout)
 			}

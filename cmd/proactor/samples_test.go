@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
+	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/port/porttest"
 )
 
@@ -66,13 +67,7 @@ func TestServeProxy(t *testing.T) {
 }
 
 func TestServeProxyWithoutServer(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := l.Addr().String()
-	l.Close()
-	_, stderr := begin(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--to", to)
+	_, stderr := begin(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--to", must.Refusing(t))
 	for _, want := range []string{"does not answer yet", "msg=listening"} {
 		for line := ""; !strings.Contains(line, want); {
 			var err error
@@ -125,12 +120,7 @@ func TestAddrs(t *testing.T) {
 
 // TestConns: the list has each connection, as a table and as JSON.
 func TestConns(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") // for a port that is free
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := l.Addr().String()
-	l.Close()
+	page := must.Free(t) // a port that is free
 	s := server(t, "echo", "--listen", "127.0.0.1:0", "--admin", page)
 	a, b := dial(t, s.addr), dial(t, s.addr)
 	echoed(t, a)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/port/porttest"
 )
 
@@ -140,7 +141,7 @@ func TestLoadSaysWhatCame(t *testing.T) {
 			io.Copy(io.Discard, c)
 		})
 		for _, kind := range []string{"echo --conns 1 --count 1", "areyouok --clients 1"} {
-			status, _, stderr := execute(t, append(append([]string{"load"}, strings.Fields(kind)...), "--to", to, "--timeout", "5s")...)
+			status, _, stderr := execute(t, append(append([]string{"load"}, strings.Fields(kind)...), "--to", to, "--timeout", patience.String())...)
 			if status != 1 || !strings.Contains(stderr, want) {
 				t.Errorf("%s: status %d, %s; want %s", kind, status, stderr, want)
 			}
@@ -191,17 +192,14 @@ func TestAdminURL(t *testing.T) {
 func TestConnsExplains(t *testing.T) {
 	echo := server(t, "echo", "--listen", "127.0.0.1:0")
 	silent := bad(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	for addr, want := range map[string]string{
-		echo.addr: "--admin", silent: "no answer in time", l.Addr().String(): "no server has its --admin there",
+	for _, tt := range []struct{ addr, timeout, want string }{
+		{echo.addr, patience.String(), "--admin"},
+		{silent, "500ms", "no answer in time"},
+		{must.Refusing(t), patience.String(), "no server has its --admin there"},
 	} {
-		status, stdout, stderr := execute(t, "conns", addr, "--timeout", "500ms")
-		if status != 1 || stdout != "" || !strings.Contains(stderr, want) {
-			t.Errorf("status %d, %q, %q; want %s", status, stdout, stderr, want)
+		status, stdout, stderr := execute(t, "conns", tt.addr, "--timeout", tt.timeout)
+		if status != 1 || stdout != "" || !strings.Contains(stderr, tt.want) {
+			t.Errorf("status %d, %q, %q; want %s", status, stdout, stderr, tt.want)
 		}
 		oneLine(t, stderr)
 	}
@@ -209,12 +207,7 @@ func TestConnsExplains(t *testing.T) {
 
 // TestProxyToItself: is refused at the start.
 func TestProxyToItself(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().String()
-	l.Close()
+	at := must.Free(t)
 	status, _, stderr := execute(t, "serve", "proxy", "--listen", at, "--to", at, "--log-level", "error")
 	if status != 1 || !strings.Contains(stderr, "relay to itself") {
 		t.Errorf("status %d, %q", status, stderr)

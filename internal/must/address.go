@@ -1,16 +1,40 @@
 package must
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
 
+// Alone is where a test may listen, give the port up, and count on it that nobody else has
+// taken it since: another process listens at 127.0.0.1, and gets the port of a listener that
+// was closed as soon as any other. Where only that is this machine, it is the address.
+func Alone() string {
+	if runtime.GOOS != "linux" && runtime.GOOS != "windows" {
+		return "127.0.0.1:0"
+	}
+	id := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d:0", 1+id>>16&0x3f, id>>8&0xff, id&0xff)
+}
+
+// Free is an address of this process alone at which nobody listens, but the test may.
+func Free(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", Alone())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // Refusing is an address at which nobody listens, nor will before the test ends: it is that
 // of a connection.
-func Refusing(t *testing.T) string {
+func Refusing(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -20,26 +44,16 @@ func Refusing(t *testing.T) string {
 	return Dial(t, l.Addr()).LocalAddr().String()
 }
 
-// Hanging is where connects neither succeed nor fail: a listener that
-// accepts none, whose backlog was filled.
-func Hanging(t *testing.T) string {
+// Hanging is where connects neither succeed nor fail: a listener that accepts none, whose
+// backlog is full. Not ok: the system makes no backlog so small.
+func Hanging(t *testing.T) (address string, ok bool) {
+	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	if shrinkBacklog(t, l.(*net.TCPListener)) {
-		Dial(t, l.Addr())
-		return l.Addr().String()
-	}
-	for range 16 {
-		c, err := net.DialTimeout("tcp4", l.Addr().String(), Short)
-		if err != nil {
-			return l.Addr().String()
-		}
-		t.Cleanup(func() { c.Close() })
-	}
-	return l.Addr().String()
+	return l.Addr().String(), fillBacklog(t, l.(*net.TCPListener))
 }
 
 // SocketPath is a short path for a Unix socket.

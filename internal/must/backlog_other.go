@@ -7,4 +7,4 @@ import (
 	"testing"
 )
 
-func shrinkBacklog(*testing.T, *net.TCPListener) bool { return false }
+func fillBacklog(*testing.T, *net.TCPListener) bool { return false }

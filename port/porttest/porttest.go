@@ -23,6 +23,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port"
 )
@@ -130,19 +131,14 @@ func runOne(t *testing.T, b Backend, m port.Mode, tt test) {
 		if t.Failed() || t.Skipped() {
 			return
 		}
-		if err := goleak.Find(running); err != nil {
-			t.Errorf("goroutines left: %v", err)
-		}
+		must.NoGoroutines(t, running)
 		// The system closes what a ring held some time after the ring.
-		for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-			now := descriptors()
-			if len(now) <= len(open) {
-				break
-			}
-			if time.Now().After(end) {
-				t.Errorf("%d descriptors before, %d after: %v", len(open), len(now), now)
-				break
-			}
+		now := descriptors()
+		for end := time.Now().Add(patience); len(now) > len(open) && time.Now().Before(end); now = descriptors() {
+			time.Sleep(time.Millisecond)
+		}
+		if len(now) > len(open) {
+			t.Errorf("%d descriptors before, %d after: %v", len(open), len(now), now)
 		}
 	})
 	tt.run(e)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,7 +203,9 @@ func TestClientsThatNeverRead(t *testing.T) {
 			echotest.Dial(t, s.ListenAddr().String()).SetReadBuffer(4096)
 			echotest.Until(t, "it has joined", func() bool { return s.users.Len() >= i+1 })
 		}
+		const ahead = 50 // lines that the sender is before the slowest: less than a limit
 		errs := make(chan error, good)
+		heardBy := make([]atomic.Int64, good)
 		for i := range good {
 			c := join(t, s, deaf+i+1)
 			go func() {
@@ -212,6 +215,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 						errs <- fmt.Errorf("%.20q, %v; want line %d", line, err, n)
 						return
 					}
+					heardBy[i].Add(1)
 				}
 				errs <- nil
 			}()
@@ -224,6 +228,14 @@ func TestClientsThatNeverRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			worst = max(worst, s.clients.Engine.Stats().Pending)
+			echotest.Until(t, "the slowest has heard enough", func() bool {
+				for i := range heardBy {
+					if int64(n)-heardBy[i].Load() > ahead {
+						return len(errs) > 0
+					}
+				}
+				return true
+			})
 		}
 		for range good {
 			if err := <-errs; err != nil {

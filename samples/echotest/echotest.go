@@ -230,16 +230,11 @@ func Cuts(t *testing.T, addr string, stop func(), ended <-chan error) {
 	if took == len(all) {
 		t.Fatalf("all %d bytes were taken though nobody reads", took)
 	}
-	began := time.Now()
 	stop()
 	Ended(t, ended)
-	if d := time.Since(began); d > 5*time.Second {
-		t.Errorf("took %v", d)
-	}
 	// The client is told of the reset or, where the system took all that the
-	// server had to send, and so its FIN too, the echo ends too early.
-	n, err := io.Copy(io.Discard, c)
-	if err == nil && n == int64(took) || errors.Is(err, os.ErrDeadlineExceeded) {
+	// server had to send, of its FIN.
+	if n, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the client was not told: %d bytes of %d, %v", n, took, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/must"
 )
 
 // Server is a server under test: a proactor.Server, or one with something
@@ -38,7 +39,7 @@ func Engine(t *testing.T, backend string) *proactor.Engine {
 		if s := e.Stats(); s.Conns() != 0 || s.Pending != 0 || s.Leased != 0 || s.Panics != 0 {
 			t.Errorf("at the end: %+v", s)
 		}
-		goleak.VerifyNone(t, known)
+		must.NoGoroutines(t, known)
 	})
 	return e
 }

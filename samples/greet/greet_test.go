@@ -90,7 +90,8 @@ func TestGarbage(t *testing.T) {
 	})
 }
 
-// A client that does not answer. It is told in the time of the test here.
+// A client that does not answer is told, here in the time of a test. Where the test is held
+// up it may be too late with what it says before: see TestSimulatedEnds, which is not.
 func TestIdle(t *testing.T) {
 	if got := New(Options{}).Limits.IdleTimeout; got != time.Minute {
 		t.Errorf("IdleTimeout = %v", got)
@@ -100,7 +101,7 @@ func TestIdle(t *testing.T) {
 		srv.Limits.IdleTimeout = 50 * time.Millisecond
 		c := echotest.Dial(t, echotest.Listen(t, srv))
 		io.WriteString(c, "and no more")
-		if got, err := io.ReadAll(c); err != nil || string(got) != ServerHello+SayGoodbye {
+		if got, err := io.ReadAll(c); err != nil || string(got) != ServerHello && string(got) != ServerHello+SayGoodbye {
 			t.Fatalf("%q, %v", got, err)
 		}
 	})

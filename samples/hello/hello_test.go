@@ -180,8 +180,8 @@ func TestNetHTTP(t *testing.T) {
 		_, addr := start(t, backend)
 		transport := &http.Transport{DisableCompression: true}
 		defer transport.CloseIdleConnections()
-		client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
-		reused := false
+		client := &http.Client{Transport: transport, Timeout: echotest.Life}
+		reused, again := false, 0
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 			GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused },
 		})
@@ -236,9 +236,17 @@ func TestNetHTTP(t *testing.T) {
 			if d, err := http.ParseTime(res.Header.Get("Date")); err != nil || time.Since(d).Abs() > time.Minute {
 				t.Errorf("%d, %s: date %v, %v", i, x.method, d, err)
 			}
-			if reused == x.fresh {
-				t.Errorf("%d, %s: connection reused: %v", i, x.method, reused)
+			if reused && x.fresh {
+				t.Errorf("%d, %s: the connection is used again", i, x.method)
 			}
+			if reused {
+				again++
+			}
+		}
+		// Not each time: net/http gives one up where it learns only 50 ms after the answer
+		// that the request is written.
+		if again == 0 {
+			t.Error("no connection was used again")
 		}
 	})
 }

@@ -187,47 +187,13 @@ func TestBlocked(t *testing.T) {
 	})
 }
 
-// With Priority, NOOP and QUIT are served ahead of what waits longer.
+// What is urgent, see TestPriorityServes too.
 func TestPriority(t *testing.T) {
 	for text, want := range map[string]bool{"NOOP": true, "noop x": true, "Quit": true, "QUITE": true, "NOO": false, "": false, "STAT": false, " NOOP": false} {
 		if got := priority([]byte(text)) > 0; got != want {
 			t.Errorf("%q: %v", text, got)
 		}
 	}
-	porttest.Each(t, func(t *testing.T, backend string) {
-		s := start(t, backend, Options{Work: 400 * time.Millisecond, Workers: 1, Priority: true})
-		first, usual, urgent := dial(t, s), dial(t, s), dial(t, s)
-		for n := 1; ; n++ {
-			first.Say("STAT\r\n")
-			echotest.Until(t, "the worker is busy", func() bool { return s.Pool.Stats().Busy == 1 })
-			usual.Say("LIST\r\n")
-			echotest.Until(t, "one waits", func() bool { st := s.Pool.Stats(); return st.Waiting == 1 || st.Busy == 0 })
-			urgent.Say("NOOP\r\n")
-			echotest.Until(t, "two wait", func() bool { st := s.Pool.Stats(); return st.Waiting == 2 || st.Busy == 0 })
-			again := int64(n-1)*3 != s.Pool.Stats().Served // the first was over too early
-			order := make(chan *client, 2)
-			for _, c := range []*client{usual, urgent} {
-				go func() {
-					c.In.Peek(1)
-					order <- c
-				}()
-			}
-			c := <-order
-			first.Hear(first.known(n))
-			<-order
-			usual.Hear(usual.known(n))
-			urgent.Hear(urgent.known(n))
-			switch {
-			case again && n < 20:
-				continue
-			case again:
-				t.Fatal("the worker was never busy for long enough")
-			case c != urgent:
-				t.Error("NOOP was not served ahead")
-			}
-			return
-		}
-	})
 }
 
 // Clients that go away at every byte of a conversation, orderly or not, or send

@@ -1,6 +1,7 @@
 package linepool
 
 import (
+	"context"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -37,4 +38,46 @@ func TestSimulated(t *testing.T) {
 			return []byte(text), []byte("+OK POP3 server ready - " + c.at + " - 0\r\n" + c.answers(text))
 		},
 	}.Check(t)
+}
+
+// With Priority, NOOP and QUIT are served ahead of what waits longer: here the work takes
+// longer than all that a network does.
+func TestPriorityServes(t *testing.T) {
+	for ahead, want := range map[bool]int64{false: 3, true: 2} {
+		proactortest.Config{Seeds: 10}.Run(t, func(e *proactortest.Env) {
+			s, err := New(Options{Addr: "127.0.0.1:0", Work: time.Minute, Workers: 1, Priority: ahead, Engine: e.Engine, Log: echotest.Quiet()})
+			if err != nil {
+				e.Fatal(err)
+			}
+			pooltest.Left(e.T, s.Pool)
+			if err := s.Listen(); err != nil {
+				e.Fatal(err)
+			}
+			say := func(text string, there int) (*proactortest.Client, string) {
+				sc := e.Dial(s.Server)
+				c := &client{at: sc.LocalAddr().String()}
+				sc.Expect("+OK POP3 server ready - " + c.at + " - 0\r\n")
+				sc.Send(text)
+				for st := s.Pool.Stats(); st.Busy+st.Waiting != there; st = s.Pool.Stats() {
+					e.Sleep(time.Millisecond)
+				}
+				return sc, c.known(1)
+			}
+			first, one := say("STAT\r\n", 1)
+			usual, two := say("LIST\r\n", 2)
+			urgent, three := say("NOOP\r\n", 3)
+			urgent.Expect(three)
+			if served := s.Pool.Stats().Served; served != want {
+				e.Errorf("Priority %v: %d were served by then, want %d", ahead, served, want)
+			}
+			first.Expect(one)
+			usual.Expect(two)
+			for _, c := range []*proactortest.Client{first, usual, urgent} {
+				c.Close()
+			}
+			if err := s.Shutdown(context.Background()); err != nil {
+				e.Errorf("shutdown: %v", err)
+			}
+		})
+	}
 }

@@ -26,7 +26,7 @@ func backend(t *testing.T, talk func(c *net.TCPConn)) (addr string) {
 			if err != nil {
 				return
 			}
-			c.SetDeadline(time.Now().Add(echotest.Patience))
+			c.SetDeadline(time.Now().Add(echotest.Life))
 			go func() {
 				defer c.Close()
 				talk(c.(*net.TCPConn))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/port"
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echo"
@@ -61,7 +62,7 @@ func through(t *testing.T, backend string) (e *proactor.Engine, srv *Server, cli
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(echotest.Patience))
+	c.SetDeadline(time.Now().Add(echotest.Life))
 	return e, srv, client, c.(*net.TCPConn)
 }
 
@@ -172,12 +173,7 @@ func TestSlowSide(t *testing.T) {
 // Where there is no server the client is reset, and the proxy goes on.
 func TestNoServer(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		to := l.Addr().String()
-		l.Close()
+		to := must.Free(t)
 		e := echotest.Engine(t, backend)
 		s := start(t, e, to)
 		if err := s.Probe(t.Context()); !errors.Is(err, port.ErrRefused) {
@@ -194,7 +190,8 @@ func TestNoServer(t *testing.T) {
 			c.Close()
 		}
 		gone(t, e)
-		if l, err = net.Listen("tcp", to); err != nil {
+		l, err := net.Listen("tcp", to)
+		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()

@@ -106,11 +106,12 @@ func TestTrace(t *testing.T) {
 // posted, starts the operation, and keeps a recv and a send outstanding.
 func TestTraceDuplex(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
-		s := trace(t, backend, true, func(c *net.TCPConn, _ *traced) {
+		s := trace(t, backend, true, func(c *net.TCPConn, s *traced) {
 			c.Write([]byte("12345"))
 			if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
 				t.Fatal(err)
 			}
+			s.until(t, `completion  send        conn 1 `) // the FIN's may come before it
 			c.CloseWrite()
 			if got, err := io.ReadAll(c); err != nil || len(got) > 0 {
 				t.Fatalf("%q, %v", got, err)

@@ -70,12 +70,7 @@ func TestDial(t *testing.T) {
 // Dials that fail: done is told once, no connection is left, none was opened.
 func TestDialFails(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		nobody := l.Addr().String()
-		l.Close()
+		nobody := must.Refusing(t)
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		for _, tt := range []struct {
@@ -126,13 +121,13 @@ func TestDialFails(t *testing.T) {
 // A dial that nobody answers ends with its context or timeout.
 func TestDialHangs(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
-		address := must.Hanging(t)
+		address, ok := must.Hanging(t)
+		if !ok {
+			t.Skip("connects do not hang here: a backlog has room for many")
+		}
 		r := rig.New(t, backend)
 		d := &proactor.Dialer{Engine: r.Engine, Timeout: must.Short, Handler: r.Watch(proactor.Handler{})}
 		_, err := d.Dial(context.Background(), "tcp", address)
-		if err == nil {
-			t.Skip("connects do not hang here: a full backlog takes any number")
-		}
 		if !errors.Is(err, port.ErrTimeout) {
 			t.Errorf("after the timeout: %v", err)
 		}

@@ -17,7 +17,7 @@ import (
 func TestRedialer(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", must.Alone())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,13 +80,7 @@ func TestRedialer(t *testing.T) {
 // The waits grow to the cap and no further, and never fall under half.
 func TestRedialerWaits(t *testing.T) {
 	r := rig.New(t, "")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	k := &proactor.Redialer{Dialer: &proactor.Dialer{Engine: r.Engine}, Network: "tcp", Address: addr, MinWait: 8 * time.Millisecond, MaxWait: 32 * time.Millisecond}
+	k := &proactor.Redialer{Dialer: &proactor.Dialer{Engine: r.Engine}, Network: "tcp", Address: must.Refusing(t), MinWait: 8 * time.Millisecond, MaxWait: 32 * time.Millisecond}
 	began := time.Now()
 	k.Start()
 	must.Eventually(t, "six more dials", func() bool { return k.Redialed() >= 6 })

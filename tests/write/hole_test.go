@@ -39,8 +39,18 @@ func TestNoHole(t *testing.T) {
 				}
 				r.Ends(proactor.ErrBacklog)
 				rig.Limited(t, r, proactor.LimitCounts{Backlog: 1, Writes: 1})
-				if log := r.Logged.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, proactor.ErrBacklog.Error()) {
-					t.Errorf("the log says %s", log)
+				warned := 0
+				for line := range strings.Lines(r.Logged.String()) {
+					switch {
+					case !strings.Contains(line, "level=WARN"), strings.Contains(line, "slow callback"): // which a busy machine makes of any
+					case !strings.Contains(line, proactor.ErrBacklog.Error()):
+						t.Errorf("the log says %s", line)
+					default:
+						warned++
+					}
+				}
+				if warned != 1 {
+					t.Errorf("it was told %d times", warned)
 				}
 			})
 		})

@@ -5,9 +5,11 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 	"github.com/proactor-go/proactor/samples/minimal"
@@ -57,7 +59,7 @@ func TestNoGoroutines(t *testing.T) {
 		if backend == "std" {
 			t.Skip("a goroutine a connection is what this backend is made of")
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), echotest.Patience)
+		ctx, cancel := context.WithTimeout(t.Context(), echotest.Life)
 		defer cancel()
 		o := Options{To: echoServer(t, backend), Backend: backend, Loops: 1, Conns: 200, Idle: true, Duration: time.Hour}
 		before, most := runtime.NumGoroutine(), 0
@@ -89,14 +91,18 @@ func (f lines) Write(p []byte) (int, error) {
 // that were owed are told as such.
 func TestCancel(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
-		l, err := net.Listen("tcp", "127.0.0.1:0") // and nobody answers
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		o := Options{To: l.Addr().String(), Backend: backend, Conns: 3, Count: 1, Timeout: 500 * time.Millisecond}
+		var asked atomic.Int64
+		srv := &proactor.Server{Addr: "127.0.0.1:0", Engine: echotest.Engine(t, backend), Handler: proactor.Handler{
+			Data: func(_ *proactor.Conn, p []byte) int { // and does not answer
+				if asked.Add(int64(len(p))) == 3*64 {
+					cancel()
+				}
+				return len(p)
+			},
+		}}
+		o := Options{To: echotest.Listen(t, srv), Backend: backend, Conns: 3, Size: 64, Count: 1, Timeout: time.Second}
 		r, err := Echo(ctx, o)
 		if err != nil {
 			t.Fatal(err)
@@ -121,11 +127,11 @@ func TestConnectRate(t *testing.T) {
 
 // TestBurst: what is due at once is not sent one after the other.
 func TestBurst(t *testing.T) {
-	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 50, Count: 2, Rate: 5, Burst: 100})
+	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 50, Count: 2, Rate: 1, Burst: 100})
 	if err != nil || r.Err() != nil || r.Messages != 100 {
 		t.Fatal(err, r)
 	}
-	if r.Seconds > 10 { // the last would be due after almost 20
+	if r.Seconds > 60 { // the last would be due after almost 100
 		t.Errorf("a burst took %v s", r.Seconds)
 	}
 }
@@ -158,7 +164,7 @@ func TestLateAnswersCount(t *testing.T) {
 			c.Write(b[:k])
 		}
 	}()
-	r, err := Echo(t.Context(), Options{To: l.Addr().String(), Conns: 1, Rate: 500, Count: 400, Timeout: 5 * time.Second})
+	r, err := Echo(t.Context(), Options{To: l.Addr().String(), Conns: 1, Rate: 500, Count: 400, Timeout: echotest.Patience})
 	if err != nil || r.Err() != nil {
 		t.Fatal(err, r)
 	}
