@@ -27,7 +27,7 @@ func (c *Conn) sendNow(p []byte) int {
 		return len(p)
 	case n > 0:
 		c.bytesOut += int64(n)
-		at := l.clock.Load()
+		at := l.now()
 		if !running {
 			at = l.engine.nanotime()
 		}

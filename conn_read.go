@@ -66,9 +66,9 @@ func (c *Conn) unwanted(n int) {
 func (c *Conn) countIn(n int) {
 	c.bytesIn.Store(c.bytesIn.Load() + int64(n))
 	c.loop.count.received(n)
-	c.active.Store(c.loop.now)
+	c.active.Store(c.loop.now())
 	if c.times != nil {
-		c.times.lastIn = c.loop.now
+		c.times.lastIn = c.loop.now()
 	}
 }
 
@@ -98,9 +98,9 @@ func (c *Conn) listen() {
 func (c *Conn) armed() {
 	c.flags |= flagArmed
 	if c.times != nil {
-		c.times.lastIn = c.loop.now // a read timeout begins
+		c.times.lastIn = c.loop.now() // a read timeout begins
 		if c.wire != nil && !c.unready() {
-			c.wire.since = c.loop.now
+			c.wire.since = c.loop.now()
 		}
 		c.times.pace.restart(c)
 	}

@@ -274,7 +274,7 @@ func (c *Conn) push() int {
 	o.sending = true
 	c.watchPeer() // the system may have some of it long before it has taken all
 	if c.times != nil {
-		c.times.lastOut = c.loop.now // a write timeout begins
+		c.times.lastOut = c.loop.now() // a write timeout begins
 	}
 	return o.pending
 }
@@ -372,9 +372,9 @@ func (c *Conn) drained() {
 func (c *Conn) countOut(n int) {
 	c.bytesOut += int64(n)
 	c.loop.count.sent(n)
-	c.active.Store(c.loop.now)
+	c.active.Store(c.loop.now())
 	c.watchPeer()
 	if c.times != nil {
-		c.times.lastOut = c.loop.now
+		c.times.lastOut = c.loop.now()
 	}
 }

@@ -128,7 +128,7 @@ func (r *race) try(to port.Addr) error {
 	if err != nil {
 		return err
 	}
-	a := &attempt{conn: &Conn{opened: l.now}, to: to}
+	a := &attempt{conn: &Conn{opened: l.now()}, to: to}
 	c := a.conn
 	c.share(shared{loop: l, cfg: r.settings, remote: to})
 	c.slot = l.conns.Add(c)

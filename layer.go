@@ -129,7 +129,7 @@ func (w *Wire) opens() {
 	c.mu.Lock()
 	w.ready = true
 	c.mu.Unlock()
-	w.since = c.loop.now
+	w.since = c.loop.now()
 	c.paused &^= pausedByLayer
 	c.untimed()
 	c.opens()
@@ -138,7 +138,7 @@ func (w *Wire) opens() {
 // addLayer makes the connection's layer, for which it shares nothing, and begins it.
 func (c *Conn) addLayer() {
 	p := *c.shared
-	p.wire = &Wire{conn: c, since: c.loop.now}
+	p.wire = &Wire{conn: c, since: c.loop.now()}
 	c.shared = &p
 	c.call("Layer.Begin", func(*Conn) {
 		p.wire.layer = p.cfg.layer()

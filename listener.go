@@ -203,7 +203,7 @@ func (ln *listener) room() {
 // and gives its descriptor back.
 func (ln *listener) backOff(err error) {
 	ln.backoff = min(max(2*ln.backoff, firstBackoff), lastBackoff)
-	ln.failedAt = ln.loop.now
+	ln.failedAt = ln.loop.now()
 	ln.backingOff = true
 	ln.loop.engine.backingOff.Add(1)
 	ln.retryTimer = ln.loop.after(ln.backoff, ln.retryAccept)
@@ -236,7 +236,7 @@ func (ln *listener) stopBackingOff() bool {
 // younger than recoveredAfter.
 func (ln *listener) recovered() {
 	ln.backoff = 0
-	if ln.announced && ln.loop.now-ln.failedAt > int64(recoveredAfter) {
+	if ln.announced && ln.loop.now()-ln.failedAt > int64(recoveredAfter) {
 		ln.announced = false
 		ln.server.settings.log.Info("accepting again", "listener", ln.server.address)
 	}
@@ -312,7 +312,7 @@ func (l *loop) adopt(in incoming, srv *Server) {
 // attach associates an accepted socket with the loop's port. nil: the system did
 // not let it.
 func (l *loop) attach(in incoming, srv *Server) *Conn {
-	c := &Conn{id: in.id, opened: l.now}
+	c := &Conn{id: in.id, opened: l.now()}
 	c.slot = l.conns.Add(c)
 	var err error
 	if c.handle, err = l.port.Associate(in.socket, uint64(c.slot)); err != nil {

@@ -23,7 +23,7 @@ type loop struct {
 	conns     slots.Table[Conn]
 	listeners slots.Table[listener]
 	wheel     wheel.Wheel[timed]
-	now       int64 // ns since the engine began, when the present batch was dequeued
+	clock     atomic.Int64 // ns since the engine began, when the present batch was dequeued. See now
 	batch     [batchLen]port.Completion
 	came      int         // so many of batch were dequeued
 	at        int         // and so many of those are dispatched, or being so
@@ -48,9 +48,8 @@ type loop struct {
 	// Requests of other goroutines, and of callbacks for other connections.
 	mu      sync.Mutex
 	tasks   []task
-	running atomic.Bool  // looks at tasks again before it sleeps
-	clock   atomic.Int64 // now, while running
-	ended   bool         // takes no more tasks
+	running atomic.Bool // looks at tasks again before it sleeps
+	ended   bool        // takes no more tasks
 }
 
 // task is one request: run f or, where that is nil, carry out what is wanted of c, or let it have its turn.
@@ -74,13 +73,17 @@ var headStart time.Duration
 // testing/synctest too, and timers do not depend on when the program began.
 func (e *Engine) nanotime() int64 { return int64(time.Since(e.epoch)) }
 
+// now is the time of the present batch. The loop's goroutine may ask at any time, others while
+// it is running.
+func (l *loop) now() int64 { return l.clock.Load() }
+
 func newLoop(e *Engine, number int) *loop {
-	l := &loop{engine: e, number: number, now: e.nanotime(), portion: e.cfg.BufferSize}
+	l := &loop{engine: e, number: number, portion: e.cfg.BufferSize}
 	if l.portion == 0 {
 		l.portion = port.DefaultBufferSize
 	}
-	l.wheel.Begin(l.now)
-	l.clock.Store(l.now)
+	l.clock.Store(e.nanotime())
+	l.wheel.Begin(l.now())
 	l.running.Store(true)
 	return l
 }
@@ -128,8 +131,7 @@ func (l *loop) carry() {
 			panic(err)
 		}
 		l.begins() // what was asked while it slept
-		l.now = l.engine.nanotime()
-		l.clock.Store(l.now)
+		l.clock.Store(l.engine.nanotime())
 		l.running.Store(true)
 		l.came, l.at = n, 0
 	}
@@ -186,12 +188,12 @@ func (l *loop) broken(v any) error {
 // everybody may have been heard, timers wait no longer. n is how many completions
 // the batch had.
 func (l *loop) fireDue(n int) {
-	if at, ok := l.wheel.Next(); n > 0 && ok && at <= l.now && l.overtook < l.conns.Len() && !l.wheel.Interrupted() {
+	if at, ok := l.wheel.Next(); n > 0 && ok && at <= l.now() && l.overtook < l.conns.Len() && !l.wheel.Interrupted() {
 		l.overtook += n
 		return // patience is none now, so this is for a moment only
 	}
 	l.overtook = 0
-	l.wheel.Advance(l.now, l.fire)
+	l.wheel.Advance(l.now(), l.fire)
 }
 
 // patience is how long to wait for completions: not at all while there are

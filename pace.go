@@ -9,7 +9,7 @@ type pace struct {
 }
 
 // begin begins a window now.
-func (p *pace) begin(c *Conn) { p.since, p.had = c.loop.now, c.spoken() }
+func (p *pace) begin(c *Conn) { p.since, p.had = c.loop.now(), c.spoken() }
 
 // restart begins a window if a message is under way.
 func (p *pace) restart(c *Conn) {
@@ -30,7 +30,7 @@ func (c *Conn) setPace(progress, rest bool) {
 	case progress || c.times == nil || c.times.pace.since == 0:
 		d := c.deadlines()
 		d.pace.begin(c)
-		if !d.timer.FiresBy(clock.After(c.loop.now, c.cfg.limits.RateWindow)) {
+		if !d.timer.FiresBy(clock.After(c.loop.now(), c.cfg.limits.RateWindow)) {
 			c.watch()
 		}
 	}
@@ -40,7 +40,7 @@ func (c *Conn) setPace(progress, rest bool) {
 // it.
 func (c *Conn) keptPace() {
 	p, l := &c.times.pace, &c.cfg.limits
-	if p.since == 0 || c.loop.now-p.since < int64(l.RateWindow) {
+	if p.since == 0 || c.loop.now()-p.since < int64(l.RateWindow) {
 		return
 	}
 	if float64(c.spoken()-p.had) >= float64(l.MinRate)*l.RateWindow.Seconds() {

@@ -24,7 +24,7 @@ type times struct {
 // deadlines returns the connection's times. It makes them if there are none yet.
 func (c *Conn) deadlines() *times {
 	if c.times == nil {
-		now := c.loop.now
+		now := c.loop.now()
 		c.times = &times{lastIn: now, lastOut: now}
 		c.times.timer = timer{Of: timed{loop: c.loop, conn: c}}
 	}
@@ -44,7 +44,7 @@ func (c *Conn) untimed() {
 func (d *times) linger(c *Conn) {
 	begun := d.lingerEnd != 0
 	d.dropped = 0
-	d.lingerEnd = clock.After(c.loop.now, c.lingerLimit())
+	d.lingerEnd = clock.After(c.loop.now(), c.lingerLimit())
 	if !begun {
 		c.watch()
 	}
@@ -93,7 +93,7 @@ func (c *Conn) progress() (sending bool) {
 		return false
 	}
 	if moved := c.loop.port.Progress(op); moved != d.moved {
-		d.moved, d.lastOut = moved, c.loop.now
+		d.moved, d.lastOut = moved, c.loop.now()
 		if c.state.closed() {
 			d.linger(c)
 		}
@@ -105,7 +105,7 @@ func (c *Conn) progress() (sending bool) {
 // cause; 0 when none is set. While a send is in flight it is also when to look
 // next whether that goes on: no timeout is late by more than a quarter.
 func (c *Conn) nearest() (at int64, cause error) {
-	d, now := c.times, c.loop.now
+	d, now := c.times, c.loop.now()
 	sending := c.progress()
 	try := func(since int64, limit time.Duration, err error) {
 		if end := clock.After(since, limit); limit > 0 && (at == 0 || end < at) {
@@ -177,7 +177,7 @@ func (c *Conn) overdue() {
 	c.keptPace()
 	at, cause := c.nearest()
 	switch {
-	case at > c.loop.now || at == 0:
+	case at > c.loop.now() || at == 0:
 		c.lookAt(at)
 	case c.times.lingerEnd != 0:
 		c.loop.engine.limited[limitLinger].Add(1)

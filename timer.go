@@ -50,7 +50,7 @@ func (c *Conn) After(d time.Duration, f func()) *Timer {
 func (l *loop) fire(t *timer) {
 	c, stopped := t.Of.conn, t.Of.stopped.Load()
 	if c != nil && c.flags&flagArmed != 0 && c.active.Load() < t.At() && !stopped && l.port.Behind(c.handle) {
-		l.wheel.Set(t, l.now+1)
+		l.wheel.Set(t, l.now()+1)
 		return
 	}
 	t.Leave()

@@ -96,7 +96,7 @@ func (l *loop) vigilOf(cfg *settings) *vigil {
 func (v *vigil) add(c *Conn) {
 	v.sent = append(v.sent, watched{id: c.id, slot: c.slot})
 	if !v.set {
-		v.turned = v.loop.now
+		v.turned = v.loop.now()
 		v.next()
 	}
 }
@@ -109,8 +109,8 @@ func (v *vigil) next() {
 // look asks about those that sent before the last look: by now they have their
 // acknowledgements, or else their peers owe them.
 func (v *vigil) look() {
-	passed := v.loop.now - v.turned
-	v.turned = v.loop.now
+	passed := v.loop.now() - v.turned
+	v.turned = v.loop.now()
 	owing := v.owing[:0]
 	for _, list := range [...][]watched{v.owing, v.before} {
 		for _, w := range list {

@@ -71,3 +71,17 @@ func (l *lender) release(i uint32) bool {
 	}
 	return s.refs == 0
 }
+
+// starved are the sockets whose streamed recvs found no room, in the order in which they
+// asked for it.
+type starved []Handle
+
+// retry has them all try again, in that order.
+func (s *starved) retry(p *Port, try func(*sock)) {
+	for _, h := range *s {
+		if sk := p.socks.get(h); sk != nil {
+			try(sk)
+		}
+	}
+	*s = (*s)[:0]
+}

@@ -1,7 +1,6 @@
 package port
 
 import (
-	"net"
 	"os"
 	"syscall"
 	"time"
@@ -15,6 +14,7 @@ import (
 // succeed, and the operation that is in flight is then carried out by poll.
 // System calls that cannot block go past the Go scheduler (RawSyscall).
 type epoll struct {
+	socketCalls
 	p       *Port
 	fd      int
 	wakeFd  int
@@ -23,7 +23,7 @@ type epoll struct {
 	got     int           // events that wait to be noted
 	todo    queue[Handle] // sockets with something to try, in turn
 	came    int           // bytes that streamed recvs gave in this poll
-	starved []Handle      // streamed recvs that found all buffers lent
+	starved starved       // streamed recvs that found all buffers lent
 	iov     []unix.Iovec
 	pipes
 }
@@ -250,43 +250,18 @@ func (e *epoll) block(d time.Duration) {
 }
 
 func (e *epoll) release(lease uint32) {
-	if e.lender.release(lease) && len(e.starved) > 0 {
-		for _, h := range e.starved {
-			if s := e.p.socks.get(h); s != nil {
-				e.enqueue(s)
-			}
-		}
-		e.starved = e.starved[:0]
+	if e.lender.release(lease) {
+		e.starved.retry(e.p, e.enqueue)
 	}
 }
 
 func (e *epoll) leased() int { return e.lender.out }
 
-func (e *epoll) listen(a Addr, o SocketOptions) (Socket, error) {
-	return listenSocket(a, o)
-}
-
-func (e *epoll) socket(local Addr, o SocketOptions) (Socket, error) {
-	return connectSocket(local, o)
-}
-
 func (e *epoll) inherit(f *os.File, o SocketOptions) (Socket, bool, error) { return adoptSocket(f, o) }
-func (e *epoll) file(s *sock) (*os.File, error)                            { return socketFileOf(s) }
 func (e *epoll) detach(s *sock) (Socket, error) {
 	err := unix.EpollCtl(e.fd, unix.EPOLL_CTL_DEL, int(s.sys), nil)
 	return Socket(s.sys), os.NewSyscallError("epoll_ctl", err)
 }
-func (e *epoll) plain(sk Socket) (net.Conn, error) { return plainConn(sk) }
-func (e *epoll) discard(s Socket)                  { discardSocket(s) }
-func (e *epoll) peerAddr(s Socket) (Addr, error)   { return remoteAddr(int(s)) }
-func (e *epoll) localAddr(s *sock) (Addr, error)   { return localAddr(int(s.sys)) }
-func (e *epoll) remoteAddr(s *sock) (Addr, error)  { return remoteAddr(int(s.sys)) }
-func (e *epoll) acked(s *sock) int64               { return acked(int(s.sys)) }
-func (e *epoll) silence(s *sock) (time.Duration, int) {
-	return silence(int(s.sys))
-}
-func (e *epoll) failed(s *sock, ended bool) error { return failed(s, ended) }
-func (e *epoll) shutdown(s *sock) error           { return shutdownSocket(int(s.sys)) }
 
 // close first ends the watch of a socket that others have, too: it goes by itself
 // only with the last descriptor.

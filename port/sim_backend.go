@@ -16,7 +16,7 @@ type sim struct {
 	net     *Sim
 	sockets []*simSocket // by the socket's slot; the driver's alone
 	lender  lender
-	starved []Handle // streamed recvs that wait for a buffer
+	starved starved // streamed recvs that wait for a buffer
 	*bell
 
 	// With a clock. The bell is rung by it alone, at times of this port's own.
@@ -362,13 +362,8 @@ func (b *sim) fetch(s *sock, op *Op, dst []Completion) int {
 }
 
 func (b *sim) release(lease uint32) {
-	if b.lender.release(lease) && len(b.starved) > 0 {
-		for _, h := range b.starved {
-			if s := b.p.socks.get(h); s != nil {
-				b.again(s)
-			}
-		}
-		b.starved = b.starved[:0]
+	if b.lender.release(lease) {
+		b.starved.retry(b.p, b.again)
 	}
 }
 

@@ -2,7 +2,6 @@ package port
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"syscall"
 	"time"
@@ -19,6 +18,7 @@ import (
 // The user data of a submission names the socket's slot, its generation and
 // the kind, so that a completion finds its operation without a look-up.
 type uring struct {
+	socketCalls
 	p *Port
 	ring
 	bufs      provided
@@ -358,10 +358,6 @@ func (u *uring) release0() {
 	}
 }
 
-func (u *uring) listen(a Addr, o SocketOptions) (Socket, error) { return listenSocket(a, o) }
-func (u *uring) socket(local Addr, o SocketOptions) (Socket, error) {
-	return connectSocket(local, o)
-}
 func (u *uring) inherit(f *os.File, o SocketOptions) (Socket, bool, error) {
 	sk, listens, err := adoptSocket(f, o)
 	if err == nil && u.impatient {
@@ -369,23 +365,11 @@ func (u *uring) inherit(f *os.File, o SocketOptions) (Socket, bool, error) {
 	}
 	return sk, listens, err
 }
-func (u *uring) file(s *sock) (*os.File, error) { return socketFileOf(s) }
 func (u *uring) detach(s *sock) (Socket, error) {
 	s.flags |= sockShared
 	u.urgentOff(s)
 	return Socket(s.sys), nil
 }
-func (u *uring) plain(sk Socket) (net.Conn, error) { return plainConn(sk) }
-func (u *uring) discard(s Socket)                  { discardSocket(s) }
-func (u *uring) peerAddr(s Socket) (Addr, error)   { return remoteAddr(int(s)) }
-func (u *uring) localAddr(s *sock) (Addr, error)   { return localAddr(int(s.sys)) }
-func (u *uring) remoteAddr(s *sock) (Addr, error)  { return remoteAddr(int(s.sys)) }
-func (u *uring) acked(s *sock) int64               { return acked(int(s.sys)) }
-func (u *uring) silence(s *sock) (time.Duration, int) {
-	return silence(int(s.sys))
-}
-func (u *uring) failed(s *sock, ended bool) error { return failed(s, ended) }
-func (u *uring) shutdown(s *sock) error           { return shutdownSocket(int(s.sys)) }
 
 // close first ends a listener with a shutdown, which frees its address: the
 // kernel may hold the socket a moment longer, for the accept whose end it has
