@@ -42,8 +42,42 @@ func TestOwner(t *testing.T) {
 	}
 }
 
+// A goroutine is the same when its stack has grown, which moves it, and asking takes no memory.
+func TestOwnerStays(t *testing.T) {
+	me := new(int)
+	Own(me)
+	defer Disown()
+	if deep(200, [4096]byte{}) != me {
+		t.Error("not the same on a larger stack")
+	}
+	if self() == any(Current()) {
+		t.Skip("no cheap way on this architecture")
+	}
+	if n := testing.AllocsPerRun(100, func() { Owner() }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// deep is Owner, at that depth of the stack.
+func deep(n int, p [4096]byte) any {
+	if n == 0 {
+		return Owner()
+	}
+	p[n] = 1
+	return deep(n-1, p)
+}
+
 func BenchmarkCurrent(b *testing.B) {
 	for b.Loop() {
 		Current()
+	}
+}
+
+func BenchmarkOwner(b *testing.B) {
+	b.ReportAllocs()
+	Own(b)
+	defer Disown()
+	for b.Loop() {
+		Owner()
 	}
 }
