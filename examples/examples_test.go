@@ -11,6 +11,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -43,7 +44,7 @@ var talks = map[string]struct{ say, want string }{
 }
 
 // others have a test of their own.
-var others = map[string]bool{"client": true, "tls": true}
+var others = map[string]bool{"client": true, "tls": true, "web": true}
 
 // built is the directory for all examples.
 var built struct {
@@ -248,6 +249,25 @@ func TestTLS(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	s.stop(t)
+}
+
+// TestWeb: the example with net/http answers, and ends while the client keeps its connection.
+func TestWeb(t *testing.T) {
+	s := start(t, "web")
+	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	for range 2 {
+		r, err := client.Get("http://" + s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil || string(got) != "hello from the loops\n" {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	s.stop(t)
+	client.CloseIdleConnections()
 }
 
 // TestEach: there is a test of each example, and each is short.
