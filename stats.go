@@ -62,6 +62,7 @@ type Stats struct {
 	Leased                   int64 // outbound buffers in use now
 	Paused                   int64 // servers that do not accept now because of Pause
 	Limited                  LimitCounts
+	Handshakes               HandshakeCounts // of TLS
 }
 
 // Conns is the number of connections that are open now.
@@ -70,7 +71,7 @@ func (s Stats) Conns() int64 { return s.Accepted + s.Dialed - s.Closed }
 // Stats takes a snapshot. It is cheap. Any goroutine may call it.
 func (e *Engine) Stats() Stats {
 	var sum [numCounters]int64
-	s := Stats{Pending: e.evictor.waits.Load(), Kept: e.inbound.Load(), Panics: e.panics.Load(), Paused: int64(e.paused.Load()), Limited: e.limits()}
+	s := Stats{Pending: e.evictor.waits.Load(), Kept: e.inbound.Load(), Panics: e.panics.Load(), Paused: int64(e.paused.Load()), Limited: e.limits(), Handshakes: e.handshakes.count.snapshot()}
 	for _, l := range e.loops {
 		for i := range sum {
 			sum[i] += l.count.shown[i].Load()

@@ -17,6 +17,7 @@ import (
 type handshakes struct {
 	engine  *Engine
 	running sync.WaitGroup // goroutines
+	count   shakeCounters
 
 	mu               sync.Mutex
 	busy             int       // compute
@@ -228,8 +229,12 @@ func (h *handshake) end(err error) {
 	w := h.tls.wire
 	w.conn.mu.Lock()
 	h.done = err == nil
+	counts := h.done && !h.over // else it was counted as failed
 	w.conn.mu.Unlock()
-	w.conn.loop.engine.handshakes.ends(h)
+	if counts {
+		h.engine().handshakes.count[shakeDone].Add(1)
+	}
+	h.engine().handshakes.ends(h)
 	w.Ready(err)
 }
 

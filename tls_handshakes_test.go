@@ -38,6 +38,7 @@ func TestCrowdedHandshakes(t *testing.T) {
 			r.Ends(proactor.ErrPeerClosed)
 			io.Copy(io.Discard, stalled[i]) // a FIN, or a reset
 			rig.Limited(t, r, proactor.LimitCounts{Crowded: int64(i + 1)})
+			must.Eventually(t, "counted", func() bool { return r.Engine.Stats().Handshakes.Crowded == int64(i+1) })
 			rig.Counted(t, s, places-1)
 			stall()
 			must.Eventually(t, "the handshake waits", func() bool { return proactor.HandshakesWait(r.Engine) == places })

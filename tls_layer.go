@@ -149,6 +149,9 @@ func (l *tlsLayer) End() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h := l.shake; h != nil {
+		if !h.done {
+			l.handshakes().count.failed(c.closeCause())
+		}
 		h.stop()
 		h.rest()
 	}
