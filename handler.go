@@ -153,8 +153,9 @@ type Limits struct {
 	ReadTimeout time.Duration
 	// WriteTimeout closes a connection whose peer accepts none of the bytes that wait to be
 	// sent for that long, or up to a quarter longer. The cause is [ErrWriteTimeout]. Windows
-	// does not report the progress of a send, so there it closes a peer that accepts less
-	// than 64 KiB in that time. Bytes that the system has accepted do not wait any more;
+	// before version 1703 of Windows 10 does not report what the peer has acknowledged, so
+	// there it closes a peer that accepts less than 64 KiB in that time, the size of a piece
+	// of a send. Bytes that the system has accepted do not wait any more;
 	// KeepAlive finds a peer that does not acknowledge them. 0: never.
 	WriteTimeout time.Duration
 	// LingerTimeout is how long a closed connection waits for its peer: first for progress

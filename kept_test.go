@@ -111,3 +111,19 @@ func TestKeptGrowsSeldom(t *testing.T) {
 		t.Errorf("%d bytes were moved for %d, want at most %d", moved, 2*piece*n, most)
 	}
 }
+
+// Records that hold nothing are used again, up to a bound.
+func TestKeptRecords(t *testing.T) {
+	l := new(loop)
+	first := l.newKept()
+	l.freeKept(first)
+	if l.newKept() != first {
+		t.Error("a record was not used again")
+	}
+	for range idleKepts + 10 {
+		l.freeKept(new(kept))
+	}
+	if len(l.kepts) != idleKepts {
+		t.Errorf("%d records are kept, want %d", len(l.kepts), idleKepts)
+	}
+}

@@ -128,3 +128,39 @@ func TestOutboundIsBoundedAsMemory(t *testing.T) {
 		worst("by chance", 1+rng.IntN(1<<rng.IntN(18)), 1+rng.IntN(1<<rng.IntN(16)))
 	}
 }
+
+// What is given back is kept for others up to a bound: of each size of chunk, and of records. One
+// whose list has grown long keeps no list.
+func TestPoolKeeps(t *testing.T) {
+	var p pool
+	for class, size := range classes {
+		var chunks []chunk
+		for range size.keep + 10 {
+			c := p.chunk(size.size)
+			if cap(c.mem) != size.size || int(c.class) != class {
+				t.Fatalf("a chunk of %d bytes, class %d, for %d", cap(c.mem), c.class, size.size)
+			}
+			chunks = append(chunks, c)
+		}
+		for _, c := range chunks {
+			p.putChunk(c)
+		}
+		if n := len(p.chunks[class]); n != size.keep {
+			t.Errorf("%d chunks of %d bytes are kept, want %d", n, size.size, size.keep)
+		}
+	}
+	var outs []*outbound
+	for range keepOuts + 10 {
+		outs = append(outs, p.outbound(nil))
+	}
+	outs[0].chunks = make([]chunk, 0, 2*keepChunks)
+	for _, o := range outs {
+		p.put(o)
+	}
+	if outs[0].chunks != nil {
+		t.Errorf("a record is kept with a list of %d chunks", cap(outs[0].chunks))
+	}
+	if len(p.outs) != keepOuts || len(p.used) != 0 || p.inUse() != 0 {
+		t.Errorf("%d records are kept, want %d; %d and %d are in use", len(p.outs), keepOuts, len(p.used), p.inUse())
+	}
+}

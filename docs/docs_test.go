@@ -2,6 +2,7 @@
 package docs
 
 import (
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -92,5 +93,36 @@ func TestWhereToFindIt(t *testing.T) {
 	}
 	if rows < 10 {
 		t.Errorf("the table has %d rows", rows)
+	}
+}
+
+// TestBoundsAreTested: each test that bounds.md names is there.
+func TestBoundsAreTested(t *testing.T) {
+	text, err := os.ReadFile("bounds.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9]+)\(`)
+	if err := filepath.WalkDir("..", func(at string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(at, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(at)
+		for _, m := range declared.FindAllSubmatch(source, -1) {
+			have[string(m[1])] = true
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile("`(Test[A-Za-z0-9]+)").FindAllStringSubmatch(string(text), -1)
+	for _, m := range names {
+		if !have[m[1]] {
+			t.Errorf("there is no %s", m[1])
+		}
+	}
+	if len(names) < 20 {
+		t.Errorf("it names %d tests", len(names))
 	}
 }
