@@ -26,7 +26,8 @@ import (
 //
 // Any number of Shutdowns and Closes may be called, at the same time or later: each
 // returns when nothing is left, at once where nothing was, also where Listen was not
-// called, which fails with [ErrServerClosed] from then on. A Close, or a
+// called, which fails with [ErrServerClosed] from then on, or is in progress, which fails
+// so when it has closed what it made. A Close, or a
 // Shutdown whose ctx is done, resets what the others wait for. In a callback both
 // fail with [ErrOnLoop], and do nothing: start a goroutine that calls them.
 //
@@ -70,12 +71,13 @@ func (s *Server) Close() error {
 // or the caller must not wait, it says so.
 func (s *Server) stop(reset bool) (waits bool, err error) {
 	s.mu.Lock()
-	listening, ended := len(s.listeners) > 0, s.ended
-	if !listening { // Listen, if it is in progress, will see it
+	ended := s.ended
+	served := s.state.Load() == serving || s.quit != nil && isClosed(s.quit)
+	if !served { // Listen, if it is in progress, will see it, and close what it made
 		s.state.Store(stopping)
 	}
 	s.mu.Unlock()
-	if !listening {
+	if !served {
 		return false, nil
 	}
 	select {

@@ -2,6 +2,8 @@ package proactor
 
 import (
 	"errors"
+	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -57,6 +59,66 @@ func TestNoLockWhileListenWaits(t *testing.T) {
 			}
 			must.Dial(t, s.ListenAddr())
 			must.Within(t, "Close", s.Close)
+		}
+	})
+}
+
+// A Close or Shutdown while Listen has made one of its listeners, and not yet the
+// next, is the end: Listen fails, Wait returns, and the address is free.
+func TestEndWhileListening(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has a listener for each loop")
+	}
+	porttest.Each(t, func(t *testing.T, backend string) {
+		for name, end := range map[string]func(*Server) error{
+			"Close":    (*Server).Close,
+			"Shutdown": func(s *Server) error { return s.Shutdown(t.Context()) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				e := newTestEngine(t, Config{Backend: backend, Loops: 2})
+				s := &Server{Network: "tcp4", Addr: "127.0.0.1:0", Engine: e, ReusePort: true}
+				var release [2]func()
+				for i, l := range e.loops {
+					release[i] = holdLoop(t, l)
+				}
+				listens := make(chan error, 1)
+				go func() { listens <- s.Listen() }()
+				waits := func(i int) bool {
+					e.loops[i].mu.Lock()
+					defer e.loops[i].mu.Unlock()
+					return len(e.loops[i].tasks) > 0
+				}
+				first := 0
+				must.Eventually(t, "it waits for the first loop", func() bool {
+					if waits(1) {
+						first = 1
+					}
+					return waits(first)
+				})
+				release[first]()
+				must.Eventually(t, "it waits for the second loop", func() bool { return waits(1 - first) })
+				at := s.ListenAddr()
+				if at == nil {
+					t.Fatal("the first loop does not listen")
+				}
+				for range 2 {
+					must.Within(t, name, func() error { return end(s) })
+				}
+				release[1-first]()
+				if err := must.Take(t, "Listen", listens); !errors.Is(err, ErrServerClosed) {
+					t.Errorf("Listen: %v", err)
+				}
+				waited := make(chan error, 1)
+				go func() { waited <- s.Wait() }()
+				if err := must.Take(t, "Wait", waited); !errors.Is(err, ErrServerClosed) {
+					t.Errorf("Wait: %v", err)
+				}
+				l, err := net.Listen("tcp4", at.String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				l.Close()
+			})
 		}
 	})
 }
