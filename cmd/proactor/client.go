@@ -60,12 +60,22 @@ func (c *clientGreet) Run(env *environment) error {
 
 type clientEcho struct {
 	clientFlags `set:"bounded=connect, and of silence after the end of the input"`
-	CRLF        bool `name:"crlf" help:"End lines with CRLF, which 'serve line' and many protocols need."`
+	tlsClientFlags
+	CRLF bool `name:"crlf" help:"End lines with CRLF, which 'serve line' and many protocols need."`
+}
+
+// Validate is called by the parser.
+func (c *clientEcho) Validate() error {
+	return errors.Join(c.clientFlags.Validate(), c.tlsClientFlags.check())
 }
 
 // Run is called by the parser. It ends when the server has closed: after the
 // input has ended it is told so, and sends what it owes.
 func (c *clientEcho) Run(env *environment) error {
+	secure, err := c.tlsClientFlags.config(c.To.place)
+	if err != nil {
+		return err
+	}
 	e, err := c.engine(env)
 	if err != nil {
 		return err
@@ -76,7 +86,7 @@ func (c *clientEcho) Run(env *environment) error {
 		h.out = plain.NewWriter(f)
 	}
 	ended := make(chan error, 1)
-	d := &proactor.Dialer{Engine: e, Timeout: c.Timeout, Handler: proactor.Handler{
+	d := &proactor.Dialer{Engine: e, Timeout: c.Timeout, TLS: secure, Handler: proactor.Handler{
 		Data:   h.data,
 		Closed: func(_ *proactor.Conn, cause error) { ended <- cause },
 	}}

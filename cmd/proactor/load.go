@@ -22,6 +22,7 @@ type loadCommand struct {
 
 type loadEcho struct {
 	engineFlags
+	tlsClientFlags
 	To          serverPlace   `default:"127.0.0.1:5001" help:"The server: HOST:PORT, PORT on this machine, or unix:PATH; default ${default}." placeholder:"ADDR"`
 	Conns       int           `default:"100" help:"Connections at a time, default ${default}." placeholder:"N"`
 	Size        int           `default:"64" help:"Bytes of a message, default ${default}." placeholder:"BYTES"`
@@ -69,13 +70,16 @@ func (c *loadEcho) Validate() error {
 		}
 	}
 	o, err := c.options()
-	return errors.Join(c.engineFlags.check(), err, o.Validate())
+	return errors.Join(c.engineFlags.check(), c.tlsClientFlags.check(), err, o.Validate())
 }
 
 // Run is called by the parser.
 func (c *loadEcho) Run(env *environment) error {
 	o, err := c.options()
 	if err != nil {
+		return err
+	}
+	if o.TLS, err = c.tlsClientFlags.config(c.To.place); err != nil {
 		return err
 	}
 	o.Log = env.warnings

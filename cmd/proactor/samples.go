@@ -77,7 +77,7 @@ type serveEcho struct {
 
 // Run is called by the parser.
 func (c *serveEcho) Run(env *environment) error {
-	return serve(env, "echo", c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "echo", &c.serverFlags, func(e *proactor.Engine) (service, error) {
 		return c.configure(echo.New(echo.Options{Banner: c.Banner, Engine: e, Log: env.log})), nil
 	})
 }
@@ -107,7 +107,7 @@ func (c *servePacket) Validate() error {
 
 // Run is called by the parser.
 func (c *servePacket) Run(env *environment) error {
-	return serve(env, "packet", c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "packet", &c.serverFlags, func(e *proactor.Engine) (service, error) {
 		o := c.options()
 		o.Engine, o.Log = e, env.log
 		srv, err := packet.New(o)
@@ -122,7 +122,7 @@ type serveLine struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveLine) Run(env *environment) error {
-	return serve(env, "line", c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "line", &c.serverFlags, func(e *proactor.Engine) (service, error) {
 		return c.configure(line.New(line.Options{Engine: e, Log: env.log})), nil
 	})
 }
@@ -157,7 +157,7 @@ func (c *serveLinePool) Validate() error {
 
 // Run is called by the parser.
 func (c *serveLinePool) Run(env *environment) error {
-	return serve(env, "line-pool", c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "line-pool", &c.serverFlags, func(e *proactor.Engine) (service, error) {
 		srv, err := linepool.New(linepool.Options{Work: c.Work, Workers: c.Workers, Queue: c.Queue, Priority: c.Priority, Engine: e, Log: env.log})
 		if err != nil {
 			return nil, err
@@ -183,7 +183,7 @@ func (c *serveLarge) Validate() error {
 
 // Run is called by the parser.
 func (c *serveLarge) Run(env *environment) error {
-	return serve(env, "large", c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "large", &c.serverFlags, func(e *proactor.Engine) (service, error) {
 		srv, err := large.New(large.Options{MaxPacket: c.MaxPacket, Workers: c.Workers, Queue: c.Queue, Engine: e, Log: env.log})
 		if err != nil {
 			return nil, err
@@ -197,7 +197,7 @@ type serveHello struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveHello) Run(env *environment) error {
-	return serve(env, "hello", c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "hello", &c.serverFlags, func(e *proactor.Engine) (service, error) {
 		return c.configure(hello.New(hello.Options{Engine: e, Log: env.log})), nil
 	})
 }
@@ -206,7 +206,7 @@ type serveGreet struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveGreet) Run(env *environment) error {
-	return serve(env, "greet", c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "greet", &c.serverFlags, func(e *proactor.Engine) (service, error) {
 		return c.configure(greet.New(greet.Options{Engine: e, Log: env.log})), nil
 	})
 }
@@ -231,7 +231,7 @@ type serveMinimal struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveMinimal) Run(env *environment) error {
-	return serve(env, "minimal", c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "minimal", &c.serverFlags, func(e *proactor.Engine) (service, error) {
 		srv := minimal.New("")
 		srv.Engine, srv.Log = e, env.log
 		return c.configure(srv), nil
@@ -254,7 +254,7 @@ func (c *serveBroadcast) Validate() error {
 
 // Run is called by the parser.
 func (c *serveBroadcast) Run(env *environment) error {
-	return serve(env, "broadcast", c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "broadcast", &c.serverFlags, func(e *proactor.Engine) (service, error) {
 		s := broadcast.New(broadcast.Options{Control: c.Control.addr, Tick: c.Tick, Engine: e, Log: env.log})
 		c.configure(s.Clients())
 		return s, nil
@@ -277,7 +277,7 @@ func (c *serveProxy) Validate() error {
 
 // Run is called by the parser.
 func (c *serveProxy) Run(env *environment) error {
-	return serve(env, "proxy", c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "proxy", &c.serverFlags, func(e *proactor.Engine) (service, error) {
 		p, err := proxy.New(proxy.Options{ToNetwork: c.To.network, To: c.To.addr, Timeout: c.Timeout, Engine: e, Log: env.log})
 		if err != nil {
 			return nil, err

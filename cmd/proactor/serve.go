@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -29,8 +30,11 @@ type serverFlags struct {
 	engineFlags
 	listenFlags
 	limitFlags
+	tlsFlags
 	Spin  time.Duration `default:"0s" help:"How long a loop looks for work before it blocks; that shortens latency and keeps a processor busy; default ${default}." placeholder:"DURATION"`
 	Admin *listenPlace  `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
+
+	secure *tls.Config // of serve; nil: no TLS
 }
 
 // Validate is called by the parser.
@@ -43,12 +47,13 @@ func (f *serverFlags) Validate() error {
 			return err
 		}
 	}
-	return errors.Join(f.engineFlags.check(), f.listenFlags.check(), f.limitFlags.check())
+	return errors.Join(f.engineFlags.check(), f.listenFlags.check(), f.limitFlags.check(), f.tlsFlags.check())
 }
 
 // configure has a sample's server listen, and be bounded, as the flags say.
 func (f *serverFlags) configure(srv *proactor.Server) *proactor.Server {
 	srv.Network, srv.Addr = f.Listen.network, f.Listen.addr
+	srv.TLS = f.secure
 	f.apply(srv)
 	return srv
 }
@@ -63,7 +68,13 @@ type service interface {
 }
 
 // serve runs a server on an engine of its own until the command is to end.
-func serve(env *environment, name string, f serverFlags, build func(*proactor.Engine) (service, error)) error {
+func serve(env *environment, name string, f *serverFlags, build func(*proactor.Engine) (service, error)) error {
+	ctx, cancel := context.WithCancel(env.ctx)
+	defer cancel()
+	var err error
+	if f.secure, err = f.tlsFlags.config(ctx, env); err != nil {
+		return err
+	}
 	e, err := proactor.NewEngine(proactor.Config{Backend: f.name(), Loops: f.Loops, Spin: f.Spin, Log: env.log})
 	if err != nil {
 		return err
@@ -96,8 +107,8 @@ func serve(env *environment, name string, f serverFlags, build func(*proactor.En
 	}
 	drain := env.drain(f.Drain)()
 	env.log.Info("draining", "server", name, "conns", srv.Conns(), "for", drain)
-	deadline, cancel := context.WithTimeout(context.Background(), drain)
-	defer cancel()
+	deadline, stop := context.WithTimeout(context.Background(), drain)
+	defer stop()
 	if err := srv.Shutdown(deadline); errors.Is(err, context.DeadlineExceeded) {
 		env.log.Warn("connections were reset: they did not end in time", "server", name)
 	} else if err != nil {

@@ -80,7 +80,7 @@ func newLane(r *run, i, n int) (*lane, error) {
 		sources = []string{""}
 	}
 	for _, s := range sources {
-		l.dialers = append(l.dialers, &proactor.Dialer{Engine: e, Handler: h, Limits: limits, LocalAddr: s, Timeout: o.Timeout})
+		l.dialers = append(l.dialers, &proactor.Dialer{Engine: e, Handler: h, Limits: limits, LocalAddr: s, Timeout: o.Timeout, TLS: o.TLS})
 	}
 	l.clients = make([]client, (o.Conns-i+n-1)/n)
 	if o.Rate == 0 {

@@ -9,6 +9,7 @@ package load
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -20,13 +21,14 @@ import (
 // Options say what load to make on an echo server. The zero value of a field
 // stands for what its comment says.
 type Options struct {
-	Network  string // "tcp" or "unix"; empty: "tcp"
-	To       string // "host:port", or a path
-	Backend  string // of package port; empty: the best
-	Loops    int    // 0: GOMAXPROCS
-	Conns    int    // connections; 0: 1
-	Size     int    // bytes of a message; 0: 64
-	Pipeline int    // messages in flight on a connection; 0: 1
+	Network  string      // "tcp" or "unix"; empty: "tcp"
+	To       string      // "host:port", or a path
+	TLS      *tls.Config // of the clients; nil: no TLS
+	Backend  string      // of package port; empty: the best
+	Loops    int         // 0: GOMAXPROCS
+	Conns    int         // connections; 0: 1
+	Size     int         // bytes of a message; 0: 64
+	Pipeline int         // messages in flight on a connection; 0: 1
 
 	// Count is how many messages each connection sends, or how many
 	// connections each makes with Churn. Duration ends the run after that

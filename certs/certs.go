@@ -1,0 +1,141 @@
+// Package certs keeps a certificate that lies in files, and loads it again when they change, so
+// that it can be renewed while a server runs:
+//
+//	pair, err := certs.Load("cert.pem", "key.pem", nil)
+//	if err != nil {
+//		return err
+//	}
+//	go pair.Watch(ctx, 0)
+//	srv.TLS = &tls.Config{GetCertificate: pair.GetCertificate}
+//
+// Connections that are there go on with the certificate that they have.
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Pair is a certificate and its key, each from a file in PEM. Any goroutine may call its methods.
+type Pair struct {
+	certFile, keyFile string
+	log               *slog.Logger
+	current           atomic.Pointer[tls.Certificate]
+
+	mu      sync.Mutex
+	seen    [2]stamp // the files as they were before they were last read
+	trouble string   // that was logged; empty: the files are as current is
+}
+
+// stamp tells whether a file has changed. A file that is not there has none.
+type stamp struct {
+	changed time.Time
+	size    int64
+}
+
+// Load reads the files: the certificate, followed by those between it and a root, and the key. The
+// error says which of the files is wrong, and how. log gets what becomes of later changes; nil: it
+// is slog.Default().
+func Load(certFile, keyFile string, log *slog.Logger) (*Pair, error) {
+	if log == nil {
+		log = slog.Default()
+	}
+	p := &Pair{certFile: certFile, keyFile: keyFile, log: log}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, err := p.read(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// GetCertificate is a tls.Config's. It does not wait, and does not fail.
+func (p *Pair) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return p.current.Load(), nil
+}
+
+// Reload reads the files, changed or not. The two are taken together or not at all: if one is
+// broken, or does not fit the other, the pair stays as it was, and the error, which is logged, too,
+// says so.
+func (p *Pair) Reload() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reload()
+}
+
+// Watch reloads the pair whenever one of the files has changed, at which it looks after each
+// interval, and on SIGHUP, where the system has that signal: it does not end the program meanwhile.
+// While a file is broken it tries again after each interval, and logs what is wrong once. It
+// returns when ctx is done. interval 0: 10 s.
+func (p *Pair) Watch(ctx context.Context, interval time.Duration) {
+	if interval <= 0 {
+		interval = 10 * time.Second
+	}
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP)
+	defer signal.Stop(hangUp)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-hangUp:
+			p.Reload()
+		case <-tick.C:
+			p.look()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look reloads what has changed, or could not be read before.
+func (p *Pair) look() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.trouble != "" || p.stamps() != p.seen {
+		p.reload()
+	}
+}
+
+// reload reads and logs. mu is held.
+func (p *Pair) reload() error {
+	c, err := p.read()
+	switch {
+	case err == nil:
+		p.trouble = ""
+		p.log.Info("certificate loaded", "file", p.certFile, "subject", c.Leaf.Subject, "until", c.Leaf.NotAfter)
+	case err.Error() != p.trouble:
+		p.trouble = err.Error()
+		p.log.Error("the certificate cannot be loaded; the one before stays in use", "error", err, "until", p.current.Load().Leaf.NotAfter)
+	}
+	return err
+}
+
+// read takes the pair from the files. The stamps are older than what is read, so that a change
+// during it is seen. mu is held.
+func (p *Pair) read() (*tls.Certificate, error) {
+	p.seen = p.stamps()
+	c, err := tls.LoadX509KeyPair(p.certFile, p.keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s with key %s: %w", p.certFile, p.keyFile, err)
+	}
+	p.current.Store(&c)
+	return &c, nil
+}
+
+func (p *Pair) stamps() (s [2]stamp) {
+	for i, name := range [2]string{p.certFile, p.keyFile} {
+		if info, err := os.Stat(name); err == nil {
+			s[i] = stamp{info.ModTime(), info.Size()}
+		}
+	}
+	return s
+}
