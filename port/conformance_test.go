@@ -2,6 +2,7 @@ package port_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -9,14 +10,20 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port"
 	"github.com/proactor-go/proactor/port/porttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if err := must.NoneLeft(); err != nil && status == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	os.Exit(status)
+}
 
 // TestConformance runs the conformance suite on every backend of this build.
 // One that this system cannot run is skipped, unless PROACTOR_BACKEND names it:

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/must"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,6 +32,10 @@ func TestEpollAcceptTurn(t *testing.T) {
 		}
 		defer c.Close()
 	}
+	must.Eventually(t, "all wait to be accepted", func() bool {
+		info, err := unix.GetsockoptTCPInfo(int(p.socks.get(h).sys), unix.IPPROTO_TCP, unix.TCP_INFO)
+		return err == nil && info.Unacked == conns // of a listener: how many wait
+	})
 	var op Op
 	if err := p.Accept(&op, h); err != nil {
 		t.Fatal(err)

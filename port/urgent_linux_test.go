@@ -83,7 +83,7 @@ func TestUrgentSpliceWaits(t *testing.T) {
 				if n, err := p.Dequeue(dst[:], 50*time.Millisecond); n != 0 || err != nil {
 					t.Fatalf("%+v, %v after all was relayed", dst[0], err)
 				}
-				if counted.n > 20 {
+				if counted.n > 200 { // to look again and again would be thousands
 					t.Errorf("%d polls while there was nothing to do", counted.n)
 				}
 			}

@@ -62,8 +62,9 @@ func TestQuietPortBlocks(t *testing.T) {
 					t.Fatalf("%d completions", n)
 				}
 			}
-			// One, or a few where goroutines of others or a signal came between.
-			if waits > 10 {
+			// One, or some where goroutines of others or signals came between. To look again
+			// and again would be thousands.
+			if waits > 100 {
 				t.Errorf("%d waits in 50 ms", waits)
 			}
 		})

@@ -31,13 +31,18 @@ func LeaveNothing(t *testing.T) {
 // waits for less than half a second: on a busy machine one that was told to end may need longer.
 func NoGoroutines(t testing.TB, known ...goleak.Option) {
 	t.Helper()
+	if err := NoneLeft(known...); err != nil {
+		t.Error(err)
+	}
+}
+
+// NoneLeft is NoGoroutines at the end of a program.
+func NoneLeft(known ...goleak.Option) error {
 	end := time.Now().Add(Patience)
 	err := goleak.Find(known...)
 	for ; err != nil && time.Now().Before(end); err = goleak.Find(known...) {
 	}
-	if err != nil {
-		t.Error(err)
-	}
+	return err
 }
 
 // shallow waits until no goroutine has a stack whose middle the runtime leaves out: goleak

@@ -7,6 +7,9 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/port/porttest"
 )
 
 func listener(t *testing.T) (Socket, string) {
@@ -36,7 +39,7 @@ func pair(t *testing.T) (Socket, *net.TCPConn) {
 	if _, err := l.Accept(); err != ErrNotReady {
 		t.Fatalf("a second connection: %v", err)
 	}
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(must.Lifetime))
 	return s, c.(*net.TCPConn)
 }
 
@@ -44,7 +47,7 @@ func pair(t *testing.T) (Socket, *net.TCPConn) {
 func await(t *testing.T, s Socket, want Events) Events {
 	t.Helper()
 	set := []Entry{Watch(s, want)}
-	n, err := Poll(set, 10*time.Second)
+	n, err := Poll(set, must.Patience)
 	if n != 1 || err != nil {
 		t.Fatalf("poll: %d, %v", n, err)
 	}
@@ -97,20 +100,23 @@ func TestFull(t *testing.T) {
 	s, c := pair(t)
 	defer s.Close()
 	b := make([]byte, 64<<10)
-	sent := 0
-	for {
+	sent, unready := 0, 0
+	set := []Entry{Watch(s, Writable)}
+	for full := false; !full; { // what is on its way may find room further on
 		n, err := s.Write(b)
-		if err == ErrNotReady {
-			break
-		}
-		if err != nil {
+		if err != nil && err != ErrNotReady {
 			t.Fatal(err)
 		}
-		sent += n
-	}
-	set := []Entry{Watch(s, Writable)}
-	if n, _ := Poll(set, 0); n != 0 {
-		t.Error("writable, but a write is not ready")
+		if sent += n; err == nil {
+			unready = 0
+			continue
+		}
+		ready, _ := Poll(set, 0)
+		if full = ready == 0; !full {
+			if unready++; unready == 100 {
+				t.Fatal("writable, but a write is not ready")
+			}
+		}
 	}
 	if _, err := io.CopyN(io.Discard, c, int64(sent)); err != nil {
 		t.Fatal(err)
@@ -142,9 +148,7 @@ func TestReset(t *testing.T) {
 func TestAbort(t *testing.T) {
 	s, c := pair(t)
 	time.AfterFunc(50*time.Millisecond, s.Abort)
-	if _, err := io.ReadAll(c); err == nil {
-		t.Error("no reset")
-	}
+	porttest.Reset(t, c)
 }
 
 func TestWaker(t *testing.T) {

@@ -183,18 +183,28 @@ func buffersFair(e *env) {
 	r := e.open(port.Config{})
 	var cs []*conn
 	var writers []*task
-	for range 12 {
+	begun := make(chan struct{}, 12)
+	for range cap(begun) {
 		c := r.pair("tcp")
 		cs = append(cs, c)
 		writers = append(writers, r.do(func() error {
 			block := make([]byte, 64<<10)
-			for {
+			if _, err := c.peer.Write(block[:1]); err != nil {
+				return err
+			}
+			for begun <- struct{}{}; ; {
 				if _, err := c.peer.Write(block); err != nil {
 					return nil // enough was seen
 				}
 			}
 		}))
 	}
+	r.await(r.do(func() error { // something has come on each, however late its writer runs
+		for range cap(begun) {
+			<-begun
+		}
+		return nil
+	}))
 	r.ok(r.timeout(20 * time.Millisecond)) // they have filled what the system has for them
 	var ops []*op
 	for _, c := range cs {

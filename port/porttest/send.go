@@ -231,8 +231,13 @@ func sendInOrder(e *env) {
 func sendProgress(e *env) {
 	const piece = 1 << 20
 	r := e.open(port.Config{})
-	n := jam + 10*piece // the buffers grow for a peer that reads
-	c := r.pair("tcp")
+	n := jam + 10*piece
+	c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 64 << 10})
+	if p, ok := c.peer.(interface{ SetReadBuffer(int) error }); ok { // it grows for a peer that reads
+		if err := p.SetReadBuffer(64 << 10); err != nil {
+			r.Fatal(err)
+		}
+	}
 	o := r.send(c, stream(1).bytes(0, n))
 	off := int64(0)
 	for range 2 {
