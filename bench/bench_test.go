@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// enough is how long a test waits for what must come.
+const enough = time.Minute
+
 // begin starts a server for a test.
 func begin(t *testing.T, s server, p protocol, to task) *process {
 	t.Helper()
@@ -61,7 +64,7 @@ func exchanged(t *testing.T, p protocol, addr string, w workload, messages int64
 		t.Fatal(err)
 	}
 	defer c.close()
-	if err := c.exchange(messages, 20*time.Second); err != nil {
+	if err := c.exchange(messages, enough); err != nil {
 		t.Errorf("%v: %v", w, err)
 	}
 	if want := int64(w.Conns) * messages * int64(w.Size); c.bytes != want {
@@ -143,7 +146,7 @@ func TestFramed(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.SetDeadline(time.Now().Add(enough))
 		if _, err := c.Write([]byte{0, 0, 0, 2, 'a', 'b', 0, 0, 0, 3, 'c', 'd'}); err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +169,7 @@ func TestBroadcast(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.close()
-		for end := time.Now().Add(10 * time.Second); l.next < 200 && time.Now().Before(end); {
+		for end := time.Now().Add(enough); l.next < 200 && time.Now().Before(end); {
 			if err := l.run(time.Millisecond); err != nil {
 				t.Fatal(err)
 			}
@@ -243,9 +246,9 @@ func TestOrphan(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(server)
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(server), Events: unix.POLLIN}}, 10_000)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(server), Events: unix.POLLIN}}, int(enough.Milliseconds()))
 	if n != 1 {
-		t.Errorf("the server is there 10 s after the bench was killed: %v", err)
+		t.Errorf("the server is there %v after the bench was killed: %v", enough, err)
 		unix.PidfdSendSignal(server, unix.SIGKILL, nil, 0)
 	}
 }
@@ -262,7 +265,7 @@ func TestWrongByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.data[3] ^= 1
-	if err := c.exchange(1, 10*time.Second); err == nil || !strings.Contains(err.Error(), "wrong") {
+	if err := c.exchange(1, enough); err == nil || !strings.Contains(err.Error(), "wrong") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -315,7 +318,7 @@ func TestFamilies(t *testing.T) {
 				t.Skip(err)
 			}
 			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", secured: "net-tls"}[f.protocol]
-			b := bout{server: find(servers, name), workload: f.quick[0], rate: 5000, warmup: time.Millisecond, length: 50 * time.Millisecond}
+			b := bout{server: find(servers, name), workload: f.quick[0], rate: 5000, warmup: time.Millisecond, length: 200 * time.Millisecond}
 			b.Conns = min(b.Conns, 50)
 			r, err := f.measure(b)
 			if errors.Is(err, syscall.EMFILE) {

@@ -1,6 +1,7 @@
 package system_test
 
 import (
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -15,56 +16,50 @@ import (
 // can be set.
 const probed = time.Second
 
-// toldInTime fails the test where the loop of c comes to the end of twice KeepAlive,
-// from now on, and the connection has not ended. It is the loop's time: that of a
-// machine with much to do passes for both.
+// toldInTime fails the test where the loop of c comes to the end of three times KeepAlive,
+// from now on, and the connection has not ended: twice, and once for what holds the loop up
+// between two looks. It is the loop's time: that of a machine with much to do passes for both.
 func toldInTime(t *testing.T, c *proactor.Conn) {
-	c.After(2*probed+probed/10, func() { t.Error("not told within twice KeepAlive") })
+	c.After(3*probed, func() { t.Error("not told within twice KeepAlive") })
 }
 
 // A peer's reset ends a connection that is not read, because reads are paused, what
 // came was not consumed, or the stream has ended, though nothing is written to it.
 func TestResetUnread(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
-		for name, h := range map[string]proactor.Handler{
-			"Paused": {Opened: func(c *proactor.Conn) { c.PauseRead() }},
-			"Kept": {Data: func(c *proactor.Conn, p []byte) int {
+		r := rig.New(t, backend)
+		told := make(chan struct{}, 1)
+		unread := []struct {
+			handler proactor.Handler
+			ends    bool // its stream
+			told    bool
+		}{
+			{handler: proactor.Handler{Opened: func(c *proactor.Conn) { c.PauseRead() }}},
+			{handler: proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
 				c.PauseRead()
+				told <- struct{}{}
 				return 0
-			}},
-			"Ended":   {Data: rig.Echo, Ended: func(*proactor.Conn, error) {}},
-			"Relayed": {Opened: func(c *proactor.Conn) { c.Relay(c); c.PauseRead() }},
-		} {
-			t.Run(name, func(t *testing.T) {
-				r := rig.New(t, backend)
-				got := make(chan struct{}, 1)
-				data, ended := h.Data, h.Ended
-				if data != nil && ended == nil {
-					h.Data = func(c *proactor.Conn, p []byte) int {
-						n := data(c, p)
-						got <- struct{}{}
-						return n
-					}
-				}
-				if ended != nil {
-					h.Ended = func(c *proactor.Conn, why error) { got <- struct{}{} }
-				}
-				s := r.Serve(h, rig.Limits(proactor.Limits{KeepAlive: probed}))
-				peer := rig.Client(t, s)
-				c := r.Accepted()
-				if name != "Ended" {
-					must.Send(t, peer, []byte("hello"))
-				} else if err := peer.CloseWrite(); err != nil {
-					t.Fatal(err)
-				}
-				if h.Data != nil {
-					must.Take(t, "what the handler was told", got)
-				}
-				peer.SetLinger(0)
-				peer.Close()
-				toldInTime(t, c)
-				r.Ends(port.ErrReset)
-			})
+			}}, told: true},
+			{handler: proactor.Handler{Data: rig.Echo, Ended: func(*proactor.Conn, error) { told <- struct{}{} }}, ends: true, told: true},
+			{handler: proactor.Handler{Opened: func(c *proactor.Conn) { c.Relay(c); c.PauseRead() }}},
+		}
+		for _, u := range unread { // all of them wait together
+			peer := rig.Client(t, r.Serve(u.handler, rig.Limits(proactor.Limits{KeepAlive: probed})))
+			c := r.Accepted()
+			if !u.ends {
+				must.Send(t, peer, []byte("hello"))
+			} else if err := peer.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if u.told {
+				must.Take(t, "what the handler was told", told)
+			}
+			peer.SetLinger(0)
+			peer.Close()
+			toldInTime(t, c)
+		}
+		for range unread {
+			r.Ends(port.ErrReset)
 		}
 	})
 }
@@ -75,10 +70,15 @@ func TestResetBeforeFullRelay(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend, rig.OneLoop)
 		s := r.Serve(proactor.Handler{Ended: func(*proactor.Conn, error) {}}, rig.Limits(proactor.Limits{KeepAlive: probed}))
-		from, to, peer, _ := r.Couple(s)
+		from, to, peer, deaf := r.Couple(s)
+		for _, c := range []*net.TCPConn{peer, deaf} { // soon full
+			if err := errors.Join(c.SetReadBuffer(64<<10), c.SetWriteBuffer(64<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		rig.Relayed(t, from, to)
 		looked := make(chan struct{})
-		from.After(4*probed, func() { close(looked) }) // the loop has found that it is read
+		from.After(5*probed/2, func() { close(looked) }) // the loop has found that it is read
 		must.Take(t, "a quiet time", looked)
 		go peer.Write(make([]byte, 64<<20))
 		last, since := int64(0), time.Now()

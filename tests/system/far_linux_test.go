@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -21,13 +22,21 @@ import (
 	"github.com/proactor-go/proactor/tests/rig"
 )
 
-// How long the server of serveFar waits for clients that its network has lost.
-const farTimeout = 3 * time.Second
+// How long the server of serveFar waits for clients that its network has lost. Those that are
+// to come back have long.
+const (
+	farTimeout = 3 * time.Second
+	longFar    = must.Lifetime
+)
 
-// serveFar is an echo server on the backend and at the address that args name.
-// For each line of its standard input it tells how many connections it has, and
+// serveFar is an echo server on the backend and at the address that args name, with such
+// timeouts. For each line of its standard input it tells how many connections it has, and
 // how many were closed by an idle timeout, a write timeout, and something else.
 func serveFar(args []string) error {
+	timeout, err := time.ParseDuration(args[2])
+	if err != nil {
+		return err
+	}
 	e, err := proactor.NewEngine(proactor.Config{Backend: args[0], Loops: 2, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
@@ -55,7 +64,7 @@ func serveFar(args []string) error {
 				}
 			},
 		},
-		Limits: proactor.Limits{IdleTimeout: farTimeout, WriteTimeout: farTimeout, LingerTimeout: must.Short},
+		Limits: proactor.Limits{IdleTimeout: timeout, WriteTimeout: timeout, LingerTimeout: must.Short},
 	}
 	if err := s.Listen(); err != nil {
 		return err
@@ -167,8 +176,7 @@ func calm(begin func()) { begin() }
 func TestBadNetwork(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		n := newNetwork(t)
-		server := spawn(t, n.in(n.near), "serve", backend, nearAddr+":0")
-		address := server.says()
+		address := spawn(t, n.in(n.near), "serve", backend, nearAddr+":0", longFar.String()).says()
 		n.talk(address, calm)
 
 		t.Run("Loss", func(t *testing.T) {
@@ -197,6 +205,8 @@ func TestBadNetwork(t *testing.T) {
 		})
 		t.Run("Cut", func(t *testing.T) {
 			const clients = 30
+			server := spawn(t, n.in(n.near), "serve", backend, nearAddr+":0", farTimeout.String())
+			address := server.says()
 			far := spawn(t, n.in(n.far), "clients", address, fmt.Sprint(clients))
 			if line := far.says(); line != "ready" {
 				t.Fatal(line)
@@ -227,37 +237,36 @@ func TestBadNetwork(t *testing.T) {
 // that spoke meanwhile are heard when it goes on, before any of them is closed for
 // its silence.
 func TestStoppedServer(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
-		const clients = 30 // every other of them speaks
-		far := spawn(t, nil, "serve", backend, "127.0.0.1:0")
-		address := far.says()
-		conns := make([]net.Conn, clients)
-		for i := range conns {
-			c, err := net.DialTimeout("tcp", address, must.Patience)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			c.SetDeadline(time.Now().Add(must.Patience))
-			conns[i] = c
+	const clients = 30 // every other of them speaks
+	type side struct {
+		far   *child
+		conns []net.Conn
+	}
+	sides := map[string]side{}
+	for _, backend := range backendsHere(t) { // all of them stand still together
+		s := side{far: spawn(t, nil, "serve", backend, "127.0.0.1:0", farTimeout.String())}
+		at := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(s.far.says()))
+		for range clients {
+			c := must.Dial(t, at)
+			s.conns = append(s.conns, c)
 			must.Ask(t, c, "a")
 		}
-		far.signal(syscall.SIGSTOP)
-		far.stopped()
-		stop := time.Now()
+		s.far.signal(syscall.SIGSTOP)
+		s.far.stopped()
 		for i := 0; i < clients; i += 2 {
-			if _, err := conns[i].Write([]byte("b")); err != nil {
-				t.Fatal(err)
-			}
+			must.Send(t, s.conns[i], []byte("b"))
 		}
-		time.Sleep(time.Until(stop.Add(farTimeout * 3 / 2))) // the timeouts pass
-		far.signal(syscall.SIGCONT)
-		for i, c := range conns {
+		sides[backend] = s
+	}
+	time.Sleep(farTimeout * 3 / 2) // the timeouts pass
+	for backend, s := range sides {
+		s.far.signal(syscall.SIGCONT)
+		for i, c := range s.conns {
 			b := make([]byte, 10)
 			n, err := c.Read(b)
 			if spoke := i%2 == 0; spoke && string(b[:n]) != "b" || !spoke && err != io.EOF {
-				t.Errorf("client %d, which spoke: %v, got %q, %v", i, spoke, b[:n], err)
+				t.Errorf("%s: client %d, which spoke: %v, got %q, %v", backend, i, spoke, b[:n], err)
 			}
 		}
-	})
+	}
 }

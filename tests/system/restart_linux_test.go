@@ -25,7 +25,7 @@ func beServer([]string) error {
 	if err != nil {
 		return err
 	}
-	s := &proactor.Server{Engine: e, Network: "tcp4", Addr: "127.0.0.1:0", Handler: proactor.Handler{Data: rig.Echo}}
+	s := &proactor.Server{Engine: e, Network: "tcp4", Addr: must.Alone(), Handler: proactor.Handler{Data: rig.Echo}}
 	if err := s.Listen(); err != nil {
 		return err
 	}
@@ -40,7 +40,11 @@ func beServer([]string) error {
 // the old one lives the address is in use.
 func TestRestartAfterKill(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
-		for range testenv.Scaled(8) {
+		times := testenv.Scaled(8)
+		if !testenv.Long() {
+			times = min(times, 3)
+		}
+		for range times {
 			func() {
 				old := spawn(t, nil, "server")
 				at := old.says()
