@@ -54,8 +54,9 @@ func (c *Conn) share(p shared) {
 	c.shared = l.shared
 }
 
-// begin opens the connection to its handler.
-func (c *Conn) begin() {
+// begin opens the connection to its handler. from is what the server was given with it; nil:
+// nothing.
+func (c *Conn) begin(from *adopted) {
 	c.turn(eventOpened)
 	limits := &c.cfg.limits
 	if limits.IdleTimeout > 0 || limits.ReadTimeout > 0 || limits.WriteTimeout > 0 || limits.FirstByteTimeout > 0 || c.cfg.layer != nil && limits.HandshakeTimeout > 0 {
@@ -63,9 +64,12 @@ func (c *Conn) begin() {
 		d.idle, d.read, d.write = limits.IdleTimeout, limits.ReadTimeout, limits.WriteTimeout
 	}
 	if c.cfg.layer == nil {
-		c.opens()
+		c.opens(from)
 	} else {
-		c.addLayer()
+		c.addLayer(from)
+	}
+	if from != nil {
+		c.arrivedBefore(from.received)
 	}
 	c.arm()
 	if c.times != nil && c.state.open() {
@@ -73,12 +77,15 @@ func (c *Conn) begin() {
 	}
 }
 
-// opens tells the handler of the connection, and then the dial that made it.
-func (c *Conn) opens() {
+// opens tells the handler of the connection, and then the dial that made it, or the caller of Adopt.
+func (c *Conn) opens(from *adopted) {
 	c.flags |= flagOpened
 	if r := c.race(); r != nil {
 		r.won()
 		defer c.call(doneName, func(c *Conn) { r.done(c, nil) }) // Opened may not return
+	}
+	if from != nil {
+		defer c.call("opened of Adopt", from.opened)
 	}
 	c.call("Opened", c.handler().Opened)
 }

@@ -175,7 +175,7 @@ func (c *Conn) onConnect(cp *port.Completion) {
 	r.alone(port.ErrCanceled)
 	remote, _ := c.loop.port.RemoteAddr(c.handle)
 	c.setAddrs(c.loop, c.cfg, remote)
-	c.begin()
+	c.begin(nil)
 }
 
 // race is the dial that made the connection; nil: none did.

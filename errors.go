@@ -50,6 +50,9 @@ var (
 	ErrClosed error = closedError{}
 	// ErrEngineClosed: the engine was closed.
 	ErrEngineClosed = errors.New("engine closed")
+	// ErrTooMany: Server.Adopt found as many connections as Server.MaxConns or
+	// Server.MaxConnsPerPeer allow.
+	ErrTooMany = errors.New("too many connections")
 	// ErrOtherLoop: the two connections are on different loops.
 	ErrOtherLoop = errors.New("connections of different loops")
 	// ErrRelaying: the connection is relayed already, or another is relayed to it.

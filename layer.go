@@ -68,6 +68,7 @@ var errNotReady = errors.New("a Write before the layer of the connection was rea
 type Wire struct {
 	conn  *Conn
 	layer Layer
+	from  *adopted // what the server was given with the connection; nil: nothing
 
 	// Of the loop's goroutine alone.
 	since   int64 // ns: when FirstByteTimeout began
@@ -132,13 +133,15 @@ func (w *Wire) opens() {
 	w.since = c.loop.now()
 	c.paused &^= pausedByLayer
 	c.untimed()
-	c.opens()
+	from := w.from
+	w.from = nil
+	c.opens(from)
 }
 
 // addLayer makes the connection's layer, for which it shares nothing, and begins it.
-func (c *Conn) addLayer() {
+func (c *Conn) addLayer(from *adopted) {
 	p := *c.shared
-	p.wire = &Wire{conn: c, since: c.loop.now()}
+	p.wire = &Wire{conn: c, from: from, since: c.loop.now()}
 	c.shared = &p
 	c.call("Layer.Begin", func(*Conn) {
 		p.wire.layer = p.cfg.layer()
@@ -205,7 +208,11 @@ func (w *Wire) contain(what string, returned *bool) {
 // given back all the same.
 func (c *Conn) unwrapped(cp *port.Completion) {
 	defer c.loop.port.Release(cp)
-	wire := cp.Buf
+	c.onWire(cp.Buf)
+}
+
+// onWire gives the layer bytes that have arrived, unless they are not wanted any more.
+func (c *Conn) onWire(wire []byte) {
 	if !c.state.follows() || c.wire.over {
 		c.unwanted(len(wire))
 		return

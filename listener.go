@@ -34,6 +34,7 @@ type incoming struct {
 	socket port.Socket
 	id     uint64
 	peer   port.Addr // is asked for, and counted, where MaxConnsPerPeer is set
+	from   *adopted  // nil: it was accepted
 }
 
 const (
@@ -125,23 +126,31 @@ func (ln *listener) give(s port.Socket) {
 // MaxConns is the last for now; other listeners of the server find out when they
 // accept one more.
 func (ln *listener) countConn() bool {
-	live, most := &ln.server.live, int64(ln.server.MaxConns)
+	counted, full := ln.server.countConn()
+	if full {
+		ln.fill()
+	}
+	return counted
+}
+
+// countConn counts one more connection, where the server may have one. full: it may have no
+// other now.
+func (s *Server) countConn() (counted, full bool) {
+	most := int64(s.MaxConns)
 	if most == 0 {
-		live.Add(1)
-		return true
+		s.live.Add(1)
+		return true, false
 	}
 	for {
-		n := live.Load()
+		n := s.live.Load()
 		if n >= most {
-			ln.fill()
-			return false
+			return false, true
 		}
-		if live.CompareAndSwap(n, n+1) {
+		if s.live.CompareAndSwap(n, n+1) {
 			if n+1 == most {
-				ln.loop.engine.limited[limitConns].Add(1)
-				ln.fill()
+				s.engine.limited[limitConns].Add(1)
 			}
-			return true
+			return true, n+1 == most
 		}
 	}
 }
@@ -295,21 +304,25 @@ func (ln *listener) onClose() {
 	}
 }
 
-// adopt makes a connection of an accepted socket.
+// adopt makes a connection of a socket that was accepted or handed over.
 func (l *loop) adopt(in incoming, srv *Server) {
 	if l.stopping || srv.resets.Load() {
 		l.port.Discard(in.socket)
 		srv.lost(in)
 		return
 	}
-	if c := l.attach(in, srv); c != nil {
-		c.begin()
-	} else {
+	c := l.attach(in, srv)
+	if c == nil {
 		srv.lost(in)
+		return
 	}
+	if in.from != nil && srv.state.Load() == stopping { // a shutdown may have looked here before
+		l.drain(srv)
+	}
+	c.begin(in.from)
 }
 
-// attach associates an accepted socket with the loop's port. nil: the system did
+// attach associates such a socket with the loop's port. nil: the system did
 // not let it.
 func (l *loop) attach(in incoming, srv *Server) *Conn {
 	c := &Conn{id: in.id, opened: l.now()}

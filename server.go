@@ -16,7 +16,7 @@ import (
 )
 
 // Server accepts connections at an address and gives them to a handler. The
-// fields must not be changed once Listen was called. A Server serves once.
+// fields must not be changed once Listen, Serve or Start was called. A Server serves once.
 //
 // Connections are accepted in the order of the system's queue, as far as the backend
 // has it, see [port.Port.Accept]. In that order they get their IDs, count against
@@ -100,7 +100,8 @@ type Server struct {
 	address         net.Addr
 	quit            chan struct{} // closed when Shutdown or Close begins
 	listenersClosed chan struct{} // closed when the listening sockets are closed
-	empty           chan struct{} // closed when no connection is left after that, nor comes
+	idle            chan struct{} // closed when no connection is left after that; nil: nobody waits for it
+	empty           chan struct{} // closed when none is left, and none comes, for the server ends
 	ended           chan struct{} // closed when Shutdown or Close is done
 	finished        sync.Once
 }
@@ -124,7 +125,7 @@ func (s *Server) ListenAddr() net.Addr {
 // Wait waits until the server ends, by Shutdown, Close, or the end of its
 // engine. It always returns an error; after Shutdown or Close, that is
 // [ErrServerClosed], after the end of the engine [ErrEngineClosed], in a callback
-// [ErrOnLoop]. Listen must have been called. A StopListening is not the end.
+// [ErrOnLoop]. Listen or Start must have been called. A StopListening is not the end.
 func (s *Server) Wait() error {
 	s.mu.Lock()
 	state, quit := s.state.Load(), s.quit
@@ -191,7 +192,7 @@ func (s *Server) setPaused(paused bool) error {
 // After has a loop call f when d has passed, unless the timer was stopped or
 // the server is ending by then. Like a callback, f must not block; a panic in it
 // is logged and counted. For a thing to do again and again, f calls After. Listen
-// must have been called.
+// or Start must have been called.
 func (s *Server) After(d time.Duration, f func()) *Timer {
 	s.mu.Lock()
 	l := s.home

@@ -25,8 +25,8 @@ import (
 // Connections that are left when ctx is done are reset, and Shutdown returns ctx's error.
 //
 // Any number of Shutdowns and Closes may be called, at the same time or later: each
-// returns when nothing is left, at once where nothing was, also where Listen was not
-// called, which fails with [ErrServerClosed] from then on, or is in progress, which fails
+// returns when nothing is left, at once where nothing was, also where the server was not
+// started: Listen fails with [ErrServerClosed] from then on. One that is in progress fails
 // so when it has closed what it made. A Close, or a
 // Shutdown whose ctx is done, resets what the others wait for. In a callback both
 // fail with [ErrOnLoop], and do nothing: start a goroutine that calls them.
@@ -72,7 +72,7 @@ func (s *Server) Close() error {
 func (s *Server) stop(reset bool) (waits bool, err error) {
 	s.mu.Lock()
 	ended := s.ended
-	served := s.state.Load() == serving || s.quit != nil && isClosed(s.quit)
+	served := s.served()
 	if !served { // Listen, if it is in progress, will see it, and close what it made
 		s.state.Store(stopping)
 	}
@@ -95,6 +95,7 @@ func (s *Server) stop(reset bool) (waits bool, err error) {
 	if s.state.CompareAndSwap(serving, stopping) {
 		close(s.quit)
 		s.everyListener((*listener).close)
+		s.noteEmpty()
 	}
 	s.mu.Unlock()
 	// Where listening was stopped before, connections may still wait for room: when they
@@ -105,6 +106,11 @@ func (s *Server) stop(reset bool) (waits bool, err error) {
 	<-s.listenersClosed
 	s.engine.settle()
 	return true, nil
+}
+
+// served reports whether the server serves, or did. mu is held.
+func (s *Server) served() bool {
+	return s.state.Load() == serving || s.quit != nil && isClosed(s.quit)
 }
 
 // StopListening closes the listening socket, so that the address is free for another
@@ -136,22 +142,31 @@ func (s *Server) StopListening() error {
 
 // WaitConns waits until the server does not accept any more and no connection of it is left. It
 // ends nothing itself: that is done by StopListening and the connections' ends, or by Shutdown,
-// Close, or the end of the engine. It may be called before them, and any number of times.
+// Close, or the end of the engine. It may be called before them, and any number of times. More may
+// come by Adopt after it has returned.
 //
-// The error is that of ctx, if ctx is done first; another one if Listen was not called; and in
-// a callback [ErrOnLoop].
+// The error is that of ctx, if ctx is done first; another one if neither Listen nor Start was
+// called; and in a callback [ErrOnLoop].
 func (s *Server) WaitConns(ctx context.Context) error {
 	s.mu.Lock()
-	listened, empty := len(s.listeners) > 0, s.empty
+	served := s.served()
 	s.mu.Unlock()
-	switch {
-	case !listened:
+	if !served {
 		return errors.New("WaitConns before Listen")
-	case s.engine.onLoop():
-		return ErrOnLoop
 	}
+	if err := s.engine.mayWait(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	idle := s.idle
+	if idle == nil {
+		idle = make(chan struct{})
+		s.idle = idle
+		s.noteEmpty()
+	}
+	s.mu.Unlock()
 	select {
-	case <-empty:
+	case <-idle:
 		s.engine.settle()
 		return nil
 	case <-ctx.Done():
@@ -208,8 +223,8 @@ func (s *Server) left() {
 	}
 }
 
-// checkEmpty is called when the last connection has gone, and when none is accepted
-// any more: whichever is later.
+// checkEmpty is called when the last connection has gone, when none is accepted any more, and
+// when the server begins to end: whichever is later.
 func (s *Server) checkEmpty() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,9 +233,21 @@ func (s *Server) checkEmpty() {
 
 // noteEmpty is checkEmpty with mu held.
 func (s *Server) noteEmpty() {
-	if isClosed(s.listenersClosed) && !isClosed(s.empty) && s.waiting.Load() == 0 && s.live.Load() == 0 { // in this order, see room
+	if !s.isIdle() {
+		return
+	}
+	if s.idle != nil {
+		close(s.idle)
+		s.idle = nil
+	}
+	if s.state.Load() == stopping && !isClosed(s.empty) {
 		close(s.empty)
 	}
+}
+
+// isIdle reports whether no connection is left, and none is accepted any more. mu is held.
+func (s *Server) isIdle() bool {
+	return isClosed(s.listenersClosed) && s.waiting.Load() == 0 && s.live.Load() == 0 // in this order, see room
 }
 
 func isClosed(c <-chan struct{}) bool {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/proactor-go/proactor/internal/safelog"
@@ -22,7 +21,7 @@ func (s *Server) Listen() error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	err := s.start(nil)
+	err := s.start(nil, true)
 	if err == nil {
 		return nil
 	}
@@ -46,7 +45,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	if err := s.start(l); err != nil {
+	if err := s.start(l, true); err != nil {
 		return s.failed(err)
 	}
 	return s.Wait()
@@ -83,9 +82,9 @@ func (s *Server) begin() error {
 	return errors.New("server listens already")
 }
 
-// start makes what the server needs, and has a loop listen, or each of them. from is
-// the listener that it takes over; nil: none.
-func (s *Server) start(from net.Listener) error {
+// start makes what the server needs and, if it listens, has a loop do so, or each of them. from
+// is the listener that it takes over; nil: none.
+func (s *Server) start(from net.Listener, listens bool) error {
 	set, err := newSettings(s.Handler, s.Limits, nil, s)
 	if err != nil {
 		return err
@@ -120,6 +119,10 @@ func (s *Server) start(from net.Listener) error {
 	s.quit, s.listenersClosed, s.empty, s.ended = make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	s.mu.Unlock()
 	switch {
+	case !listens && isClosed(s.engine.over):
+		err = ErrEngineClosed
+	case !listens:
+		close(s.listenersClosed)
 	case s.ReusePort && from != nil:
 		return fmt.Errorf("%w: Server.ReusePort is for Listen", port.ErrInvalid)
 	case s.ReusePort && on != nil:
@@ -172,8 +175,8 @@ func (s *Server) startAccepting(on *loop) error {
 	if !serves { // it was closed meanwhile
 		return s.unlisten(ErrServerClosed)
 	}
-	if ln := s.listeners[0]; ln.loop == on {
-		ln.arm()
+	if len(s.listeners) == 1 && s.home == on {
+		s.listeners[0].arm()
 		return nil
 	}
 	if on != nil {
@@ -267,30 +270,12 @@ func (l *loop) listeningSocket(s *Server, addr string) (port.Socket, error) {
 		o.Control = s.engine.control(s.settings.log, s.Control)
 		return l.port.Listen(s.network(), addr, o)
 	}
-	f, err := fileOf(s.inherited)
-	if err != nil {
-		return port.NoSocket, err
-	}
-	defer f.Close()
-	sk, err := l.port.Adopt(f, o)
+	sk, err := l.port.AdoptNet(s.inherited, o)
 	if err == nil && !sk.IsListener() {
 		l.port.Discard(sk)
 		err = fmt.Errorf("%w: the socket does not listen", port.ErrInvalid)
 	}
 	return sk, err
-}
-
-// fileOf is a duplicate of the descriptor of a socket of package net.
-func fileOf(socket any) (*os.File, error) {
-	s, ok := socket.(interface{ File() (*os.File, error) })
-	if !ok {
-		return nil, &port.Error{Class: port.ErrUnsupported, Hint: fmt.Sprintf("a %T has no descriptor", socket)}
-	}
-	f, err := s.File()
-	if err != nil && runtime.GOOS == "windows" && !errors.Is(err, net.ErrClosed) {
-		err = &port.Error{Class: port.ErrUnsupported, Sys: err, Hint: "the system does not take a socket off the port of Go's runtime"}
-	}
-	return f, err
 }
 
 // File gives a duplicate of the descriptor of the listening socket, to hand it on to

@@ -3,8 +3,10 @@ package port
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"runtime"
 )
 
 // This file has the ways of a socket into a port from elsewhere, and out of it.
@@ -32,6 +34,34 @@ func (p *Port) Adopt(f *os.File, o SocketOptions) (Socket, error) {
 		sk |= listening
 	}
 	return sk, nil
+}
+
+// AdoptNet is [Port.Adopt] for a socket of package net: a *net.TCPConn, *net.UnixConn,
+// *net.TCPListener, *net.UnixListener, or what else has their File method. s remains the
+// caller's, to be closed by it, and must not be used any more until then. On a simulated
+// network s is a [*SimConn] of that network, which is closed when AdoptNet returns without an
+// error. Any goroutine may call AdoptNet.
+//
+// Its errors are those of Adopt. It fails with [ErrUnsupported] if s has no File method, as a
+// *tls.Conn has none, and on Windows if the system cannot take the socket off the port of Go's
+// runtime.
+func (p *Port) AdoptNet(s io.Closer, o SocketOptions) (Socket, error) {
+	if b, ok := p.b.(*sim); ok {
+		return b.adopt(s, o)
+	}
+	src, ok := s.(interface{ File() (*os.File, error) })
+	if !ok {
+		return NoSocket, &Error{Class: ErrUnsupported, Hint: fmt.Sprintf("a %T has no descriptor", s)}
+	}
+	f, err := src.File()
+	if err != nil && runtime.GOOS == "windows" && !errors.Is(err, net.ErrClosed) {
+		err = &Error{Class: ErrUnsupported, Sys: err, Hint: "the system does not take a socket off the port of Go's runtime"}
+	}
+	if err != nil {
+		return NoSocket, err
+	}
+	defer f.Close()
+	return p.Adopt(f, o)
 }
 
 // IsListener reports whether the Socket is a listener, made by [Port.Listen] or
@@ -65,6 +95,13 @@ func (p *Port) File(h Handle) (*os.File, error) {
 	return f, nil
 }
 
+// Detaches reports whether sockets can leave a port of this backend: all but "iocp". Any
+// goroutine may call it.
+func (p *Port) Detaches() bool {
+	_, ok := p.b.(releaser)
+	return ok
+}
+
 // Detach takes a connection off the port. It cancels what is outstanding; the completions of
 // that come as usual, bytes that were received included. Then op completes, with the Socket. That
 // is the last completion of the handle, which is void from then on. No byte of the stream is
@@ -74,7 +111,7 @@ func (p *Port) File(h Handle) (*os.File, error) {
 // Detach fails with [ErrUnsupported], and does nothing, if sockets cannot leave a port of this
 // backend: "iocp" on Windows.
 func (p *Port) Detach(op *Op, h Handle) error {
-	if _, ok := p.b.(releaser); !ok {
+	if !p.Detaches() {
 		return &Error{Kind: KindDetach, Class: ErrUnsupported, Hint: "a socket cannot leave a completion port of Windows"}
 	}
 	p.lock()

@@ -27,6 +27,7 @@ func adoptSocket(f *os.File, o SocketOptions) (sk Socket, listens bool, err erro
 	if err != nil {
 		return NoSocket, false, err
 	}
+	unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // see closeSocket
 	a, err := localAddr(fd)
 	if err == nil {
 		err = setOptions(fd, a, o)

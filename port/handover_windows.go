@@ -49,6 +49,7 @@ func adoptSocket(f *os.File, o SocketOptions) (sk Socket, listens bool, err erro
 	if err != nil {
 		return NoSocket, false, err
 	}
+	windows.SetsockoptLinger(h, windows.SOL_SOCKET, windows.SO_LINGER, &windows.Linger{}) // see closeSocket
 	a, err := localAddr(h)
 	if err == nil {
 		err = setOptions(h, family(a), o)

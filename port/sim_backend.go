@@ -87,6 +87,28 @@ func (b *sim) inherit(*os.File, SocketOptions) (Socket, bool, error) {
 	return NoSocket, false, &Error{Class: ErrUnsupported, Hint: "a simulated network has no descriptors"}
 }
 
+// adopt takes the end of a connection that no port drives.
+func (b *sim) adopt(s any, o SocketOptions) (Socket, error) {
+	c, ok := s.(*SimConn)
+	if !ok {
+		return NoSocket, &Error{Class: ErrUnsupported, Hint: fmt.Sprintf("a %T is not of the simulated network", s)}
+	}
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	switch {
+	case c.net != b.net:
+		return NoSocket, fmt.Errorf("%w: a connection of another network", ErrInvalid)
+	case c.closed():
+		return NoSocket, net.ErrClosed
+	}
+	c.left = true
+	c.read.tell()
+	c.write.tell()
+	e := c.end
+	e.readable, e.writable = nil, nil
+	return b.net.add(&simSocket{end: e, local: e.local, options: o}), nil
+}
+
 func (b *sim) file(*sock) (*os.File, error) {
 	return nil, &Error{Class: ErrUnsupported, Hint: "a simulated network has no descriptors"}
 }

@@ -14,6 +14,7 @@ type SimConn struct {
 	end    *simEnd
 	net    *Sim
 	linger int
+	left   bool // a port drives the end now, see Port.AdoptNet
 	read   simWait
 	write  simWait
 }
@@ -161,11 +162,13 @@ func (w *simWait) set(n *Sim, t time.Time) error {
 	return nil
 }
 
+func (c *SimConn) closed() bool { return c.left || c.end.closed }
+
 // Read waits until bytes have arrived, and receives them.
 func (c *SimConn) Read(p []byte) (int, error) {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
-	for !c.end.closed {
+	for !c.closed() {
 		n, err, ok := c.net.receive(c.end, p)
 		switch {
 		case ok && err == io.EOF:
@@ -183,7 +186,7 @@ func (c *SimConn) Read(p []byte) (int, error) {
 func (c *SimConn) Write(p []byte) (n int, err error) {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
-	for !c.end.closed && !c.end.shut {
+	for !c.closed() && !c.end.shut {
 		k, err := c.net.send(c.end, p[n:])
 		if n += k; err != nil || n == len(p) {
 			return n, err
@@ -228,7 +231,7 @@ func (c *SimConn) Heal() {
 func (c *SimConn) Close() error {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
-	if c.end.closed {
+	if c.closed() {
 		return net.ErrClosed
 	}
 	c.net.closeEnd(c.end, c.linger == 0)
@@ -241,7 +244,7 @@ func (c *SimConn) Close() error {
 func (c *SimConn) CloseWrite() error {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
-	if c.end.closed {
+	if c.closed() {
 		return net.ErrClosed
 	}
 	return c.net.shutdown(c.end)

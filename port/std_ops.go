@@ -109,6 +109,7 @@ func (b *std) inherit(f *os.File, o SocketOptions) (Socket, bool, error) {
 	} else if c.conn, err = net.FileConn(f); err == nil {
 		o.apply(c.conn)
 		if t, ok := c.conn.(*net.TCPConn); ok {
+			t.SetLinger(-1) // its maker's, by which a close would reset, or wait
 			t.SetKeepAliveConfig(keepAlive(o))
 		}
 	}

@@ -183,6 +183,7 @@ func TestCallsAfterTheEnd(t *testing.T) {
 		}
 		calls := map[reflect.Type]map[string]call{
 			reflect.TypeFor[*proactor.Server](): {
+				"Adopt":          {func() error { return s.Adopt(nil, nil, nil) }, proactor.ErrEngineClosed},
 				"After":          {func() error { s.After(0, func() { t.Error("a timer fired") }).Stop(); return nil }, nil},
 				"Close":          {ending.Close, nil},
 				"Conns":          {func() error { s.Conns(); return nil }, nil},
@@ -194,6 +195,7 @@ func TestCallsAfterTheEnd(t *testing.T) {
 				"Resume":         {s.Resume, proactor.ErrServerClosed},
 				"Serve":          {func() error { return (&proactor.Server{Engine: r.Engine}).Serve(listener) }, proactor.ErrEngineClosed},
 				"Shutdown":       {func() error { return ending.Shutdown(ctx) }, nil},
+				"Start":          {(&proactor.Server{Engine: r.Engine}).Start, proactor.ErrEngineClosed},
 				"StopListening":  {s.StopListening, nil},
 				"Wait":           {s.Wait, proactor.ErrEngineClosed},
 				"WaitConns":      {func() error { return s.WaitConns(ctx) }, nil},

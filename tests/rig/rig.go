@@ -212,6 +212,22 @@ func (r *Rig) Serve(h proactor.Handler, change ...func(*proactor.Server)) *proac
 	return s
 }
 
+// Start starts a server on the engine that does not listen.
+func (r *Rig) Start(h proactor.Handler, change ...func(*proactor.Server)) *proactor.Server {
+	r.Helper()
+	s := &proactor.Server{Engine: r.Engine, Handler: r.Watch(h)}
+	for _, f := range change {
+		f(s)
+	}
+	if err := s.Start(); err != nil {
+		r.Fatal(err)
+	}
+	r.mu.Lock()
+	r.served = append(r.served, s)
+	r.mu.Unlock()
+	return s
+}
+
 // Limits is a change of a server's limits.
 func Limits(l proactor.Limits) func(*proactor.Server) {
 	return func(s *proactor.Server) { s.Limits = l }
