@@ -177,27 +177,44 @@ func TestHandlerBlocksThroughTimeouts(t *testing.T) {
 			t.Skip("under Wine, with the processors busy, the wait for bytes in package net now and then ends only when the handler is over, though they came a second before")
 		}
 		const timeout = 16 * must.Short
-		r := rig.New(t, backend, func(c *proactor.Config) { c.Loops = 1 })
-		handler, entered, free := blocking()
+		r := rig.New(t, backend, rig.OneLoop)
+		entered, release := make(chan struct{}), make(chan struct{})
+		free := sync.OnceFunc(func() { close(release) })
 		defer free()
-		s := r.Serve(handler, rig.Limits(proactor.Limits{IdleTimeout: timeout, ReadTimeout: timeout, FirstByteTimeout: timeout, LingerTimeout: -1}))
-		blocker := rig.Client(t, s)
-		spoke := rig.Gather(r, s, testenv.Scaled(100), []byte("x"))
-		for _, c := range spoke {
-			must.Read(t, c, []byte("x"))
+		n := testenv.Scaled(100)
+		h := proactor.Handler{Opened: (*proactor.Conn).PauseRead} // so that no time runs before all are there
+		heard := 0
+		h.Data = func(c *proactor.Conn, p []byte) int {
+			if p[0] == 'x' {
+				if heard++; heard == n { // behind all others, and before their "in time"
+					close(entered)
+					<-release
+				}
+			}
+			return rig.Echo(c, p)
 		}
-		first := rig.Gather(r, s, 10, nil)
-		must.Send(t, blocker, []byte("!"))
+		s := r.Serve(h, rig.Limits(proactor.Limits{ReadTimeout: timeout, FirstByteTimeout: timeout, LingerTimeout: -1}))
+		spoke, conns := rig.Gather(r, s, n, []byte("x"))
+		first, more := rig.Gather(r, s, 10, nil)
+		conns = append(conns, more...)
+		conns[0].Post(func() {
+			for _, c := range conns {
+				c.ResumeRead()
+				c.SetIdleTimeout(timeout)
+			}
+		})
 		must.Take(t, "the handler blocks", entered)
 		for _, c := range append(spoke, first...) {
 			must.Send(t, c, []byte("in time"))
 		}
 		time.Sleep(2 * timeout) // it passes
 		free()
+		for _, c := range spoke {
+			must.Read(t, c, []byte("x"))
+		}
 		for _, c := range append(spoke, first...) {
 			must.Read(t, c, []byte("in time"))
 		}
-		must.Read(t, blocker, []byte("!"))
 	})
 }
 

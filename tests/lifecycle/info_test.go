@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -86,9 +87,23 @@ func TestServerAfter(t *testing.T) {
 		must.Eventually(t, "the panic counted", func() bool { return r.Engine.Stats().Panics == 1 })
 		must.Ask(t, rig.Client(t, s), "still here")
 		var late atomic.Bool
+		held, release := make(chan struct{}), make(chan struct{})
+		s.After(0, func() { close(held); <-release }) // so that none fires before the server ends
+		must.Take(t, "the loop is busy", held)
 		s.After(20*time.Millisecond, func() { late.Store(true) }).Stop()
 		s.After(20*time.Millisecond, func() { late.Store(true) })
-		must.Within(t, "Close", s.Close)
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		must.Within(t, "Wait", func() error {
+			if err := s.Wait(); !errors.Is(err, proactor.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+		close(release)
+		if err := must.Take(t, "Close", closed); err != nil {
+			t.Error(err)
+		}
 		// a timer of another server, set later, fires after those
 		other := r.Serve(proactor.Handler{})
 		fired := make(chan struct{})

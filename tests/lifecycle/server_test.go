@@ -33,7 +33,8 @@ func shutdownDrains(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		big := must.Pattern(1, 4<<20)
-		s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int { c.Write(big); return len(p) }})
+		s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int { c.Write(big); return len(p) }},
+			rig.Limits(proactor.Limits{LingerTimeout: must.Lifetime})) // the last one is read when all others are over
 		served := make(chan error, 1)
 		go func() { served <- s.Wait() }()
 		const n = 10
@@ -247,6 +248,9 @@ func TestMaxConns(t *testing.T) {
 		for i := range clients {
 			clients[i] = must.Dial(t, s.ListenAddr())
 			must.Send(t, clients[i], []byte("x"))
+		}
+		for range most {
+			r.Accepted() // before one of them ends
 		}
 		for _, c := range clients {
 			must.Read(t, c, []byte("x"))

@@ -38,7 +38,7 @@ func TestSlowLoris(t *testing.T) {
 		r.Accepted()
 
 		n := crowd(t, 5000) / 2
-		drips := rig.Gather(r, s, n, []byte("G"))
+		drips, _ := rig.Gather(r, s, n, []byte("G"))
 		rig.Gather(r, s, n, nil)
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {

@@ -34,7 +34,7 @@ func TestRelayEnds(t *testing.T) {
 					want := must.Pattern(6, 64<<20)
 					if under {
 						push(ca, want, false)
-						settled(t, func() int64 { return b.Stats().BytesOut })
+						settled(t, 2*must.Short, func() int64 { return b.Stats().BytesOut })
 					} else {
 						must.Send(t, ca, want[:100])
 						must.Read(t, cb, want[:100])
@@ -62,15 +62,15 @@ func TestRelayEnds(t *testing.T) {
 	}
 }
 
-// settled waits until a number moves no more.
-func settled(t *testing.T, number func() int64) {
+// settled waits until a number has not moved for a time.
+func settled(t *testing.T, quiet time.Duration, number func() int64) {
 	t.Helper()
 	last, since := int64(-1), time.Now()
 	must.Eventually(t, "something to be under way, and to be stuck", func() bool {
 		if n := number(); n != last {
 			last, since = n, time.Now()
 		}
-		return last > 0 && time.Since(since) > 100*time.Millisecond
+		return last > 0 && time.Since(since) > quiet
 	})
 }
 
@@ -89,7 +89,7 @@ func TestRelayShutdown(t *testing.T) {
 		rig.Relayed(t, a, b)
 		want := must.Pattern(7, 64<<20)
 		push(ca, want, false)
-		settled(t, func() int64 { return b.Stats().BytesOut })
+		settled(t, 2*must.Short, func() int64 { return b.Stats().BytesOut })
 		ended := make(chan error, 1)
 		go func() { ended <- s.Shutdown(must.Context(t)) }()
 		got, err := io.ReadAll(cb)
@@ -119,12 +119,13 @@ func TestRelayTimeouts(t *testing.T) {
 				t.Errorf("Ended with %v", why)
 			}
 			c.Abort()
-		}}, rig.Limits(proactor.Limits{WriteTimeout: 500 * time.Millisecond}))
+		}})
 		a, b, ca, _ := r.Couple(s)
 		rig.Relayed(t, a, b)
 		push(ca, make([]byte, 64<<20), false)
-		must.Eventually(t, "bytes on their way", func() bool { return b.Stats().BytesOut > 0 })
-		a.SetReadTimeout(400 * time.Millisecond)
+		settled(t, 20*must.Short, func() int64 { return b.Stats().BytesOut })
+		a.SetReadTimeout(2 * must.Short)
+		b.SetWriteTimeout(8 * must.Short) // later than the other one would end it
 		for range 2 {
 			e := must.Take(t, "Closed", r.Closed)
 			if want := map[*proactor.Conn]error{a: proactor.ErrRelayEnd, b: proactor.ErrWriteTimeout}[e.Conn]; !errors.Is(e.Cause, want) {

@@ -100,10 +100,10 @@ func Deaf(t testing.TB, s *proactor.Server, buffer int) *net.TCPConn {
 	return c
 }
 
-// Gather connects n clients, and has the server open each.
-func Gather(r *Rig, s *proactor.Server, n int, first []byte) []*net.TCPConn {
+// Gather connects n clients, and has the server open each, not in their order.
+func Gather(r *Rig, s *proactor.Server, n int, first []byte) (clients []*net.TCPConn, conns []*proactor.Conn) {
 	r.Helper()
-	clients := make([]*net.TCPConn, n)
+	clients = make([]*net.TCPConn, n)
 	for i := range clients {
 		clients[i] = Client(r.T, s)
 		if len(first) > 0 {
@@ -111,7 +111,7 @@ func Gather(r *Rig, s *proactor.Server, n int, first []byte) []*net.TCPConn {
 		}
 	}
 	for range clients {
-		r.Accepted()
+		conns = append(conns, r.Accepted())
 	}
-	return clients
+	return clients, conns
 }
