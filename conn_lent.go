@@ -17,7 +17,7 @@ func (c *Conn) WriteLent(p []byte) (int, error) {
 		return 0, err
 	}
 	if !c.borrow(p) {
-		c.enqueue(p[c.sendNow(p):])
+		c.enqueue(c.unsent(p))
 	}
 	return c.written(len(p))
 }
@@ -55,7 +55,7 @@ func (c *Conn) borrow(p []byte) bool {
 		o.lease, pc.lease = pc.lease, 0
 	}
 	o.borrow(pc.mem, off, len(p))
-	c.enqueued(len(p))
+	c.enqueued()
 	return true
 }
 

@@ -4,6 +4,16 @@ package proactor
 // it costs less than to wake the loop.
 const nowLeast = 8 << 10
 
+// unsent is what has to be queued of p, which was admitted, when as much was sent at once as
+// can be. mu is held.
+func (c *Conn) unsent(p []byte) []byte {
+	n := c.sendNow(p)
+	if n > 0 {
+		c.loop.engine.evictor.waits.Add(-int64(n))
+	}
+	return p[n:]
+}
+
 // sendNow sends what the system takes of p at once, which need not be copied then,
 // and returns how many bytes of p are done with. mu is held. Any goroutine may do so:
 // with nothing waiting no send is in flight, and before the port shuts the socket

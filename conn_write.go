@@ -25,12 +25,12 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if err := c.mayWrite(len(p)); err != nil {
 		return 0, err
 	}
-	c.enqueue(p[c.sendNow(p):])
+	c.enqueue(c.unsent(p))
 	return c.written(len(p))
 }
 
-// mayWrite begins every Write, of n bytes, but for those that wait for room. mu is held
-// and, if the Write is refused, given up.
+// mayWrite begins every Write, of n bytes, but for those that wait for room: from here on
+// they count as waiting. mu is held and, if the Write is refused, given up.
 func (c *Conn) mayWrite(n int) error {
 	if err := c.admit(n); err != nil {
 		return c.refuse(err)
@@ -84,7 +84,7 @@ func (c *Conn) writeShared(p []byte) (int, error) {
 		c.enqueue(p)
 	} else {
 		c.queue().share(&c.loop.pool, p)
-		c.enqueued(len(p))
+		c.enqueued()
 	}
 	return c.written(len(p))
 }
@@ -133,7 +133,7 @@ func (c *Conn) WriteContext(ctx context.Context, p []byte) (int, error) {
 		c.mu.Lock()
 		err := c.admit(len(p))
 		if err == nil {
-			c.enqueue(p[c.sendNow(p):])
+			c.enqueue(c.unsent(p))
 			return c.written(len(p))
 		}
 		if err != ErrBacklog {
@@ -167,22 +167,40 @@ func (c *Conn) WriteContext(ctx context.Context, p []byte) (int, error) {
 	}
 }
 
-// admit reports, by its error, whether n more bytes may be queued. mu is held. If
-// Config.MaxOutbound has no room, mu is released for a time, and other connections may be ended.
+// admit reports, by its error, whether n more bytes may be queued. Those that may count as
+// waiting from here on: of two Writes at the same time, each for the last room, one gets it. mu
+// is held. If Config.MaxOutbound has no room, mu is released for a time, and other connections
+// may be ended.
 func (c *Conn) admit(n int) error {
 	v := &c.loop.engine.evictor
 	err := c.allows(n)
-	if err != nil || v.waits.Load()+int64(n) <= v.soft {
+	if err != nil || c.counts(n, v.soft) {
 		return err
 	}
 	had := c.pending()
 	c.mu.Unlock()
 	v.evict(c, n, had)
 	c.mu.Lock()
-	if err = c.allows(n); err == nil && !v.fits(n) {
+	if err = c.allows(n); err == nil && !(v.fitsSoon(n) && c.counts(n, v.most)) {
 		err = ErrBacklog
 	}
 	return err
+}
+
+// counts counts n more bytes as waiting, if no more than most wait with them, and reports whether
+// it did. Of what a layer is given it counts what the layer makes of it, see queueCopy. mu is
+// held.
+func (c *Conn) counts(n int, most int64) bool {
+	waits := &c.loop.engine.evictor.waits
+	for {
+		had := waits.Load()
+		if had+int64(n) > most {
+			return false
+		}
+		if c.wire != nil || waits.CompareAndSwap(had, had+int64(n)) {
+			return true
+		}
+	}
 }
 
 // allows says whether n more bytes may be queued, as far as only this connection is
@@ -197,20 +215,25 @@ func (c *Conn) allows(n int) error {
 	return nil
 }
 
-// enqueue copies p to what waits. mu is held.
+// enqueue copies p, which was admitted, to what waits. mu is held.
 func (c *Conn) enqueue(p []byte) {
-	if c.wire != nil && len(p) > 0 {
+	switch {
+	case len(p) == 0:
+	case c.wire != nil:
 		c.wrap(p)
-		return
+	default:
+		c.queue().append(&c.loop.pool, p)
+		c.enqueued()
 	}
-	c.queueCopy(p)
 }
 
-// queueCopy is enqueue for bytes as the wire has them. mu is held.
+// queueCopy copies p to what waits, and counts it: what a layer has made, or what is owed. mu is
+// held.
 func (c *Conn) queueCopy(p []byte) {
 	if len(p) > 0 {
+		c.loop.engine.evictor.waits.Add(int64(len(p)))
 		c.queue().append(&c.loop.pool, p)
-		c.enqueued(len(p))
+		c.enqueued()
 	}
 }
 
@@ -234,13 +257,12 @@ func (c *Conn) queue() *outbound {
 	return c.out
 }
 
-// enqueued notes that n more bytes wait. mu is held.
-func (c *Conn) enqueued(n int) {
+// enqueued notes that more bytes wait, which are counted already. mu is held.
+func (c *Conn) enqueued() {
 	o, v := c.out, &c.loop.engine.evictor
 	if !o.high && o.pending >= c.cfg.limits.HighWater {
 		o.high, o.since, o.sentBefore = true, c.loop.engine.nanotime(), c.bytesOut
 	}
-	v.waits.Add(int64(n))
 	v.grew(c, o.pending)
 }
 

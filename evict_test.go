@@ -47,7 +47,8 @@ func TestEvictsByWhatWaitsNow(t *testing.T) {
 			e.evictor.renew()
 			for _, k := range ranked {
 				if k.out != nil {
-					k.enqueued(k.out.pending)
+					e.evictor.waits.Add(int64(k.out.pending))
+					k.enqueued()
 				}
 			}
 			e.evictor.evict(conn(0), c.writes, 0)
@@ -60,5 +61,23 @@ func TestEvictsByWhatWaitsNow(t *testing.T) {
 				t.Errorf("%d bytes wait on connections that go on, want %d", n, c.left)
 			}
 		})
+	}
+}
+
+// Of two Writes at the same time for which there is room for one, one finds it.
+func TestAdmitsWhatFitsTogether(t *testing.T) {
+	const most, n = 1 << 20, 600 << 10
+	e := &Engine{epoch: time.Now()}
+	e.evictor.bound(most)
+	l := &loop{engine: e}
+	l.running.Store(true)
+	e.loops = []*loop{l}
+	for i, want := range []error{nil, ErrBacklog} {
+		c := &Conn{shared: &shared{loop: l, cfg: new(settings)}}
+		c.mu.Lock()
+		if err := c.admit(n); err != want {
+			t.Errorf("the Write %d of %d bytes, with those before in progress: %v, want %v", i+1, n, err, want)
+		}
+		c.mu.Unlock()
 	}
 }

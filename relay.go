@@ -248,7 +248,7 @@ func (r *relay) spill(b []byte) (fits bool) {
 		return c.keep(b)
 	case t.state < stateClosing:
 		t.mu.Lock()
-		t.enqueue(b)
+		t.queueCopy(b)
 		t.mu.Unlock()
 	}
 	return true
