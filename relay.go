@@ -322,7 +322,11 @@ func (r *relay) begins() bool { return false }
 // Two relays between two connections do not wait for each other.
 func (r *relay) answers() bool { return false }
 
-// holding reports whether the splice waits for to, and so does not read from.
-func (r *relay) holding() bool {
+// holding reports whether from is not read because of to, or would not be: its silence says nothing
+// about its peer. What to's end means it is told soon.
+func (r *relay) holding() bool { return r.over || r.held() }
+
+// held reports whether the splice waits for to, and so does not read from.
+func (r *relay) held() bool {
 	return r != nil && r.splicing && r.from.loop.port.Held(&r.from.recv) > 0
 }

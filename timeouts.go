@@ -85,7 +85,7 @@ func (c *Conn) progress() (sending bool) {
 	defer c.mu.Unlock()
 	var op *port.Op
 	switch r := c.fed(); {
-	case r.holding():
+	case r.held():
 		op = &r.from.recv
 	case c.out != nil && c.out.sending:
 		op = &c.out.op

@@ -135,10 +135,10 @@ func (v *vigil) owes(w *watched, passed int64) bool {
 	if c == nil || c.id != w.id || c.state >= stateClosing {
 		return false
 	}
-	if r := c.fed(); r.holding() {
+	if r := c.fed(); r.held() {
 		r.from.guard()
 	}
-	deaf := c.flags&flagArmed == 0 || c.relaying().holding()
+	deaf := c.flags&flagArmed == 0 || c.relaying().held()
 	if deaf {
 		if err := v.loop.port.Failed(c.handle, c.state.over()); err != nil {
 			c.abort(err)

@@ -109,6 +109,39 @@ func TestRelayShutdown(t *testing.T) {
 	})
 }
 
+// A peer of which nothing was read, because the other one took nothing, has no timeout when that
+// one ends, not even at the same moment.
+func TestRelayEndsAtATimeout(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend, rig.OneLoop)
+		s := r.Serve(proactor.Handler{Ended: func(c *proactor.Conn, _ error) { c.Abort() }}, smallBuffers)
+		a, b, ca, cb := r.Couple(s)
+		ca.SetWriteBuffer(small)
+		cb.SetReadBuffer(small)
+		rig.Relayed(t, a, b)
+		push(ca, make([]byte, 64<<20), false)
+		settled(t, 20*must.Short, func() int64 { return b.Stats().BytesOut })
+		a.SetReadTimeout(must.Short)
+		rig.OnEveryLoop(t, r.Engine)
+		a.Post(func() {
+			b.After(0, b.Abort)
+			time.Sleep(2 * must.Short) // so that a's timeout is due in the round of b's end
+		})
+		for range 2 {
+			e := must.Take(t, "Closed", r.Closed)
+			if want := map[*proactor.Conn]error{a: proactor.ErrRelayEnd, b: proactor.ErrLocalClosed}[e.Conn]; !errors.Is(e.Cause, want) {
+				t.Errorf("closed with %v, want %v", e.Cause, want)
+			}
+		}
+	})
+}
+
+// The system's own buffers may grow until it drops what arrives: then a peer whose bytes are under
+// way is silent for seconds.
+const small = 64 << 10
+
+var smallBuffers = rig.Limits(proactor.Limits{SendBuffer: small, ReceiveBuffer: small})
+
 // The timeouts are of reading one side and writing to the other: a peer that
 // takes nothing is the one that is too slow.
 func TestRelayTimeouts(t *testing.T) {
@@ -119,8 +152,10 @@ func TestRelayTimeouts(t *testing.T) {
 				t.Errorf("Ended with %v", why)
 			}
 			c.Abort()
-		}})
-		a, b, ca, _ := r.Couple(s)
+		}}, smallBuffers)
+		a, b, ca, cb := r.Couple(s)
+		ca.SetWriteBuffer(small)
+		cb.SetReadBuffer(small)
 		rig.Relayed(t, a, b)
 		push(ca, make([]byte, 64<<20), false)
 		settled(t, 20*must.Short, func() int64 { return b.Stats().BytesOut })
