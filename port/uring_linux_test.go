@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -130,6 +131,9 @@ func TestUringFlood(t *testing.T) {
 	for _, backend := range []string{"uring", "uring-coop", "uring-plain", "uring-whole", "uring-oldest"} {
 		for name, mode := range map[string]Mode{"exclusive": Exclusive, "shared": Shared} {
 			t.Run(backend+"/"+name, func(t *testing.T) {
+				if backend != "uring" && !testenv.Long() {
+					t.Skip("a variant: PROACTOR_LONG=1 runs it")
+				}
 				flood(t, openOn(t, backend, Config{Mode: mode}), pairs)
 			})
 		}

@@ -11,6 +11,16 @@ import (
 // PROACTOR_LONG, set to anything, asks for them; CI does.
 func Long() bool { return os.Getenv("PROACTOR_LONG") != "" }
 
+// Many is a Scaled count of which a fifth shows much the same: where the long tests do not run,
+// it is that.
+func Many(n int) int {
+	n = Scaled(n)
+	if !Long() {
+		n /= 5
+	}
+	return max(n, 1)
+}
+
 // Scaled is a count made smaller where everything is slower: under the race
 // detector, and on Windows, which may be an emulated one.
 func Scaled(n int) int {

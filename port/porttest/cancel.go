@@ -228,7 +228,7 @@ func cancelSendRace(e *env) {
 		return err
 	})
 	var whole, cut int
-	for i := range r.n(400, 60) {
+	for i := range r.many(400, 60) {
 		b := stream(2).bytes(total, 200_000)
 		var o *op
 		if i%2 == 0 {

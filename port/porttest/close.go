@@ -94,7 +94,7 @@ func closeOutstanding(e *env, plain, streamed, send bool) {
 // A close in the middle of what arrives is as orderly.
 func closeWhileDataArrives(e *env) {
 	r := e.open(port.Config{})
-	for i := range r.n(200, 40) {
+	for i := range r.many(200, 40) {
 		c := r.pair("tcp")
 		s := stream(i)
 		w := r.do(func() error {

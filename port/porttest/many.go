@@ -15,7 +15,7 @@ var manyTests = []test{
 
 // 10,000 sockets at once, each with a message that is its own.
 func manySockets(e *env) {
-	pairs := e.n(5000, 1000)
+	pairs := e.many(5000, 1000)
 	if wine {
 		pairs = 200
 	}

@@ -162,6 +162,14 @@ func (e *env) n(normal, few int) int {
 	return normal
 }
 
+// many is n, and the second also where the long tests do not run.
+func (e *env) many(normal, few int) int {
+	if !testenv.Long() {
+		return few
+	}
+	return e.n(normal, few)
+}
+
 var slow = testenv.Race || wine
 
 var wine = runtime.GOOS == "windows" || os.Getenv("PROACTOR_WINE") == "1"

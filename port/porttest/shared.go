@@ -28,7 +28,7 @@ var sharedTests = []test{
 // the next operation.
 func sharedEcho(e *env) {
 	r := e.open(port.Config{})
-	n, rounds := r.n(64, 16), r.n(100, 30)
+	n, rounds := r.many(64, 16), r.many(100, 30)
 	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
 	cs := newClients(r, n)
 	dismiss := r.crew(4, func(c *port.Completion) {
@@ -355,7 +355,7 @@ func sharedTimeoutBesidePosts(e *env) {
 			came <- struct{}{}
 		}
 	})
-	for range r.n(1000, 200) {
+	for range r.many(1000, 200) {
 		var posters sync.WaitGroup
 		for g := range uint64(2) {
 			posters.Go(func() {

@@ -143,7 +143,7 @@ func spliceCloseEither(e *env) {
 func spliceCloseWhileDataArrives(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
-	for i := range r.n(200, 40) {
+	for i := range r.many(200, 40) {
 		from, to := r.pair("tcp"), r.pair("tcp")
 		o := r.splice(from, to)
 		w := r.do(func() error {

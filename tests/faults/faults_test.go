@@ -88,7 +88,7 @@ func TestGoexitAgainAndAgain(t *testing.T) {
 		}})
 		good := rig.Client(t, s)
 		must.Ask(t, good, "before")
-		n := testenv.Scaled(1000)
+		n := testenv.Many(1000)
 		askUntil(t, good, vanish(t, s, n, func(i int, c *net.TCPConn) {
 			c.SetDeadline(time.Now().Add(must.Patience))
 			c.Write([]byte(strings.Repeat("q", 1+i%2*1000)))
@@ -223,7 +223,7 @@ func TestHandlerBlocksThroughTimeouts(t *testing.T) {
 func TestStopUnderLoad(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		for round := range testenv.Scaled(40) {
+		for round := range testenv.Many(40) {
 			var seen, written atomic.Int64
 			after, moment := 1+rand.Int64N(500), make(chan struct{})
 			fire := sync.OnceFunc(func() { close(moment) })

@@ -139,7 +139,7 @@ func TestChurn(t *testing.T) {
 			must.Eventually(t, "all are gone", func() bool { return s.Conns() == 1 })
 			return rig.Heap(), must.Descriptors()
 		}
-		n := testenv.Scaled(all/backends + 1)
+		n := testenv.Many(all/backends + 1)
 		if porttest.OnWine {
 			n /= 4 // a hundred a second
 		}

@@ -15,7 +15,7 @@ import (
 // it wants: each costs two descriptors.
 func crowd(t *testing.T, want int) int {
 	t.Helper()
-	n := testenv.Scaled(want)
+	n := testenv.Many(want)
 	if most := (descriptorLimit() - 500) / 2; n > most {
 		t.Logf("%d clients, not %d: the limit is %d descriptors", most, n, descriptorLimit())
 		n = most

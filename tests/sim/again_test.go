@@ -95,17 +95,21 @@ func TestAgainIsBounded(t *testing.T) {
 		r := rig.New(t, backend)
 		const size, piece = 16 << 20, 8 << 10
 		most, got := 0, 0
+		all := make(chan struct{})
 		s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
 			most = max(most, len(p))
 			n := min(len(p), piece)
 			if got += n; got == size {
 				c.Close()
+				close(all)
 			}
 			c.Again()
 			return n
 		}}, rig.Limits(proactor.Limits{MaxMessage: 64 << 10}))
 		peer := rig.Client(t, s)
 		must.Send(t, peer, make([]byte, size))
+		must.Take(t, "all of it", all)
+		peer.Close() // which the server's close awaits
 		r.Ends(proactor.ErrLocalClosed)
 		if most > 4<<20 {
 			t.Errorf("%d bytes were kept", most)

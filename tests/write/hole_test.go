@@ -9,6 +9,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/tests/rig"
 )
@@ -122,12 +123,16 @@ func TestExtremeMarks(t *testing.T) {
 				}, rig.Limits(l))
 				peer := rig.Client(t, s)
 				peer.SetReadBuffer(16 << 10)
-				for range 20 {
+				rounds := 20
+				if !testenv.Long() {
+					rounds = 4
+				}
+				for range rounds {
 					must.Send(t, peer, []byte("?"))
 					must.Read(t, peer, make([]byte, 2*size))
 				}
-				must.Send(t, peer, bytes.Repeat([]byte("?"), 20))
-				must.Read(t, peer, make([]byte, 20*2*size))
+				must.Send(t, peer, bytes.Repeat([]byte("?"), rounds))
+				must.Read(t, peer, make([]byte, rounds*2*size))
 				peer.CloseWrite()
 				must.ReadEnd(t, peer, nil)
 				r.Ends(proactor.ErrPeerClosed)
