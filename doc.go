@@ -1,5 +1,5 @@
 // Package proactor is a TCP server framework on completion ports: IOCP on Windows, io_uring
-// on Linux, epoll and package net elsewhere, with the same contract on all of them. A few
+// or epoll on Linux, and package net elsewhere, with the same contract on all of them. A few
 // goroutines carry any number of connections. An idle connection costs a descriptor and a
 // record of a few hundred bytes.
 //
@@ -16,10 +16,13 @@
 // connection may take. A [Redialer] dials again whenever its connection is lost. A [Registry]
 // keeps connections by a key and writes to all of them. [Conn.Relay] sends what arrives on
 // one connection to another, inside the system if the system can, and [Join] does so for a pair.
+// [Server.TLS] and [Dialer.TLS] have connections speak TLS; a [Layer] changes bytes in any other
+// way. [Server.Adopt] takes over a connection of package net.
 //
 // Package frame cuts a stream into messages. Package work serves messages on a pool of
 // goroutines that may block. Package proactortest tests handlers on simulated networks.
-// Package port is the completion port itself.
+// Package netconn has a net.Listener and net.Conn over this one, for net/http and others. Package
+// certs loads a certificate again when its files change. Package port is the completion port itself.
 //
 // # Goroutines
 //
@@ -49,8 +52,8 @@
 // connection. [Handler.Closed] is the last. It is called once, with the cause:
 // [ErrPeerClosed], [ErrLocalClosed], [ErrServerClosed], [ErrEngineClosed], a timeout
 // ([ErrIdle], [ErrReadTimeout], [ErrWriteTimeout], [ErrFirstByte], [ErrTooSlow]), a limit
-// ([ErrTooLong], [ErrInbound], [ErrBacklog]), a [*PanicError], an error of the handler's
-// framing, or one of the system, such as port.ErrReset.
+// ([ErrTooLong], [ErrInbound], [ErrBacklog]), [ErrTruncated] with TLS, [ErrConsumed], a
+// [*JoinError], a [*PanicError], an error of the handler's framing, or one of the system, such as port.ErrReset.
 //
 // # Memory
 //

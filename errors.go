@@ -32,13 +32,14 @@ var (
 	ErrBacklog = errors.New("too much waits to be sent")
 	// ErrRelayEnd: the connection that Conn.Relay sends to is closed, or its sending side is.
 	ErrRelayEnd = errors.New("relay destination closed")
-	// ErrHandshake: Limits.HandshakeTimeout. ErrTruncated: the peer's FIN came without the
-	// close_notify of TLS, so that nobody knows whether bytes before it are missing.
+	// ErrTruncated: the peer's FIN came without the close_notify of TLS, so bytes before it may
+	// be missing.
+	ErrTruncated = errors.New("a FIN without the close_notify of TLS")
+	// ErrHandshake: Limits.HandshakeTimeout.
 	ErrHandshake = errors.New("the handshake took too long")
 	// ErrCrowded: all places of TLS handshakes were taken, another was to begin, and of all that
 	// waited for their clients this one had waited longest.
-	ErrCrowded   = errors.New("the handshake gave its place to another")
-	ErrTruncated = errors.New("a FIN without the close_notify of TLS")
+	ErrCrowded = errors.New("the handshake gave its place to another")
 	// ErrConsumed: Data returned a count that is negative or more than it was given.
 	ErrConsumed = errors.New("handler consumed more than it was given")
 )

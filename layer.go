@@ -22,7 +22,8 @@ import (
 // has them. ReadTimeout, IdleTimeout, HighWater, LowWater and MaxPending, and ConnStats, are
 // about those on the wire; a Write is admitted by its plain ones. FirstByteTimeout counts
 // twice: until Ready, whatever the peer sends meanwhile, and from then until the first plain
-// byte. It, or Dialer.Timeout, is the bound for a peer that never completes a handshake.
+// byte. A peer that never completes a handshake is closed by Limits.HandshakeTimeout, 10 s by default;
+// FirstByteTimeout or Dialer.Timeout may end it sooner.
 // Until Ready not much more than [LayerMost] bytes are read.
 //
 // At [Server.Shutdown] a connection whose layer is not ready ends at once, and of a message that

@@ -69,8 +69,9 @@ type Server struct {
 	// called on the loops, and must not block. nil: nothing does.
 	Layer func() Layer
 	// TLS has the connections speak TLS, by crypto/tls: the handler has plain bytes, and
-	// Opened is called when the handshake is done. See [Conn.TLS], Limits.HandshakeTimeout and
-	// [ErrTruncated] and [ErrCrowded]. Handshakes run on a few goroutines, not on the loops.
+	// Opened is called when the handshake is done. See [Conn.TLS], Limits.HandshakeTimeout,
+	// [ErrTruncated] and [ErrCrowded]. A handshake has a goroutine from its whole ClientHello until
+	// it is done: up to 1,024 of them at one time, and half of the processors compute.
 	// Functions of the tls.Config may wait, until the context of the tls.ClientHelloInfo is done;
 	// private keys that wait, as those of another machine, hold up other handshakes. The connections
 	// have no goroutine. The fields of TLS must not be changed any more; SetSessionTicketKeys may be
@@ -168,7 +169,7 @@ func (s *Server) ListenAndServe() error {
 // that the server does not listen.
 func (s *Server) Pause() error { return s.setPaused(true) }
 
-// Resume accepts again, after Pause.
+// Resume accepts again, after Pause. [ErrServerClosed] says that the server does not listen.
 func (s *Server) Resume() error { return s.setPaused(false) }
 
 func (s *Server) setPaused(paused bool) error {

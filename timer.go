@@ -31,7 +31,8 @@ func (t *Timer) Stop() {
 }
 
 // After has the loop of the connection call f once d has passed, unless the connection has closed
-// or the timer was stopped by then.
+// or the timer was stopped by then. f is a callback: it runs on the loop and must not block, and a
+// panic in it ends the connection.
 func (c *Conn) After(d time.Duration, f func()) *Timer {
 	t := &Timer{timer{Of: timed{loop: c.loop, conn: c, f: f}}}
 	at := c.loop.in(d)

@@ -57,24 +57,24 @@ func Load(certFile, keyFile string, log *slog.Logger) (*Pair, error) {
 	return p, nil
 }
 
-// GetCertificate is a tls.Config's. It does not wait, and does not fail.
+// GetCertificate is for the field of that name of a tls.Config. It does not wait, and does not fail.
 func (p *Pair) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return p.current.Load(), nil
 }
 
 // Reload reads the files, changed or not. The two are taken together or not at all: if one is
-// broken, or does not fit the other, the pair stays as it was, and the error, which is logged, too,
-// says so.
+// broken, or does not fit the other, the pair stays as it was, and the error says so. It is
+// logged unless it is the same as the one before.
 func (p *Pair) Reload() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.reload()
 }
 
-// Watch reloads the pair whenever one of the files has changed, at which it looks after each
-// interval, and on SIGHUP, where the system has that signal: it does not end the program meanwhile.
-// While a file is broken it tries again after each interval, and logs what is wrong once. It
-// returns when ctx is done. interval 0: 10 s.
+// Watch blocks until ctx is done. It reloads the pair when one of the files has changed, at which it
+// looks after each interval (0: 10 s), and on SIGHUP, where the system has that signal. While
+// Watch runs, SIGHUP does not end the program. While a file is broken Watch tries again after each
+// interval, and logs what is wrong once.
 func (p *Pair) Watch(ctx context.Context, interval time.Duration) {
 	if interval <= 0 {
 		interval = 10 * time.Second

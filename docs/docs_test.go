@@ -126,3 +126,33 @@ func TestBoundsAreTested(t *testing.T) {
 		t.Errorf("it names %d tests", len(names))
 	}
 }
+
+var row = regexp.MustCompile(`(?m)^\| (\d+) \| `)
+
+// TestMutations: each planted bug has a number of its own, and a row in reliability.md.
+func TestMutations(t *testing.T) {
+	text, err := os.ReadFile("reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]int{}
+	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
+		rows[m[1]]++
+	}
+	patches, err := filepath.Glob("../.ci/mutations/*.patch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range patches {
+		number, _, _ := strings.Cut(filepath.Base(p), "-")
+		rows[number]--
+	}
+	for number, more := range rows {
+		if more != 0 {
+			t.Errorf("mutation %s: %+d rows beside the patches", number, more)
+		}
+	}
+	if len(patches) < 100 {
+		t.Errorf("%d mutations", len(patches))
+	}
+}

@@ -13,7 +13,7 @@ import (
 // Hijack makes a net.Conn of a connection whose handler is done with it. It may be called only
 // in a callback of pc, not in Closed. What that callback does not consume is what the first Read
 // gets. From now on pc, its handler and its value are those of the Conn; its limits stay as they
-// are, so unless Limits.Overflow is RejectWrites it is not read while its peer does not.
+// are, so unless Limits.Overflow is RejectWrites the connection is not read while its peer does not read.
 //
 // The Conn has to be closed. It is not one for the goroutine of the callback: start one.
 // The error is that of [proactor.Conn.SetHandler].

@@ -14,9 +14,6 @@ import (
 // os.ErrDeadlineExceeded at a deadline, one that is syscall.ECONNRESET for errors.Is when the
 // peer has reset the connection, or the cause for which the framework has closed it, such as
 // [proactor.ErrIdle]. The end of the stream is io.EOF.
-//
-// The loop's callbacks (handler.go) and the goroutines that read and write meet under mu.
-// The loop never waits for it longer than a copy takes.
 type Conn struct {
 	pc    *proactor.Conn
 	value any // of pc, before it was this
@@ -24,6 +21,8 @@ type Conn struct {
 
 	writing sync.Mutex // held by the Write in progress
 
+	// The loop's callbacks (handler.go) and the goroutines that read and write meet under mu.
+	// The loop never waits for it longer than a copy takes.
 	mu       sync.Mutex
 	state    connFlags
 	readable sync.Cond // Reads wait for it: bytes, an end, a deadline

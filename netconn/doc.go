@@ -37,6 +37,10 @@
 // Reads fail with [proactor.ErrServerClosed], Writes go on until Close. So call
 // http.Server.Shutdown first.
 //
+// An http.Server keeps a goroutine and its buffers for each connection, as on package net. What it
+// gains is the limits, counters and shutdown of the Server, and that a connection can leave for
+// the loops.
+//
 // # TLS
 //
 // With Server.TLS a Conn has plain bytes, and after the handshake no goroutine of TLS; but

@@ -103,8 +103,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 // Close stops listening, and resets connections that nobody has accepted. Those that were
 // accepted go on; when the last one has gone, those of Attach included, the server is
-// closed, and with it an engine that it has made itself. Server.Shutdown and
-// Server.Close end them before.
+// closed, and with it an engine that it has made itself. To end them sooner, call Server.Shutdown
+// or Server.Close. A second Close fails with net.ErrClosed, and one in a callback with
+// [proactor.ErrOnLoop].
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	again := l.ended != nil
