@@ -55,6 +55,9 @@ type Config struct {
 	// than an eighth can fail though others are ended for it: MaxOutbound should be
 	// eight of the largest answers, at least. [Conn.WriteContext] waits for the room.
 	//
+	// The bytes of a Write count while it hands to the system what that takes at once, so MaxOutbound
+	// should be many times Limits.HighWater.
+	//
 	// The memory that holds the bytes is less than three times as much, and 64 KiB a
 	// connection that has some waiting. 0: 1 GiB.
 	MaxOutbound int64

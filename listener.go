@@ -317,7 +317,8 @@ func (l *loop) adopt(in incoming, srv *Server) {
 		return
 	}
 	if in.from != nil && srv.state.Load() == stopping { // a shutdown may have looked here before
-		l.drain(srv)
+		l.do(c.drain)
+		l.later(1+l.conns.Len()/batchLen, c.arrived)
 	}
 	c.begin(in.from)
 }

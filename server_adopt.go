@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/proactor-go/proactor/internal/peers"
 	"github.com/proactor-go/proactor/port"
@@ -41,7 +42,8 @@ func (s *Server) Start() error {
 // Adopt does not wait, and any goroutine may call it. In a callback the connection stays on the
 // loop that makes the callback, if it is one of the server's engine; otherwise the loops have
 // their turns. Limits.Delay, KeepAlive, SendBuffer and ReceiveBuffer are set as far as the system
-// lets them be changed later; SetLinger of its old owner is undone. Pause is about accepting, not
+// lets them be changed later; SetLinger of its old owner is undone. MaxConnsPerPeer counts what
+// nc.RemoteAddr says. Pause is about accepting, not
 // about Adopt.
 //
 // After an error nc is still the caller's, unless the engine ended in that moment. The errors are
@@ -52,7 +54,10 @@ func (s *Server) Start() error {
 // runtime.
 func (s *Server) Adopt(nc net.Conn, received []byte, opened func(*Conn)) error {
 	in := incoming{from: &adopted{received: bytes.Clone(received), opened: opened}}
-	if err := s.reserve(&in, nc); err != nil {
+	if nc != nil && s.MaxConnsPerPeer > 0 {
+		in.peer = addrOf(nc.RemoteAddr())
+	}
+	if err := s.reserve(in.peer); err != nil {
 		return err
 	}
 	l := hereLoop()
@@ -85,8 +90,8 @@ type adopted struct {
 	opened   func(*Conn)
 }
 
-// reserve counts the connection, so that a server that ends waits for it.
-func (s *Server) reserve(in *incoming, nc net.Conn) error {
+// reserve counts a connection, so that a server that ends waits for it.
+func (s *Server) reserve(peer port.Addr) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch state := s.state.Load(); {
@@ -97,22 +102,20 @@ func (s *Server) reserve(in *incoming, nc net.Conn) error {
 	case isClosed(s.engine.over):
 		return ErrEngineClosed
 	}
-	if most := s.MaxConnsPerPeer; most > 0 && nc != nil {
-		in.peer = addrOf(nc.RemoteAddr())
-		if !s.peers.Add(peers.Of(in.peer.AddrPort), most) {
-			return ErrTooMany
-		}
+	if most := s.MaxConnsPerPeer; most > 0 && !s.peers.Add(peers.Of(peer.AddrPort), most) {
+		return ErrTooMany
 	}
 	if s.waiting.Load() == 0 { // else those that wait come first
 		if counted, _ := s.countConn(); counted {
 			return nil
 		}
 	}
-	s.uncount(in.peer)
+	s.uncount(peer)
 	return ErrTooMany
 }
 
-// addrOf is the address of a connection of package net, or of a simulated network.
+// addrOf is the address of a connection of package net, of a simulated network, or of a kind of
+// its own that is written as those of TCP are.
 func addrOf(a net.Addr) port.Addr {
 	switch a := a.(type) {
 	case port.Addr:
@@ -121,8 +124,11 @@ func addrOf(a net.Addr) port.Addr {
 		return port.Addr{AddrPort: a.AddrPort()}
 	case *net.UnixAddr:
 		return port.Addr{Unix: true, Path: a.Name}
+	case nil:
+		return port.Addr{}
 	}
-	return port.Addr{}
+	at, _ := netip.ParseAddrPort(a.String())
+	return port.Addr{AddrPort: at}
 }
 
 // arrivedBefore takes the bytes that came with a connection as if they arrived now.

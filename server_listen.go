@@ -171,6 +171,9 @@ func (s *Server) on(l *loop, f func() error) error {
 func (s *Server) startAccepting(on *loop) error {
 	s.mu.Lock()
 	serves := s.state.CompareAndSwap(starting, serving)
+	if !serves {
+		s.inherited = nil // it stays the caller's
+	}
 	s.mu.Unlock()
 	if !serves { // it was closed meanwhile
 		return s.unlisten(ErrServerClosed)

@@ -51,13 +51,15 @@ func (d *Dialer) tlsClient(network, address string) (func() Layer, error) {
 	case config.Renegotiation != tls.RenegotiateNever:
 		return nil, fmt.Errorf("%w: Dialer.TLS.Renegotiation: there is none", port.ErrInvalid)
 	}
-	if config.ServerName == "" && !config.InsecureSkipVerify {
+	if config.ServerName == "" { // also where nothing is verified: functions of the config may do that
 		host, _, err := net.SplitHostPort(address)
-		if err != nil || network == "unix" {
+		switch {
+		case err == nil && network != "unix":
+			config = config.Clone()
+			config.ServerName = host
+		case !config.InsecureSkipVerify:
 			return nil, fmt.Errorf("%w: Dialer.TLS.ServerName is not set, and the address has none", port.ErrInvalid)
 		}
-		config = config.Clone()
-		config.ServerName = host
 	}
 	return layerTLS(config, true), nil
 }

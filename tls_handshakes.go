@@ -153,7 +153,10 @@ func (s *handshakes) makeRoom() {
 	s.told++
 	c := h.tls.wire.conn
 	c.loop.do(func() {
-		if c.unready() {
+		c.mu.Lock()
+		done := h.done // it has given its place up already
+		c.mu.Unlock()
+		if c.unready() && !done {
 			c.close(ErrCrowded)
 		}
 	})

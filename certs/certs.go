@@ -14,6 +14,7 @@ package certs
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -31,14 +32,8 @@ type Pair struct {
 	current           atomic.Pointer[tls.Certificate]
 
 	mu      sync.Mutex
-	seen    [2]stamp // the files as they were before they were last read
-	trouble string   // that was logged; empty: the files are as current is
-}
-
-// stamp tells whether a file has changed. A file that is not there has none.
-type stamp struct {
-	changed time.Time
-	size    int64
+	seen    [2]os.FileInfo // of the files before they were last read; nil: it was not there
+	trouble string         // that was logged; empty: the files are as current is
 }
 
 // Load reads the files: the certificate, followed by those between it and a root, and the key. The
@@ -100,7 +95,7 @@ func (p *Pair) Watch(ctx context.Context, interval time.Duration) {
 func (p *Pair) look() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.trouble != "" || p.stamps() != p.seen {
+	if p.trouble != "" || p.changed() {
 		p.reload()
 	}
 }
@@ -119,23 +114,44 @@ func (p *Pair) reload() error {
 	return err
 }
 
-// read takes the pair from the files. The stamps are older than what is read, so that a change
-// during it is seen. mu is held.
+// read takes the pair from the files, after a look at them, so that a change during it is
+// seen. mu is held.
 func (p *Pair) read() (*tls.Certificate, error) {
-	p.seen = p.stamps()
+	p.seen = p.infos()
 	c, err := tls.LoadX509KeyPair(p.certFile, p.keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s with key %s: %w", p.certFile, p.keyFile, err)
+	}
+	if c.Leaf == nil { // GODEBUG=x509keypairleaf=0
+		if c.Leaf, err = x509.ParseCertificate(c.Certificate[0]); err != nil {
+			return nil, fmt.Errorf("certificate %s: %w", p.certFile, err)
+		}
 	}
 	p.current.Store(&c)
 	return &c, nil
 }
 
-func (p *Pair) stamps() (s [2]stamp) {
+func (p *Pair) infos() (of [2]os.FileInfo) {
 	for i, name := range [2]string{p.certFile, p.keyFile} {
 		if info, err := os.Stat(name); err == nil {
-			s[i] = stamp{info.ModTime(), info.Size()}
+			of[i] = info
 		}
 	}
-	return s
+	return of
+}
+
+// changed reports whether a file is another than before, or has another time or size: a link may
+// lead to another file of the same time and size. mu is held.
+func (p *Pair) changed() bool {
+	for i, now := range p.infos() {
+		before := p.seen[i]
+		switch {
+		case now == nil && before == nil:
+		case now == nil || before == nil:
+			return true
+		case !os.SameFile(now, before) || now.Size() != before.Size() || !now.ModTime().Equal(before.ModTime()):
+			return true
+		}
+	}
+	return false
 }

@@ -114,6 +114,58 @@ func TestRenewed(t *testing.T) {
 	}
 }
 
+// A link that leads to another file is a change, though that has the same time and size.
+func TestOtherFile(t *testing.T) {
+	f := newFiles(t)
+	old, oldKey := renew(t)
+	f.put(f.cert, old)
+	f.put(f.key, oldKey)
+	p, err := Load(f.cert, f.key, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := p.infos()
+	for i, name := range [2]string{f.cert, f.key} {
+		other, changed := name+".new", before[i].ModTime()
+		b, err := os.ReadFile(name)
+		if err == nil {
+			err = os.WriteFile(other, b, 0o600)
+		}
+		if err == nil {
+			err = os.Chtimes(other, changed, changed)
+		}
+		if err == nil {
+			err = os.Rename(other, name)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !p.changed() {
+			t.Errorf("%s was replaced, and is not seen to be", name)
+		}
+		p.look()
+		if p.changed() {
+			t.Error("a look leaves a change")
+		}
+	}
+}
+
+// The pair tells whose it is although the runtime is told not to parse it.
+func TestNoLeaf(t *testing.T) {
+	t.Setenv("GODEBUG", "x509keypairleaf=0")
+	f := newFiles(t)
+	cert, key := renew(t)
+	f.put(f.cert, cert)
+	f.put(f.key, key)
+	p, err := Load(f.cert, f.key, slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = p.Reload()
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // Watch sees a change by itself, and ends with its context.
 func TestWatch(t *testing.T) {
 	f := newFiles(t)

@@ -12,7 +12,8 @@ import (
 
 // Hijack makes a net.Conn of a connection whose handler is done with it. It may be called only
 // in a callback of pc, not in Closed. What that callback does not consume is what the first Read
-// gets. From now on pc, its handler and its value are those of the Conn; its limits stay as they
+// gets; a pause of its reads is over. Where the stream has ended otherwise than by the peer's FIN,
+// Reads fail with [proactor.ErrClosed]. From now on pc, its handler and its value are those of the Conn; its limits stay as they
 // are, so unless Limits.Overflow is RejectWrites the connection is not read while its peer does not read.
 //
 // The Conn has to be closed. It is not one for the goroutine of the callback: start one.
@@ -22,7 +23,12 @@ func Hijack(pc *proactor.Conn) (*Conn, error) {
 		return nil, err
 	}
 	c := newConn(pc)
-	_ = pc.Unread(nil) // so that a FIN is told that was told before; in Data there is none yet
+	// So a FIN is told that was told before; in Data, where this is refused, there is none yet. After
+	// another end of the stream nothing will come any more.
+	if err := pc.Unread(nil); err == proactor.ErrClosed {
+		c.readErr = err
+	}
+	pc.ResumeRead()
 	return c, nil
 }
 
@@ -41,7 +47,7 @@ func Hijack(pc *proactor.Conn) (*Conn, error) {
 // It fails with net.ErrClosed after Close, with the error of Reads where the stream has ended
 // otherwise than by the peer's FIN, with [proactor.ErrInbound] where Config.MaxInbound has no
 // room, with [proactor.ErrOnLoop] in a callback, and with that of [proactor.Conn.SetHandler]
-// where h contradicts itself. Then the Conn is what it was, but Reads and Writes that waited have
+// where h contradicts itself. Then the Conn is what it was, but Reads and Writes that waited may have
 // failed.
 func (c *Conn) Attach(h *proactor.Handler, ahead []byte) (*proactor.Conn, error) {
 	switch {
@@ -66,6 +72,10 @@ func (c *Conn) Attach(h *proactor.Handler, ahead []byte) (*proactor.Conn, error)
 	c.writing.Unlock()
 	if err == nil {
 		err = <-done
+	} else {
+		c.mu.Lock()
+		c.state &^= attached
+		c.mu.Unlock()
 	}
 	if err != nil {
 		return nil, c.opError("attach", err)

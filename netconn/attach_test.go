@@ -2,6 +2,7 @@ package netconn_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -106,6 +107,67 @@ func TestHijackAtTheEnd(t *testing.T) {
 		c.Close()
 		must.ReadEnd(t, peer, []byte("bye"))
 	})
+}
+
+// A connection that its handler had paused, and that is taken over later, is read.
+func TestHijackPaused(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		c, peer := pair(t, r.Engine, proactor.Limits{})
+		pc, err := c.Attach(&proactor.Handler{Opened: (*proactor.Conn).PauseRead}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must.Send(t, peer, []byte("hello"))
+		c = hijack(t, pc)
+		must.Read(t, c, []byte("hello"))
+		c.Close()
+	})
+}
+
+// Of a connection whose stream has been cut nothing more can be read, and that is told.
+func TestHijackAfterCut(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		c, peer := pair(t, r.Engine, proactor.Limits{MaxMessage: 4})
+		cut := make(chan error, 1)
+		pc, err := c.Attach(&proactor.Handler{
+			Data:  func(*proactor.Conn, []byte) int { return 0 },
+			Ended: func(_ *proactor.Conn, why error) { cut <- why },
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must.Send(t, peer, []byte("too long"))
+		if why := must.Take(t, "Ended", cut); !errors.Is(why, proactor.ErrTooLong) {
+			t.Errorf("Ended with %v", why)
+		}
+		c = hijack(t, pc)
+		_, err = c.Read(make([]byte, 1))
+		wants(t, "Read", err, net.ErrClosed)
+		must.Send(t, c, []byte("sorry"))
+		must.Read(t, peer, []byte("sorry"))
+		c.Close()
+	})
+}
+
+// hijack takes a connection over in a callback of its own.
+func hijack(t *testing.T, pc *proactor.Conn) *netconn.Conn {
+	t.Helper()
+	got := make(chan *netconn.Conn, 1)
+	err := pc.Post(func() {
+		c, err := netconn.Hijack(pc)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- c
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := must.Take(t, "Hijack", got)
+	c.SetDeadline(time.Now().Add(must.Patience))
+	return c
 }
 
 // A connection whose reader had been behind, so that it was not read, goes on as a handler's.

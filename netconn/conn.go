@@ -65,7 +65,7 @@ func (c *Conn) ours() error {
 func newConn(pc *proactor.Conn) *Conn {
 	limits := pc.Limits()
 	c := &Conn{pc: pc, value: pc.Value(), linger: -1}
-	c.piece = min(pieceMost, max(1, limits.MaxPending-limits.HighWater))
+	c.piece = min(pieceMost, max(pieceLeast, limits.MaxPending-limits.HighWater))
 	c.readable.L, c.writable.L = &c.mu, &c.mu
 	pc.SetValue(c)
 	return c
@@ -114,17 +114,13 @@ func (c *Conn) Close() error {
 func (c *Conn) CloseRead() error {
 	c.mu.Lock()
 	err := c.ours()
-	resume := false
 	if err == nil {
 		c.state |= readShut
 		c.in.clear()
-		resume = c.unstop()
+		c.unstop()
 		c.readable.Broadcast()
 	}
 	c.mu.Unlock()
-	if resume {
-		c.pc.ResumeRead()
-	}
 	return c.opError("close", err)
 }
 

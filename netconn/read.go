@@ -12,37 +12,35 @@ import (
 // Read waits for bytes. It takes those that have arrived, up to the length of p.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
-	n, resume, err := c.read(p)
+	n, err := c.read(p)
 	c.mu.Unlock()
-	if resume {
-		c.pc.ResumeRead()
-	}
 	return n, c.opError("read", err)
 }
 
-// read is Read. It also reports whether pc is to be read again. mu is held.
-func (c *Conn) read(p []byte) (n int, resume bool, err error) {
+// read is Read. mu is held.
+func (c *Conn) read(p []byte) (int, error) {
 	for {
 		switch err := c.mayRead(); {
 		case err != nil:
-			return 0, false, err
+			return 0, err
 		case len(p) == 0:
-			return 0, false, nil
+			return 0, nil
 		case c.in.len() > 0:
 			n := c.in.take(p)
 			if c.in.len() > 0 {
 				c.readable.Broadcast() // another Read may wait
 			}
-			return n, c.unstop(), nil
+			c.unstop()
+			return n, nil
 		case c.is(readShut):
-			return 0, false, io.EOF
+			return 0, io.EOF
 		case c.readErr != nil:
-			return 0, false, c.readErr
+			return 0, c.readErr
 		case goid.OnLoop():
-			return 0, false, proactor.ErrOnLoop
+			return 0, proactor.ErrOnLoop
 		}
 		if n := c.wait(p); n > 0 {
-			return n, false, nil
+			return n, nil
 		}
 	}
 }
@@ -75,13 +73,13 @@ func (c *Conn) wait(p []byte) int {
 	return n
 }
 
-// unstop reports whether pc was not read, and is to be again. mu is held.
-func (c *Conn) unstop() bool {
-	if !c.is(stopped) || c.in.len() > inboxLow {
-		return false
+// unstop has pc read again, if it was not and there is room. mu is held, so that Attach comes before
+// or after it.
+func (c *Conn) unstop() {
+	if c.is(stopped) && c.in.len() <= inboxLow {
+		c.state &^= stopped
+		c.pc.ResumeRead()
 	}
-	c.state &^= stopped
-	return true
 }
 
 // WriteTo writes what arrives to w, from where it is, until the stream ends. io.Copy uses it.
@@ -128,11 +126,10 @@ func (c *Conn) takeAll() (b inbox, err error) {
 		}
 		break
 	}
-	resume := err == nil && c.unstop()
-	c.mu.Unlock()
-	if resume {
-		c.pc.ResumeRead()
+	if err == nil {
+		c.unstop()
 	}
+	c.mu.Unlock()
 	return b, err
 }
 

@@ -12,7 +12,8 @@ import (
 
 // pieceMost is how many bytes of a Write go to the framework at once: below the high mark,
 // so that the system gets them uncopied where it takes them.
-const pieceMost = 64 << 10
+// However close the marks are, it is no less than pieceLeast.
+const pieceMost, pieceLeast = 64 << 10, 4 << 10
 
 // Write sends p, or queues a copy. While Limits.HighWater bytes wait to be sent, it waits. An
 // error comes with the number of bytes that were sent or queued before it.

@@ -172,3 +172,11 @@ func (t *table) put(s *sock) {
 	t.free = s.index + 1
 	t.live--
 }
+
+// toggle is an option of the system that is on or off.
+func toggle(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}

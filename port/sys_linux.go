@@ -35,28 +35,35 @@ func newSocket(a Addr, o SocketOptions) (int, error) {
 	return fd, nil
 }
 
+// setOptions sets both what is on and what is off: a socket of package net comes with options of
+// its own. What a protocol does not know, see unknownOption, does not keep it from the rest.
 func setOptions(fd int, a Addr, o SocketOptions) error {
 	type option struct {
 		level, name, value int
 		set                bool
 	}
 	tcp := !a.Unix
+	var unknown error
 	for _, s := range []option{
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, tcp && !o.Delay},
-		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1, tcp && o.KeepAlive > 0},
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, toggle(!o.Delay), tcp},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, toggle(o.KeepAlive > 0), tcp},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, o.KeepAlive, tcp && o.KeepAlive > 0},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, o.KeepAliveInterval, tcp && o.KeepAlive > 0},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, o.KeepAliveCount, tcp && o.KeepAlive > 0},
 		{unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer, o.SendBuffer > 0},
 		{unix.SOL_SOCKET, unix.SO_RCVBUF, o.RecvBuffer, o.RecvBuffer > 0},
 	} {
-		if s.set {
-			if err := unix.SetsockoptInt(fd, s.level, s.name, s.value); err != nil {
-				return os.NewSyscallError("setsockopt", err)
-			}
+		if !s.set {
+			continue
+		}
+		err := os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, s.level, s.name, s.value))
+		if unknownOption(err) {
+			unknown = err
+		} else if err != nil {
+			return err
 		}
 	}
-	return nil
+	return unknown
 }
 
 func listenSocket(a Addr, o SocketOptions) (Socket, error) {

@@ -51,7 +51,7 @@ func setOptions(s windows.Handle, family int, o SocketOptions) error {
 		level, name, value int
 		set                bool
 	}{
-		{windows.IPPROTO_TCP, windows.TCP_NODELAY, 1, tcp && !o.Delay},
+		{windows.IPPROTO_TCP, windows.TCP_NODELAY, toggle(!o.Delay), tcp},
 		{windows.SOL_SOCKET, soOOBInline, 1, tcp},
 		{windows.SOL_SOCKET, windows.SO_SNDBUF, o.SendBuffer, o.SendBuffer > 0},
 		{windows.SOL_SOCKET, windows.SO_RCVBUF, o.RecvBuffer, o.RecvBuffer > 0},
@@ -62,11 +62,14 @@ func setOptions(s windows.Handle, family int, o SocketOptions) error {
 			}
 		}
 	}
-	if !tcp || o.KeepAlive <= 0 {
+	if !tcp {
 		return nil
 	}
-	windows.SetsockoptInt(s, windows.IPPROTO_TCP, windows.TCP_KEEPCNT, o.KeepAliveCount) // Windows 10 1703
-	keep := [3]uint32{1, uint32(o.KeepAlive) * 1000, uint32(o.KeepAliveInterval) * 1000} // struct tcp_keepalive: on, first, distance
+	var keep [3]uint32 // struct tcp_keepalive: on, first, distance; in milliseconds
+	if o.KeepAlive > 0 {
+		windows.SetsockoptInt(s, windows.IPPROTO_TCP, windows.TCP_KEEPCNT, o.KeepAliveCount) // Windows 10 1703
+		keep = [3]uint32{1, uint32(o.KeepAlive) * 1000, uint32(o.KeepAliveInterval) * 1000}
+	}
 	var n uint32
 	err := windows.WSAIoctl(s, windows.SIO_KEEPALIVE_VALS, (*byte)(unsafe.Pointer(&keep)), uint32(unsafe.Sizeof(keep)), nil, 0, &n, nil, 0)
 	return os.NewSyscallError("wsaioctl", err)

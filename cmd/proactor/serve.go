@@ -69,7 +69,8 @@ type service interface {
 
 // serve runs a server on an engine of its own until the command is to end.
 func serve(env *environment, name string, f *serverFlags, build func(*proactor.Engine) (service, error)) error {
-	ctx, cancel := context.WithCancel(env.ctx)
+	// Until the end of the drain, too, a SIGHUP is one to reload the certificate.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(env.ctx))
 	defer cancel()
 	var err error
 	if f.secure, err = f.tlsFlags.config(ctx, env); err != nil {

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/tests/rig"
 )
 
 // hasDescriptors: the tests get at the sockets of connections.
@@ -63,4 +65,37 @@ func descriptorOf(t *testing.T, c *proactor.Conn) int {
 	}
 	t.Fatal("the connection has no descriptor")
 	return -1
+}
+
+// A connection that is handed over has the options of the server's Limits, whatever its old owner
+// had set.
+func TestAdoptSetsOptions(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		for _, tt := range []struct {
+			limits         proactor.Limits
+			noDelay, probe int
+		}{
+			{proactor.Limits{}, 1, 1},
+			{proactor.Limits{Delay: true, KeepAlive: -1}, 0, 0},
+		} {
+			s := r.Start(proactor.Handler{}, rig.Limits(tt.limits))
+			ours, _ := plain(t, "tcp4") // package net turns both on
+			if tt.noDelay == 1 {
+				tcp := ours.(*net.TCPConn)
+				if err := errors.Join(tcp.SetNoDelay(false), tcp.SetKeepAlive(false)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Adopt(ours, nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			fd := descriptorOf(t, r.Accepted())
+			noDelay, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY)
+			probe, err2 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+			if err != nil || err2 != nil || noDelay != tt.noDelay || probe != tt.probe {
+				t.Errorf("%+v: TCP_NODELAY %d, SO_KEEPALIVE %d; want %d and %d", tt.limits, noDelay, probe, tt.noDelay, tt.probe)
+			}
+		}
+	})
 }

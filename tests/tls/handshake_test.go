@@ -309,3 +309,27 @@ func TestCertificate(t *testing.T) {
 		t.Error("another certificate")
 	}
 }
+
+// A dialer's config gets the name of the address also where it verifies nothing but by functions of
+// its own.
+func TestServerNameOfTheAddress(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		serves, _ := rig.TLS()
+		r := rig.New(t, backend)
+		s := r.Serve(proactor.Handler{}, withTLS(serves))
+		_, port, _ := net.SplitHostPort(s.ListenAddr().String())
+		got := make(chan string, 1)
+		d := &proactor.Dialer{Engine: r.Engine, TLS: &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(state tls.ConnectionState) error {
+			got <- state.ServerName
+			return nil
+		}}}
+		c, err := d.Dial(must.Context(t), "tcp4", "localhost:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name := must.Take(t, "VerifyConnection", got); name != "localhost" {
+			t.Errorf("the name of the server is %q", name)
+		}
+		c.Close()
+	})
+}
