@@ -42,6 +42,7 @@ type loop struct {
 	plain     []byte // that a layer has made of those on the wire
 	portion   int    // bytes that a handler is shown at once
 	overtook  int    // completions that went before timers that are due
+	heard     int    // recvs and splices since timers were fired
 	todo      []task // tasks being run
 	ran       int    // so many of those have run, or are running
 
@@ -184,15 +185,18 @@ func (l *loop) broken(v any) error {
 
 // fireDue fires the timers that are due. After a busy moment, in which a callback
 // took long, the port may hold more than one batch: what has arrived goes before
-// the timers, or a timeout would close a connection that spoke in time. When
-// everybody may have been heard, timers wait no longer. n is how many completions
-// the batch had.
+// the timers, or a timeout would close a connection that spoke in time. When as many
+// recvs as there are connections went before them, everybody may have been heard, and timers
+// wait no longer; nor do they when what else went before them, such as the ends of
+// sends, becomes too much. n is how many completions the batch had.
 func (l *loop) fireDue(n int) {
-	if at, ok := l.wheel.Next(); n > 0 && ok && at <= l.now() && l.overtook < l.conns.Len() && !l.wheel.Interrupted() {
+	at, ok := l.wheel.Next()
+	most := l.conns.Len()
+	if n > 0 && ok && at <= l.now() && l.heard < most && l.overtook < 4*most && !l.wheel.Interrupted() {
 		l.overtook += n
 		return // patience is none now, so this is for a moment only
 	}
-	l.overtook = 0
+	l.overtook, l.heard = 0, 0
 	l.wheel.Advance(l.now(), l.fire)
 }
 
@@ -216,10 +220,12 @@ func (l *loop) patience() time.Duration {
 func (l *loop) dispatch(c *port.Completion) {
 	switch c.Kind {
 	case port.KindRecv:
+		l.heard++
 		l.conns.At(uint32(c.Key)).onRecv(c)
 	case port.KindSend:
 		l.conns.At(uint32(c.Key)).onSend(c)
 	case port.KindSplice:
+		l.heard++
 		l.conns.At(uint32(c.Key)).onSplice(c)
 	case port.KindAccept:
 		l.listeners.At(uint32(c.Key)).onAccept(c)
