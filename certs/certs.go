@@ -133,7 +133,7 @@ func (p *Pair) read() (*tls.Certificate, error) {
 
 func (p *Pair) infos() (of [2]os.FileInfo) {
 	for i, name := range [2]string{p.certFile, p.keyFile} {
-		if info, err := os.Stat(name); err == nil {
+		if info, err := os.Stat(name); err == nil && os.SameFile(info, info) { // on Windows this looks which file it is
 			of[i] = info
 		}
 	}

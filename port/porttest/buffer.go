@@ -210,7 +210,9 @@ func buffersFair(e *env) {
 	for _, c := range cs {
 		ops = append(ops, r.stream(c))
 	}
-	const many = 8 << 20
+	// While the last of them are started, the first may fill all buffers, which are 16 MiB: the rest
+	// comes when all have been.
+	const many = 32 << 20
 	least, most := 0, 0
 	r.until("bytes", func() bool {
 		least, most = many, 0
