@@ -212,7 +212,7 @@ func buffersFair(e *env) {
 	}
 	// While the last of them are started, the first may fill all buffers, which are 16 MiB: the rest
 	// comes when all have been.
-	const many = 32 << 20
+	const many = 24 << 20
 	least, most := 0, 0
 	r.until("bytes", func() bool {
 		least, most = many, 0
