@@ -45,7 +45,7 @@ func (c *Conn) arrived() {
 // drain begins the end of all connections that the server has on the loop.
 func (l *loop) drain(s *Server) {
 	l.each(s, (*Conn).drain)
-	l.later(1+l.conns.Len()/batchLen, func() { l.each(s, (*Conn).arrived) })
+	l.later(l.rounds(), func() { l.each(s, (*Conn).arrived) })
 }
 
 // each runs f for each connection of the server, as a task of its own: it may make a
@@ -66,6 +66,10 @@ func (l *loop) of(s *Server) iter.Seq[*Conn] {
 		}
 	}
 }
+
+// rounds is how many it takes, at the most, until the port has given a completion of each
+// connection.
+func (l *loop) rounds() int { return 1 + l.conns.Len()/batchLen }
 
 // later runs f after so many more rounds. In each the port gives what has arrived, up to
 // batchLen completions.

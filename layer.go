@@ -257,7 +257,7 @@ func (c *Conn) unwrap(wire []byte, fin bool) {
 		return
 	}
 	switch {
-	case err == nil, !c.state.follows(): // it was closed by what it was shown: a FIN is awaited
+	case err == nil, !c.state.follows(): // the handler has closed it in Data, and only the FIN of the peer is awaited
 	case err == io.EOF:
 		if c.flags&flagArmed != 0 {
 			c.loop.port.Cancel(&c.recv)

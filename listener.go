@@ -318,7 +318,7 @@ func (l *loop) adopt(in incoming, srv *Server) {
 	}
 	if in.from != nil && srv.state.Load() == stopping { // a shutdown may have looked here before
 		l.do(c.drain)
-		l.later(1+l.conns.Len()/batchLen, c.arrived)
+		l.later(l.rounds(), c.arrived)
 	}
 	c.begin(in.from)
 }

@@ -162,7 +162,8 @@ func (l *loop) abandoned() {
 	}
 }
 
-// broken says which loop it was and what it was at, for a panic.
+// broken is the text of a panic: the number of the loop, and the completion, task or timer that
+// the loop was at.
 func (l *loop) broken(v any) error {
 	at := "a timer"
 	switch {

@@ -47,8 +47,8 @@ func Hijack(pc *proactor.Conn) (*Conn, error) {
 // It fails with net.ErrClosed after Close, with the error of Reads where the stream has ended
 // otherwise than by the peer's FIN, with [proactor.ErrInbound] where Config.MaxInbound has no
 // room, with [proactor.ErrOnLoop] in a callback, and with that of [proactor.Conn.SetHandler]
-// where h contradicts itself. Then the Conn is what it was, but Reads and Writes that waited may have
-// failed.
+// where h contradicts itself. Then the Conn goes on as before, but Reads and Writes that waited may
+// have failed.
 func (c *Conn) Attach(h *proactor.Handler, ahead []byte) (*proactor.Conn, error) {
 	switch {
 	case h == nil:
@@ -72,12 +72,11 @@ func (c *Conn) Attach(h *proactor.Handler, ahead []byte) (*proactor.Conn, error)
 	c.writing.Unlock()
 	if err == nil {
 		err = <-done
-	} else {
+	}
+	if err != nil {
 		c.mu.Lock()
 		c.state &^= attached
 		c.mu.Unlock()
-	}
-	if err != nil {
 		return nil, c.opError("attach", err)
 	}
 	return c.pc, nil
@@ -87,13 +86,7 @@ func (c *Conn) Attach(h *proactor.Handler, ahead []byte) (*proactor.Conn, error)
 func (c *Conn) give(h *proactor.Handler, ahead []byte, done chan<- error) {
 	err := c.handOver(h, ahead)
 	defer func() { done <- err }()
-	if err != nil {
-		c.mu.Lock()
-		c.state &^= attached
-		c.mu.Unlock()
-		return
-	}
-	if h.Opened != nil {
+	if err == nil && h.Opened != nil {
 		h.Opened(c.pc)
 	}
 }

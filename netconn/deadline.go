@@ -1,8 +1,6 @@
 package netconn
 
-import (
-	"time"
-)
+import "time"
 
 // alarm sets a flag of a connection at a deadline. It is made once and used again.
 type alarm struct {
@@ -19,38 +17,26 @@ func (a *alarm) stop() {
 }
 
 // SetDeadline is SetReadDeadline and SetWriteDeadline.
-func (c *Conn) SetDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.ours(); err != nil {
-		return c.opError("set", err)
-	}
-	c.setDeadline(t, readLate)
-	c.setDeadline(t, writeLate)
-	return nil
-}
+func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, readLate, writeLate) }
 
 // SetReadDeadline sets the time from which on Reads fail with os.ErrDeadlineExceeded, those
 // too that wait. Zero: never.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.ours(); err != nil {
-		return c.opError("set", err)
-	}
-	c.setDeadline(t, readLate)
-	return nil
-}
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, readLate) }
 
 // SetWriteDeadline is SetReadDeadline for Writes. A Write that fails has queued as many bytes
 // as it says.
-func (c *Conn) SetWriteDeadline(t time.Time) error {
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, writeLate) }
+
+// setDeadlines has flags set at t.
+func (c *Conn) setDeadlines(t time.Time, flags ...connFlags) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.ours(); err != nil {
 		return c.opError("set", err)
 	}
-	c.setDeadline(t, writeLate)
+	for _, late := range flags {
+		c.setDeadline(t, late)
+	}
 	return nil
 }
 

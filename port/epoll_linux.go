@@ -77,8 +77,8 @@ func (e *epoll) wake() {
 	syscall.RawSyscall(unix.SYS_WRITE, uintptr(e.wakeFd), uintptr(unsafe.Pointer(&one)), 8)
 }
 
-// attach makes the socket non-blocking, whoever made it: a call that waited would
-// hold up all others of the port.
+// attach makes the socket non-blocking, whoever made it: a blocking system call on one socket
+// would hold up all sockets of the port.
 func (e *epoll) attach(s *sock, sk Socket) error {
 	if err := unix.SetNonblock(int(sk), true); err != nil {
 		return os.NewSyscallError("fcntl", err)

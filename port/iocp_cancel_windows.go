@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// cancelPatience is how long the system has, at least, to end what it was asked to end. It may
-// forget (Wine does, when the cancel comes while another thread carries the operation
+// cancelPatience is how long, at least, the system has to end an operation that the port has canceled.
+// The system may forget (Wine does, when the cancel comes while another thread carries the operation
 // on), or be unable to (layered providers: python-trio/trio#52; a CancelIoEx that
 // fails: nanomsg/nng#1599).
 const cancelPatience = 20 * time.Millisecond
