@@ -224,7 +224,7 @@ func TestDialBadInput(t *testing.T) {
 func TestDialRaceProperties(t *testing.T) {
 	dead4, dead6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	live4, live6 := netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()
-	run := func() string {
+	porttest.SameAgain(t, func() string {
 		var trace strings.Builder
 		network := proactortest.Fair()
 		network.MaxDelay, network.Trace = 500*time.Millisecond, &trace // answers cross the next attempts
@@ -264,12 +264,5 @@ func TestDialRaceProperties(t *testing.T) {
 			}
 		})
 		return trace.String()
-	}
-	first := run()
-	if t.Failed() {
-		return
-	}
-	if again := run(); again != first {
-		t.Error(porttest.FirstDifference(first, again))
-	}
+	})
 }

@@ -56,6 +56,19 @@ func renew(t *testing.T) (cert, key []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
+// load puts a pair into the files, and loads it.
+func (f *files) load() *Pair {
+	f.Helper()
+	cert, key := renew(f.T)
+	f.put(f.cert, cert)
+	f.put(f.key, key)
+	p, err := Load(f.cert, f.key, slog.New(slog.DiscardHandler))
+	if err != nil {
+		f.Fatal(err)
+	}
+	return p
+}
+
 // shows reports whether the pair is the certificate in PEM.
 func shows(p *Pair, cert []byte) bool {
 	c, err := p.GetCertificate(new(tls.ClientHelloInfo))
@@ -117,13 +130,7 @@ func TestRenewed(t *testing.T) {
 // A link that leads to another file is a change, though that has the same time and size.
 func TestOtherFile(t *testing.T) {
 	f := newFiles(t)
-	old, oldKey := renew(t)
-	f.put(f.cert, old)
-	f.put(f.key, oldKey)
-	p, err := Load(f.cert, f.key, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := f.load()
 	before := p.infos()
 	for i, name := range [2]string{f.cert, f.key} {
 		other, changed := name+".new", before[i].ModTime()
@@ -153,15 +160,7 @@ func TestOtherFile(t *testing.T) {
 // The pair tells whose it is although the runtime is told not to parse it.
 func TestNoLeaf(t *testing.T) {
 	t.Setenv("GODEBUG", "x509keypairleaf=0")
-	f := newFiles(t)
-	cert, key := renew(t)
-	f.put(f.cert, cert)
-	f.put(f.key, key)
-	p, err := Load(f.cert, f.key, slog.New(slog.DiscardHandler))
-	if err == nil {
-		err = p.Reload()
-	}
-	if err != nil {
+	if err := newFiles(t).load().Reload(); err != nil {
 		t.Error(err)
 	}
 }
@@ -169,17 +168,11 @@ func TestNoLeaf(t *testing.T) {
 // Watch sees a change by itself, and ends with its context.
 func TestWatch(t *testing.T) {
 	f := newFiles(t)
-	cert, key := renew(t)
-	f.put(f.cert, cert)
-	f.put(f.key, key)
-	p, err := Load(f.cert, f.key, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := f.load()
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan bool, 1)
 	go func() { p.Watch(ctx, time.Millisecond); over <- true }()
-	cert, key = renew(t)
+	cert, key := renew(t)
 	f.put(f.cert, cert)
 	f.put(f.key, key)
 	must.Eventually(t, "the new pair", func() bool { return shows(p, cert) })

@@ -3,7 +3,6 @@
 package certs
 
 import (
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,15 +16,9 @@ import (
 func TestHangUp(t *testing.T) {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // else one ends the tests before Watch listens, or after
 	f := newFiles(t)
-	cert, key := renew(t)
-	f.put(f.cert, cert)
-	f.put(f.key, key)
-	p, err := Load(f.cert, f.key, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := f.load()
 	go p.Watch(t.Context(), time.Hour)
-	cert, key = renew(t)
+	cert, key := renew(t)
 	f.put(f.cert, cert)
 	f.put(f.key, key)
 	must.Eventually(t, "the new pair", func() bool {

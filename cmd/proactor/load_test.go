@@ -180,24 +180,8 @@ func TestHold(t *testing.T) {
 
 // bad is a server that serves each connection in a way of its own.
 func bad(t *testing.T, serve func(c *net.TCPConn)) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				serve(c.(*net.TCPConn))
-			}()
-		}
-	}()
-	return l.Addr().String()
+	t.Helper()
+	return must.Serve(t, 10*patience, serve)
 }
 
 // echoBut echoes, after change has seen what came and where in the stream.

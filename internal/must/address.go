@@ -76,3 +76,28 @@ func Dial(t testing.TB, a net.Addr) net.Conn {
 	c.SetDeadline(time.Now().Add(Lifetime))
 	return c
 }
+
+// Serve serves each connection with talk, on a goroutine of its own, and closes it then. A
+// connection has so long.
+func Serve(t testing.TB, life time.Duration, talk func(c *net.TCPConn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.SetDeadline(time.Now().Add(life))
+			go func() {
+				defer c.Close()
+				talk(c.(*net.TCPConn))
+			}()
+		}
+	}()
+	return l.Addr().String()
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/proactor-go/proactor/port"
@@ -17,6 +18,19 @@ func Rough(trace io.Writer) port.SimConfig {
 		Scarce: .1, ScarceFor: 100 * time.Millisecond, Stall: .05, StallFor: time.Second, Spurious: .1,
 		Trace: trace,
 	}
+}
+
+// SameAgain runs twice what gives its trace, unless the first fails, and wants the same again.
+func SameAgain(t testing.TB, run func() string) (trace string) {
+	t.Helper()
+	trace = run()
+	if t.Failed() {
+		return trace
+	}
+	if again := run(); again != trace {
+		t.Error(FirstDifference(trace, again))
+	}
+	return trace
 }
 
 // FirstDifference tells where two traces part.

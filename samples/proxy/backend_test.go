@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
@@ -15,25 +16,7 @@ import (
 // backend serves each connection with talk, and closes it.
 func backend(t *testing.T, talk func(c *net.TCPConn)) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.SetDeadline(time.Now().Add(echotest.Life))
-			go func() {
-				defer c.Close()
-				talk(c.(*net.TCPConn))
-			}()
-		}
-	}()
-	return l.Addr().String()
+	return must.Serve(t, echotest.Life, talk)
 }
 
 // A server whose answer comes byte by byte: the client has each as it comes, then the

@@ -24,16 +24,10 @@ import (
 // plain makes a connection of package net, and gives both ends.
 func plain(t *testing.T, network string) (ours, theirs net.Conn) {
 	t.Helper()
-	address := "127.0.0.1:0"
-	if network == "unix" {
-		address = must.SocketPath(t)
-	}
-	l, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenAt(t, network)
 	defer l.Close()
 	theirs = must.Dial(t, l.Addr())
+	var err error
 	if ours, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}

@@ -21,21 +21,14 @@ import (
 // connection, and never has two; a dial ends, one way or the other, in the time
 // it was given; and every connection that was opened is closed.
 func TestOutboundProperties(t *testing.T) {
-	run := func() string {
+	porttest.SameAgain(t, func() string {
 		var trace strings.Builder
 		network := proactortest.Rough()
 		network.Reset, network.Trace = .02, &trace
 		cfg := proactortest.Config{Seeds: testenv.Scaled(12), Network: network, Engine: proactor.Config{Loops: 2, BufferSize: 500, BufferCount: 4}}
 		cfg.Run(t, outbound)
 		return trace.String()
-	}
-	first := run()
-	if t.Failed() {
-		return
-	}
-	if again := run(); again != first {
-		t.Error(porttest.FirstDifference(first, again))
-	}
+	})
 }
 
 func outbound(e *proactortest.Env) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/must"
 )
 
 // patience is how long a test waits for what must come.
@@ -89,33 +90,9 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// hostile serves one connection after the other with talk.
-func hostile(t *testing.T, talk func(c net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.SetDeadline(time.Now().Add(2 * patience))
-			go func() {
-				defer c.Close()
-				talk(c)
-			}()
-		}
-	}()
-	return l.Addr().String()
-}
-
 // flood writes pieces until nobody takes them.
-func flood(begin, piece string) func(net.Conn) {
-	return func(c net.Conn) {
+func flood(begin, piece string) func(*net.TCPConn) {
+	return func(c *net.TCPConn) {
 		io.WriteString(c, begin)
 		for piece = strings.Repeat(piece, 1+16<<10/len(piece)); ; {
 			if _, err := io.WriteString(c, piece); err != nil {
@@ -129,12 +106,12 @@ func flood(begin, piece string) func(net.Conn) {
 // kept it.
 func TestHostileServers(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n\r\n"
-	say := func(text string) func(net.Conn) {
-		return func(c net.Conn) { io.WriteString(c, text); io.Copy(io.Discard, c) }
+	say := func(text string) func(*net.TCPConn) {
+		return func(c *net.TCPConn) { io.WriteString(c, text); io.Copy(io.Discard, c) }
 	}
-	closing := func(text string) func(net.Conn) { return func(c net.Conn) { io.WriteString(c, text) } }
+	closing := func(text string) func(*net.TCPConn) { return func(c *net.TCPConn) { io.WriteString(c, text) } }
 	for name, tt := range map[string]struct {
-		talk func(net.Conn)
+		talk func(*net.TCPConn)
 		want string
 	}{
 		"silent":               {say(""), "no answer in time"},
@@ -154,7 +131,7 @@ func TestHostileServers(t *testing.T) {
 		"endless nesting":      {flood(ok+"[", "["), "breaks off"},
 		"wrong type":           {closing(ok + `[{"id":"x"}]`), "breaks off"},
 		"breaks off":           {closing(ok + `[{"id":1},{"id"`), "breaks off"},
-		"drips": {func(c net.Conn) {
+		"drips": {func(c *net.TCPConn) {
 			io.WriteString(c, ok+"[")
 			for {
 				if _, err := io.WriteString(c, " "); err != nil {
@@ -172,7 +149,7 @@ func TestHostileServers(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), within)
 			defer cancel()
-			err := Read(ctx, hostile(t, tt.talk), func(Conn) error { return nil })
+			err := Read(ctx, must.Serve(t, 2*patience, tt.talk), func(Conn) error { return nil })
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v; want %q", err, tt.want)
 			}
@@ -190,7 +167,7 @@ func TestHostileServers(t *testing.T) {
 
 // A list without an end is read for as long as its reader wants to, and not kept.
 func TestEndlessList(t *testing.T) {
-	addr := hostile(t, flood("HTTP/1.1 200 OK\r\n\r\n[{}", `,{"local":"a","state":"`+strings.Repeat("x", 100)+`"}`))
+	addr := must.Serve(t, 2*patience, flood("HTTP/1.1 200 OK\r\n\r\n[{}", `,{"local":"a","state":"`+strings.Repeat("x", 100)+`"}`))
 	enough := errors.New("enough")
 	n, most := 0, uint64(0)
 	heap := func() uint64 {
