@@ -66,8 +66,23 @@ type Conn struct {
 	mu       sync.Mutex // guards want and sending, and what follows
 	out      *outbound  // nil when nothing waits to be sent
 	bytesOut int64
-	cause    *error // why it closes; the first one counts
+	rare     atomic.Pointer[rare] // set with mu held; nil: nothing of it
 	value    any
+}
+
+// rare is what most connections do not have before they end.
+type rare struct {
+	cause error // why the connection closes; the first one counts. Guarded by mu
+	wire  *Wire // set on the loop, with mu held; nil: no layer
+}
+
+// wire is the connection's side of its layer; nil: it has none. Other goroutines than the loop's
+// hold mu.
+func (c *Conn) wire() *Wire {
+	if r := c.rare.Load(); r != nil {
+		return r.wire
+	}
+	return nil
 }
 
 type pauseReason uint8
@@ -241,8 +256,13 @@ func (c *Conn) ask(r request, cause error) (open bool) {
 
 // setCause notes the cause for which the connection closes; the first one counts. mu is held.
 func (c *Conn) setCause(cause error) {
-	if c.cause == nil && cause != nil {
-		c.cause = &cause
+	if cause == nil || c.closeCause() != nil {
+		return
+	}
+	if r := c.rare.Load(); r != nil {
+		r.cause = cause
+	} else {
+		c.rare.Store(&rare{cause: cause})
 	}
 }
 
@@ -255,10 +275,10 @@ func (c *Conn) fails(why error) {
 
 // closeCause is why the connection closes; nil when it does not yet. mu is held.
 func (c *Conn) closeCause() error {
-	if c.cause == nil {
-		return nil
+	if r := c.rare.Load(); r != nil {
+		return r.cause
 	}
-	return *c.cause
+	return nil
 }
 
 // The bits of busy, which tell without a lock.

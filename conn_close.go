@@ -29,7 +29,7 @@ func (c *Conn) close(cause error) {
 func (c *Conn) endOurs() {
 	if c.ours == sendsWrites {
 		c.ours = sendsRest
-		if c.wire != nil {
+		if c.wire() != nil {
 			c.endWire()
 		}
 	}
@@ -121,8 +121,8 @@ func (c *Conn) onClose() {
 	l := c.loop
 	c.mu.Lock()
 	pending := 0
-	if c.wire != nil {
-		c.wire.drop()
+	if c.wire() != nil {
+		c.wire().drop()
 	}
 	if o := c.out; o != nil {
 		pending = o.pending

@@ -25,7 +25,7 @@ func (c *Conn) unsent(p []byte) []byte {
 func (c *Conn) sendNow(p []byte) int {
 	l := c.loop
 	running := l.running.Load()
-	if c.out != nil || c.wire != nil || c.sending&(sendsSplice|sentNow) != 0 || len(p) >= c.cfg.limits.HighWater || len(p) < nowLeast && running {
+	if c.out != nil || c.wire() != nil || c.sending&(sendsSplice|sentNow) != 0 || len(p) >= c.cfg.limits.HighWater || len(p) < nowLeast && running {
 		return 0
 	}
 	c.sending |= sentNow

@@ -13,7 +13,6 @@ type shared struct {
 	loop   *loop
 	cfg    *settings
 	vigil  *vigil // nil: none
-	wire   *Wire  // nil: no layer; else it is of one connection
 	local  port.Addr
 	remote port.Addr // the peer's address, if an endpoint has no room for it: Unix, or a zone
 }

@@ -13,7 +13,7 @@ import (
 func (c *Conn) onRecv(cp *port.Completion) {
 	if cp.N > 0 {
 		c.countIn(cp.N)
-		if c.wire != nil {
+		if c.wire() != nil {
 			c.unwrapped(cp)
 		} else if c.mayDeliver() {
 			c.show(cp)
@@ -99,8 +99,8 @@ func (c *Conn) armed() {
 	c.flags |= flagArmed
 	if c.times != nil {
 		c.times.lastIn = c.loop.now() // a read timeout begins
-		if c.wire != nil && !c.unready() {
-			c.wire.since = c.loop.now()
+		if c.wire() != nil && !c.unready() {
+			c.wire().since = c.loop.now()
 		}
 		c.times.pace.restart(c)
 	}
@@ -204,7 +204,7 @@ func (c *Conn) consume(b []byte, last bool) (n int) {
 
 // finArrived is called when the peer's FIN was reached.
 func (c *Conn) finArrived() {
-	if c.wire != nil {
+	if c.wire() != nil {
 		c.unwrap(nil, true)
 	}
 	c.turn(eventFIN)
@@ -215,7 +215,7 @@ func (c *Conn) finArrived() {
 
 // tellFIN tells the handler of the peer's FIN, once the handler was given all bytes before it.
 func (c *Conn) tellFIN() {
-	if c.wire != nil && c.wire.failure != nil {
+	if c.wire() != nil && c.wire().failure != nil {
 		c.tellFailure()
 		return
 	}

@@ -80,7 +80,7 @@ func (c *Conn) writeShared(p []byte) (int, error) {
 	if err := c.mayWrite(len(p)); err != nil {
 		return 0, err
 	}
-	if len(p) <= sharedLeast || c.wire != nil {
+	if len(p) <= sharedLeast || c.wire() != nil {
 		c.enqueue(p)
 	} else {
 		c.queue().share(&c.loop.pool, p)
@@ -197,7 +197,7 @@ func (c *Conn) counts(n int, most int64) bool {
 		if had+int64(n) > most {
 			return false
 		}
-		if c.wire != nil || waits.CompareAndSwap(had, had+int64(n)) {
+		if c.wire() != nil || waits.CompareAndSwap(had, had+int64(n)) {
 			return true
 		}
 	}
@@ -219,7 +219,7 @@ func (c *Conn) allows(n int) error {
 func (c *Conn) enqueue(p []byte) {
 	switch {
 	case len(p) == 0:
-	case c.wire != nil:
+	case c.wire() != nil:
 		c.wrap(p)
 	default:
 		c.queue().append(&c.loop.pool, p)
@@ -243,8 +243,8 @@ func (c *Conn) pending() int {
 		return 0
 	}
 	n := c.out.pending
-	if c.wire != nil {
-		n += len(c.wire.held.mem)
+	if c.wire() != nil {
+		n += len(c.wire().held.mem)
 	}
 	return n
 }
@@ -269,8 +269,8 @@ func (c *Conn) enqueued() {
 // push starts a send of all that waits, unless one is under way. It returns
 // how many bytes wait, those being sent included. mu is held.
 func (c *Conn) push() int {
-	if c.wire != nil {
-		c.wire.flush()
+	if c.wire() != nil {
+		c.wire().flush()
 	}
 	o := c.out
 	if o == nil || o.sending || o.pending == 0 || c.state == stateConnecting {

@@ -189,7 +189,7 @@ func (c *Conn) condemn(least int) bool {
 		c.mu.Unlock()
 		return false
 	}
-	if c.cause != nil { // it was closed, and its peer does not take the rest
+	if c.closeCause() != nil { // it was closed, and its peer does not take the rest
 		c.loop.engine.limited[limitLinger].Add(1)
 	}
 	c.resetFor(ErrBacklog)

@@ -70,6 +70,7 @@ type Wire struct {
 	conn  *Conn
 	layer Layer
 	from  *adopted // what the server was given with the connection; nil: nothing
+	own   rare     // the connection's
 
 	// Of the loop's goroutine alone.
 	since   int64 // ns: when FirstByteTimeout began
@@ -139,28 +140,35 @@ func (w *Wire) opens() {
 	c.opens(from)
 }
 
-// addLayer makes the connection's layer, for which it shares nothing, and begins it.
+// addLayer makes the connection's layer, and begins it.
 func (c *Conn) addLayer(from *adopted) {
-	p := *c.shared
-	p.wire = &Wire{conn: c, from: from, since: c.loop.now()}
-	c.shared = &p
+	w := &Wire{conn: c, from: from, since: c.loop.now()}
+	c.addWire(w)
 	c.call("Layer.Begin", func(*Conn) {
-		p.wire.layer = p.cfg.layer()
-		p.wire.layer.Begin(p.wire)
+		w.layer = c.cfg.layer()
+		w.layer.Begin(w)
 	})
+}
+
+// addWire has a layer stand between the connection and its handler from now on.
+func (c *Conn) addWire(w *Wire) {
+	c.mu.Lock()
+	w.own = rare{cause: c.closeCause(), wire: w}
+	c.rare.Store(&w.own)
+	c.mu.Unlock()
 }
 
 // endLayer is called when the connection has gone, and when it is closed and was never ready.
 func (c *Conn) endLayer() {
-	if c.wire != nil && c.wire.layer != nil && !c.wire.ended {
-		c.wire.ended = true
-		c.call("Layer.End", func(*Conn) { c.wire.layer.End() })
+	if c.wire() != nil && c.wire().layer != nil && !c.wire().ended {
+		c.wire().ended = true
+		c.call("Layer.End", func(*Conn) { c.wire().layer.End() })
 	}
 }
 
 // unready reports whether the connection is open and has a layer that is not ready.
 func (c *Conn) unready() bool {
-	return c.wire != nil && c.flags&flagOpened == 0 && c.state.open()
+	return c.wire() != nil && c.flags&flagOpened == 0 && c.state.open()
 }
 
 // receive, send and closeWrite are the layer's. mu is held; see contain.
@@ -214,12 +222,12 @@ func (c *Conn) unwrapped(cp *port.Completion) {
 
 // onWire gives the layer bytes that have arrived, unless they are not wanted any more.
 func (c *Conn) onWire(wire []byte) {
-	if !c.state.follows() || c.wire.over {
+	if !c.state.follows() || c.wire().over {
 		c.unwanted(len(wire))
 		return
 	}
 	if c.unready() {
-		if c.wire.early += len(wire); c.wire.early >= LayerMost {
+		if c.wire().early += len(wire); c.wire().early >= LayerMost {
 			c.pause(pausedByLayer)
 		}
 	}
@@ -229,7 +237,7 @@ func (c *Conn) onWire(wire []byte) {
 // unwrap gives what has arrived to the layer, and what the layer makes of it to the
 // handler.
 func (c *Conn) unwrap(wire []byte, fin bool) {
-	w := c.wire
+	w := c.wire()
 	if w.over || !c.state.follows() {
 		return
 	}
@@ -286,9 +294,9 @@ func (c *Conn) reply(wire []byte) {
 
 // tellFailure ends the stream for the layer's reason, when what came before was delivered.
 func (c *Conn) tellFailure() {
-	never := c.flags&flagOpened == 0 && !c.wire.called.Load() // ready
+	never := c.flags&flagOpened == 0 && !c.wire().called.Load() // ready
 	if never || c.mayDeliver() && !(c.keeps() && c.taker().declines(c)) {
-		c.end(c.wire.failure)
+		c.end(c.wire().failure)
 	}
 }
 
@@ -296,9 +304,9 @@ func (c *Conn) tellFailure() {
 func (c *Conn) endWire() {
 	c.mu.Lock()
 	c.sending |= shut
-	if c.wire.ready {
-		c.wire.flush()
-		c.queueCopy(c.wire.closeWrite())
+	if c.wire().ready {
+		c.wire().flush()
+		c.queueCopy(c.wire().closeWrite())
 	}
 	c.push()
 	c.written(0)
@@ -306,8 +314,8 @@ func (c *Conn) endWire() {
 
 // spoken is how many bytes the peer has sent, as the handler counts them.
 func (c *Conn) spoken() int64 {
-	if c.wire != nil {
-		return c.wire.plain
+	if c.wire() != nil {
+		return c.wire().plain
 	}
 	return c.bytesIn.Load()
 }

@@ -7,7 +7,7 @@ const gatherMost = 16 << 10
 // gathered and given to the layer when the callback is over, or when that has been fed: few
 // large records cost less than many small ones. mu is held.
 func (c *Conn) wrap(p []byte) {
-	w := c.wire
+	w := c.wire()
 	if !w.ready {
 		c.fails(errNotReady)
 		return

@@ -96,7 +96,7 @@ func (c *Conn) canRelay(to *Conn) error {
 }
 
 func (c *Conn) relayTo(to *Conn) {
-	r := &relay{from: c, to: to, copies: c.wire != nil || to.wire != nil}
+	r := &relay{from: c, to: to, copies: c.wire() != nil || to.wire() != nil}
 	c.remember().relay, to.remember().fed = r, r
 	// The recv under way is canceled, and this may be a callback in the middle of
 	// what has arrived: all of that is kept, and goes first.

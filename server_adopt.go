@@ -138,7 +138,7 @@ func (c *Conn) arrivedBefore(b []byte) {
 	}
 	c.countIn(len(b))
 	switch {
-	case c.wire != nil:
+	case c.wire() != nil:
 		c.onWire(b)
 	case c.mayDeliver():
 		c.deliver(b)

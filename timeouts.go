@@ -130,8 +130,8 @@ func (c *Conn) nearest() (at int64, cause error) {
 	tryRead(d.lastIn, d.read, ErrReadTimeout)
 	first := c.cfg.limits.FirstByteTimeout
 	if c.unready() {
-		try(c.wire.since, first, ErrFirstByte)
-		try(c.wire.since, c.cfg.limits.HandshakeTimeout, ErrHandshake)
+		try(c.wire().since, first, ErrFirstByte)
+		try(c.wire().since, c.cfg.limits.HandshakeTimeout, ErrHandshake)
 	} else if !c.state.fin() {
 		if c.spoken() == 0 {
 			tryRead(c.silentSince(), first, ErrFirstByte)
@@ -151,8 +151,8 @@ func (c *Conn) nearest() (at int64, cause error) {
 // silentSince is when FirstByteTimeout began. Bytes on the wire of which a layer makes
 // nothing do not put it off.
 func (c *Conn) silentSince() int64 {
-	if c.wire != nil {
-		return c.wire.since
+	if c.wire() != nil {
+		return c.wire().since
 	}
 	return c.times.lastIn
 }

@@ -15,10 +15,10 @@ import (
 func (c *Conn) TLS() *tls.ConnectionState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.wire == nil || !c.wire.ready {
+	if c.wire() == nil || !c.wire().ready {
 		return nil
 	}
-	l, ok := c.wire.layer.(*tlsLayer)
+	l, ok := c.wire().layer.(*tlsLayer)
 	if !ok {
 		return nil
 	}
