@@ -132,7 +132,7 @@ func (c *Conn) onClose() {
 		c.out = nil
 		l.pool.put(o)
 	}
-	cause := c.closeCause()
+	cause, out := c.closeCause(), c.bytesOut
 	c.mu.Unlock()
 	if cause == ErrBacklog {
 		c.cfg.log.Warn("connection ended", "conn", c.id, "peer", c.peer(), "cause", cause, "pending", pending)
@@ -140,8 +140,11 @@ func (c *Conn) onClose() {
 	l.conns.Remove(c.slot)
 	if c.id != 0 { // 0: it was never connected
 		l.count.closed++
+		l.engine.causes[CauseOf(cause)].Add(1)
+		l.took.Lifetimes.note(l.now() - c.opened)
+		l.took.Received.note(c.bytesIn.Load())
+		l.took.Sent.note(out)
 	}
-	l.engine.limitedBy(cause)
 	if j := c.joined(); j != nil {
 		j.gone(c, cause)
 	}

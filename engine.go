@@ -96,6 +96,7 @@ type Engine struct {
 	inbound    atomic.Int64 // bytes of memory in the kepts of all connections
 	backingOff atomic.Int32 // listeners that wait for descriptors
 	paused     atomic.Int32 // listeners that Server.Pause has stopped
+	causes     causeCounters
 	limited    [numLimits]atomic.Int64
 	panics     atomic.Int64 // of users' functions
 	handshakes handshakes   // of TLS

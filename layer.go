@@ -132,7 +132,9 @@ func (w *Wire) opens() {
 	c.mu.Lock()
 	w.ready = true
 	c.mu.Unlock()
+	began := w.since
 	w.since = c.loop.now()
+	c.loop.took.Handshakes.note(w.since - began)
 	c.paused &^= pausedByLayer
 	c.untimed()
 	from := w.from

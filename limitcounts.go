@@ -29,56 +29,23 @@ type LimitCounts struct {
 	Writes int64
 }
 
-// Indices of the counters in Engine.limited. The counters change seldom, so the loops share
-// them.
+// Indices of the counters in Engine.limited, of what closed no connection. They change seldom, so
+// the loops share them.
 const (
 	limitConns = iota
-	limitPeer
-	limitFirstByte
-	limitHandshake
-	limitCrowded
-	limitSlow
-	limitIdle
-	limitRead
-	limitWrite
-	limitTooLong
-	limitInbound
-	limitBacklog
 	limitLinger
 	limitWrites
 	numLimits
 )
 
-// limitCauses are the causes of connections that a limit has closed.
-var limitCauses = [numLimits]error{
-	limitFirstByte: ErrFirstByte,
-	limitHandshake: ErrHandshake,
-	limitCrowded:   ErrCrowded,
-	limitSlow:      ErrTooSlow,
-	limitIdle:      ErrIdle,
-	limitRead:      ErrReadTimeout,
-	limitWrite:     ErrWriteTimeout,
-	limitTooLong:   ErrTooLong,
-	limitInbound:   ErrInbound,
-	limitBacklog:   ErrBacklog,
-}
-
-// limitedBy counts a connection that has gone, if its cause is a limit.
-func (e *Engine) limitedBy(cause error) {
-	for at, limit := range limitCauses {
-		if limit != nil && cause == limit {
-			e.limited[at].Add(1)
-		}
-	}
-}
-
 func (e *Engine) limits() LimitCounts {
-	at := func(i int) int64 { return e.limited[i].Load() }
+	limited := func(i int) int64 { return e.limited[i].Load() }
+	closed := func(c Cause) int64 { return e.causes[c].Load() }
 	return LimitCounts{
-		Conns: at(limitConns), PerPeer: at(limitPeer),
-		FirstByte: at(limitFirstByte), Handshake: at(limitHandshake), Crowded: at(limitCrowded), Slow: at(limitSlow),
-		Idle: at(limitIdle), Read: at(limitRead), Write: at(limitWrite),
-		TooLong: at(limitTooLong), Inbound: at(limitInbound), Backlog: at(limitBacklog),
-		Linger: at(limitLinger), Writes: at(limitWrites),
+		Conns: limited(limitConns), PerPeer: closed(CausePerPeer),
+		FirstByte: closed(CauseFirstByte), Handshake: closed(CauseHandshake), Crowded: closed(CauseCrowded),
+		Slow: closed(CauseSlow), Idle: closed(CauseIdle), Read: closed(CauseRead), Write: closed(CauseWrite),
+		TooLong: closed(CauseTooLong), Inbound: closed(CauseInbound), Backlog: closed(CauseBacklog),
+		Linger: limited(limitLinger), Writes: limited(limitWrites),
 	}
 }

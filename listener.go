@@ -187,8 +187,7 @@ func (ln *listener) refuse(in incoming) {
 		ln.server.left()
 		return
 	}
-	ln.loop.engine.limited[limitPeer].Add(1)
-	c.closeSocket(true)
+	c.abort(ErrTooMany)
 }
 
 // room is called when a connection has left a server that had MaxConns.

@@ -36,6 +36,7 @@ type loop struct {
 	states    map[any]any // what each PerLoop has here
 	piece     piece       // that is being shown
 	count     counters
+	took      distributions
 	asked     atomic.Int64 // ns: when the watchdog asked for an answer; 0: it does not. See watchdog
 	slowUntil int64        // ns: when the last slow callback returned
 	stopping  bool
@@ -80,6 +81,7 @@ func (l *loop) now() int64 { return l.clock.Load() }
 
 func newLoop(e *Engine, number int) *loop {
 	l := &loop{engine: e, number: number, portion: e.cfg.BufferSize}
+	l.took.Histograms = newHistograms()
 	if l.portion == 0 {
 		l.portion = port.DefaultBufferSize
 	}
@@ -101,6 +103,7 @@ func (l *loop) run(backend string, opened chan<- error) {
 	defer l.engine.done.Done()
 	goid.Own(l)
 	defer goid.Disown()
+	l.clock.Store(l.engine.nanotime()) // the port took its time
 	l.carry()
 }
 
@@ -148,10 +151,14 @@ func (l *loop) handle() {
 	for l.at < l.came {
 		l.at++
 		l.dispatch(&l.batch[l.at-1])
+		if l.at == 1 {
+			l.took.Callbacks.note(l.engine.nanotime() - l.now())
+		}
 	}
 	l.came, l.at = 0, 0
 	l.runTasks()
 	l.fireDue(n)
+	l.took.Rounds.note(l.engine.nanotime() - l.now())
 	l.count.publish()
 }
 
@@ -314,4 +321,5 @@ func (l *loop) end() {
 	l.mu.Unlock()
 	l.runTasks()
 	l.count.publish()
+	l.took.show()
 }

@@ -50,17 +50,18 @@ func (c *counters) publish() {
 // Stats is a snapshot of an engine. Counts are since the engine was made. The fields are read one
 // after the other, so they need not belong to one moment.
 type Stats struct {
-	Accepted, Dialed, Closed int64 // connections; a dial that failed made none
-	Receives, BytesIn        int64 // runs of bytes that were received, and their bytes
-	Sends, BytesOut          int64 // sends that have ended, and their bytes; a send carries several Writes, or a part of one
-	Panics                   int64 // callbacks that panicked, or called runtime.Goexit
-	SlowCallbacks            int64 // callbacks that took longer than Config.SlowCallback, counted when they return
-	AcceptErrors             int64 // accepts that failed, and accepted sockets that could not be used
-	Starved                  int64 // times that descriptors or memory ran out; one for a run of such errors
-	Pending                  int64 // bytes that wait to be sent now
-	Kept                     int64 // memory, in bytes, of received bytes that handlers have left; see Config.MaxInbound
-	Leased                   int64 // outbound buffers in use now
-	Paused                   int64 // servers that do not accept now because of Pause
+	Accepted, Dialed, Closed int64       // connections; a dial that failed made none
+	Receives, BytesIn        int64       // runs of bytes that were received, and their bytes
+	Sends, BytesOut          int64       // sends that have ended, and their bytes; a send carries several Writes, or a part of one
+	Panics                   int64       // callbacks that panicked, or called runtime.Goexit
+	SlowCallbacks            int64       // callbacks that took longer than Config.SlowCallback, counted when they return
+	AcceptErrors             int64       // accepts that failed, and accepted sockets that could not be used
+	Starved                  int64       // times that descriptors or memory ran out; one for a run of such errors
+	Pending, MaxPending      int64       // bytes that wait to be sent now, and Config.MaxOutbound
+	Kept, MaxKept            int64       // memory, in bytes, of received bytes that handlers have left, and Config.MaxInbound
+	Leased                   int64       // outbound buffers in use now
+	Paused                   int64       // servers that do not accept now because of Pause
+	Causes                   CauseCounts // of the connections in Closed
 	Limited                  LimitCounts
 	Handshakes               HandshakeCounts // of TLS
 }
@@ -71,7 +72,7 @@ func (s Stats) Conns() int64 { return s.Accepted + s.Dialed - s.Closed }
 // Stats takes a snapshot. It is cheap. Any goroutine may call it.
 func (e *Engine) Stats() Stats {
 	var sum [numCounters]int64
-	s := Stats{Pending: e.evictor.waits.Load(), Kept: e.inbound.Load(), Panics: e.panics.Load(), Paused: int64(e.paused.Load()), Limited: e.limits(), Handshakes: e.handshakes.count.snapshot()}
+	s := Stats{Pending: e.evictor.waits.Load(), MaxPending: e.cfg.MaxOutbound, Kept: e.inbound.Load(), MaxKept: e.cfg.MaxInbound, Panics: e.panics.Load(), Paused: int64(e.paused.Load()), Causes: e.causes.snapshot(), Limited: e.limits(), Handshakes: e.handshakes.count.snapshot()}
 	for _, l := range e.loops {
 		for i := range sum {
 			sum[i] += l.count.shown[i].Load()

@@ -4,6 +4,7 @@ package docs
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -41,6 +42,30 @@ func TestLinks(t *testing.T) {
 	}
 	if links < 20 {
 		t.Errorf("%d links in %d documents", links, len(pages)+len(roots))
+	}
+}
+
+// TestImports: the packages that every server has import the standard library and x/sys alone, and
+// nothing else of this module.
+func TestImports(t *testing.T) {
+	const module = "github.com/proactor-go/proactor"
+	allowed := map[string]bool{module: true, module + "/port": true, module + "/frame": true, module + "/work": true, module + "/proactortest": true}
+	args := []string{"list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}"}
+	for core := range allowed {
+		args = append(args, core)
+	}
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skipf("there is no go command here: %v", err)
+	}
+	out, err := exec.Command(tool, args...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		if !allowed[path] && !strings.HasPrefix(path, module+"/internal/") && !strings.HasPrefix(path, module+"/port/") && !strings.HasPrefix(path, "golang.org/x/sys/") {
+			t.Errorf("the core imports %s", path)
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ var talks = map[string]struct{ say, want string }{
 }
 
 // others have a test of their own.
-var others = map[string]bool{"client": true, "tls": true, "web": true}
+var others = map[string]bool{"client": true, "metrics": true, "tls": true, "web": true}
 
 // built is the directory for all examples.
 var built struct {
@@ -268,6 +268,25 @@ func TestWeb(t *testing.T) {
 	}
 	s.stop(t)
 	client.CloseIdleConnections()
+}
+
+// TestMetrics: the example counts what a client sends.
+func TestMetrics(t *testing.T) {
+	page := must.Free(t)
+	s := start(t, "metrics", "-metrics", page)
+	c := dial(t, s.addr)
+	must.Send(t, c, []byte("hello"))
+	must.Read(t, c, []byte("hello"))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	must.Eventually(t, "the page counts 5 bytes", func() bool { // they are counted when the send has ended
+		r, err := client.Get("http://" + page + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		got, err := io.ReadAll(r.Body)
+		return err == nil && bytes.Contains(got, []byte("\nproactor_received_bytes_total 5\n")) && bytes.Contains(got, []byte("\nproactor_sent_bytes_total 5\n"))
+	})
 }
 
 // TestEach: there is a test of each example, and each is short.

@@ -39,6 +39,7 @@ func TestMetWhoClosed(t *testing.T) {
 	jam := bytes.Repeat([]byte("x"), 1<<20)
 	for _, tt := range []struct {
 		name  string
+		kind  proactor.Cause
 		want  error
 		h     proactor.Handler
 		l     proactor.Limits
@@ -46,58 +47,58 @@ func TestMetWhoClosed(t *testing.T) {
 		reset bool // how the client sees it
 		skip  bool
 	}{
-		{name: "PeerFIN", want: proactor.ErrPeerClosed, ends: func(r *rig.Rig, _ *proactor.Server, c *net.TCPConn, _ *proactor.Conn) { c.CloseWrite() }},
-		{name: "PeerRST", want: port.ErrReset, reset: true, ends: func(r *rig.Rig, _ *proactor.Server, c *net.TCPConn, _ *proactor.Conn) {
+		{name: "PeerFIN", kind: proactor.CausePeer, want: proactor.ErrPeerClosed, ends: func(r *rig.Rig, _ *proactor.Server, c *net.TCPConn, _ *proactor.Conn) { c.CloseWrite() }},
+		{name: "PeerRST", kind: proactor.CauseReset, want: port.ErrReset, reset: true, ends: func(r *rig.Rig, _ *proactor.Server, c *net.TCPConn, _ *proactor.Conn) {
 			c.SetLinger(0)
 			c.Close()
 		}},
-		{name: "Close", want: proactor.ErrLocalClosed, h: proactor.Handler{Opened: func(c *proactor.Conn) { c.Close() }}},
-		{name: "CloseTwice", want: proactor.ErrLocalClosed, h: proactor.Handler{Opened: func(c *proactor.Conn) { c.Close(); c.Close() }}},
-		{name: "Abort", want: proactor.ErrLocalClosed, reset: true, ends: func(_ *rig.Rig, _ *proactor.Server, _ *net.TCPConn, conn *proactor.Conn) { conn.Abort() }},
-		{name: "IdleTimeout", want: proactor.ErrIdle, l: proactor.Limits{IdleTimeout: must.Short}},
-		{name: "ReadTimeout", want: proactor.ErrReadTimeout, l: proactor.Limits{ReadTimeout: must.Short}},
-		{name: "WriteTimeout", want: proactor.ErrWriteTimeout, reset: true, l: proactor.Limits{WriteTimeout: must.Short, Overflow: proactor.RejectWrites},
+		{name: "Close", kind: proactor.CauseLocal, want: proactor.ErrLocalClosed, h: proactor.Handler{Opened: func(c *proactor.Conn) { c.Close() }}},
+		{name: "CloseTwice", kind: proactor.CauseLocal, want: proactor.ErrLocalClosed, h: proactor.Handler{Opened: func(c *proactor.Conn) { c.Close(); c.Close() }}},
+		{name: "Abort", kind: proactor.CauseLocal, want: proactor.ErrLocalClosed, reset: true, ends: func(_ *rig.Rig, _ *proactor.Server, _ *net.TCPConn, conn *proactor.Conn) { conn.Abort() }},
+		{name: "IdleTimeout", kind: proactor.CauseIdle, want: proactor.ErrIdle, l: proactor.Limits{IdleTimeout: must.Short}},
+		{name: "ReadTimeout", kind: proactor.CauseRead, want: proactor.ErrReadTimeout, l: proactor.Limits{ReadTimeout: must.Short}},
+		{name: "WriteTimeout", kind: proactor.CauseWrite, want: proactor.ErrWriteTimeout, reset: true, l: proactor.Limits{WriteTimeout: must.Short, Overflow: proactor.RejectWrites},
 			ends: func(_ *rig.Rig, _ *proactor.Server, _ *net.TCPConn, conn *proactor.Conn) {
 				conn.Write(bytes.Repeat(jam, 16))
 			}},
-		{name: "CloseSlow", want: proactor.ErrBacklog, reset: true, l: proactor.Limits{Overflow: proactor.CloseSlow},
+		{name: "CloseSlow", kind: proactor.CauseBacklog, want: proactor.ErrBacklog, reset: true, l: proactor.Limits{Overflow: proactor.CloseSlow},
 			ends: func(_ *rig.Rig, _ *proactor.Server, _ *net.TCPConn, conn *proactor.Conn) {
 				for range 16 {
 					conn.Write(jam)
 				}
 			}},
-		{name: "TooLong", want: proactor.ErrTooLong, l: proactor.Limits{MaxMessage: 1000},
+		{name: "TooLong", kind: proactor.CauseTooLong, want: proactor.ErrTooLong, l: proactor.Limits{MaxMessage: 1000},
 			h:    proactor.Handler{Data: func(*proactor.Conn, []byte) int { return 0 }},
 			ends: func(r *rig.Rig, _ *proactor.Server, c *net.TCPConn, _ *proactor.Conn) { must.Send(r, c, jam[:1001]) }},
-		{name: "ConsumedTooMuch", want: proactor.ErrConsumed,
+		{name: "ConsumedTooMuch", kind: proactor.CauseOther, want: proactor.ErrConsumed,
 			h:    proactor.Handler{Data: func(_ *proactor.Conn, p []byte) int { return len(p) + 1 }},
 			ends: func(r *rig.Rig, _ *proactor.Server, c *net.TCPConn, _ *proactor.Conn) { must.Send(r, c, jam[:10]) }},
-		{name: "ConsumedLessThanNothing", want: proactor.ErrConsumed,
+		{name: "ConsumedLessThanNothing", kind: proactor.CauseOther, want: proactor.ErrConsumed,
 			h:    proactor.Handler{Data: func(*proactor.Conn, []byte) int { return -1 }},
 			ends: func(r *rig.Rig, _ *proactor.Server, c *net.TCPConn, _ *proactor.Conn) { must.Send(r, c, jam[:10]) }},
-		{name: "SplitError", want: errSplit,
+		{name: "SplitError", kind: proactor.CauseOther, want: errSplit,
 			h: proactor.Handler{Split: func([]byte, bool) (int, []byte, error) { return 0, nil, errSplit },
 				Message: func(*proactor.Conn, []byte) {}},
 			ends: func(r *rig.Rig, _ *proactor.Server, c *net.TCPConn, _ *proactor.Conn) { must.Send(r, c, jam[:10]) }},
-		{name: "FinalToken", want: proactor.ErrLocalClosed,
+		{name: "FinalToken", kind: proactor.CauseLocal, want: proactor.ErrLocalClosed,
 			h: proactor.Handler{Split: func(p []byte, _ bool) (int, []byte, error) { return len(p), p, bufio.ErrFinalToken },
 				Message: func(*proactor.Conn, []byte) {}},
 			ends: func(r *rig.Rig, _ *proactor.Server, c *net.TCPConn, _ *proactor.Conn) { must.Send(r, c, jam[:10]) }},
-		{name: "Panic", want: errPanic, reset: true,
+		{name: "Panic", kind: proactor.CausePanic, want: errPanic, reset: true,
 			h:    proactor.Handler{Data: func(*proactor.Conn, []byte) int { panic("boom") }},
 			ends: func(r *rig.Rig, _ *proactor.Server, c *net.TCPConn, _ *proactor.Conn) { must.Send(r, c, jam[:10]) }},
-		{name: "SystemGivesUp", want: port.ErrTimeout, reset: true, skip: !hasDescriptors, l: proactor.Limits{Overflow: proactor.RejectWrites},
+		{name: "SystemGivesUp", kind: proactor.CauseUnanswered, want: port.ErrTimeout, reset: true, skip: !hasDescriptors, l: proactor.Limits{Overflow: proactor.RejectWrites},
 			ends: func(r *rig.Rig, _ *proactor.Server, _ *net.TCPConn, conn *proactor.Conn) {
 				giveUpAfter(r.T, conn, must.Short)
 				conn.Write(bytes.Repeat(jam, 16))
 			}},
-		{name: "Shutdown", want: proactor.ErrServerClosed, ends: func(r *rig.Rig, s *proactor.Server, _ *net.TCPConn, _ *proactor.Conn) {
+		{name: "Shutdown", kind: proactor.CauseServer, want: proactor.ErrServerClosed, ends: func(r *rig.Rig, s *proactor.Server, _ *net.TCPConn, _ *proactor.Conn) {
 			go s.Shutdown(must.Context(r))
 		}},
-		{name: "ServerClose", want: proactor.ErrServerClosed, reset: true, ends: func(r *rig.Rig, s *proactor.Server, _ *net.TCPConn, _ *proactor.Conn) {
+		{name: "ServerClose", kind: proactor.CauseServer, want: proactor.ErrServerClosed, reset: true, ends: func(r *rig.Rig, s *proactor.Server, _ *net.TCPConn, _ *proactor.Conn) {
 			must.Within(r.T, "Close", s.Close)
 		}},
-		{name: "EngineClose", want: proactor.ErrEngineClosed, reset: true, ends: func(r *rig.Rig, s *proactor.Server, _ *net.TCPConn, _ *proactor.Conn) {
+		{name: "EngineClose", kind: proactor.CauseServer, want: proactor.ErrEngineClosed, reset: true, ends: func(r *rig.Rig, s *proactor.Server, _ *net.TCPConn, _ *proactor.Conn) {
 			must.Within(r.T, "Close", r.Engine.Close)
 		}},
 	} {
@@ -132,6 +133,9 @@ func TestMetWhoClosed(t *testing.T) {
 					if unseen := porttest.OnWine && tt.want == port.ErrReset; errors.Is(cause, e) != (e == tt.want) && !unseen {
 						t.Errorf("closed with %v; that it is %q: %v", cause, e, errors.Is(cause, e))
 					}
+				}
+				if got := r.Engine.Stats().Causes; got[tt.kind] != 1 && !(porttest.OnWine && tt.kind == proactor.CauseReset) {
+					t.Errorf("counted as %v, and not as %v", got, tt.kind)
 				}
 				if tt.reset && tt.want != port.ErrReset && tt.want != port.ErrTimeout {
 					porttest.Reset(t, c)

@@ -3,6 +3,7 @@
 package rig
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,6 +97,17 @@ func (r *Rig) end() {
 	s := r.Engine.Stats()
 	if s.Leased != 0 || s.Pending != 0 || s.Kept != 0 || s.Conns() != 0 || s.Panics != r.Panics {
 		r.Errorf("after the end, %d panics expected: %+v", r.Panics, s)
+	}
+	var ended int64
+	for _, n := range s.Causes {
+		ended += n
+	}
+	took, err := r.Engine.Histograms(context.Background())
+	if lived := took.Lifetimes.Count(); err != nil || ended != s.Closed || lived != s.Closed || took.Received.Count() != s.Closed || took.Sent.Count() != s.Closed {
+		r.Errorf("%d connections closed, for %d causes, %d with a lifetime, %v: %+v", s.Closed, ended, lived, err, s)
+	}
+	if in, out := took.Received.Sum, took.Sent.Sum; in != s.BytesIn || out != s.BytesOut {
+		r.Errorf("connections that have gone received %d bytes and sent %d: %+v", in, out, s)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
