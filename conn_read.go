@@ -135,12 +135,15 @@ func (c *Conn) deliver(b []byte) {
 // end. inside: b is the rest of what is kept.
 func (c *Conn) left(b []byte, n, end int, inside bool) {
 	rest := len(b) - n
+	none := rest == 0 || !c.state.follows()
+	if none {
+		c.consumed()
+	}
 	if c.cfg.limits.MinRate > 0 {
 		c.setPace(n > 0, rest > 0)
 	}
 	switch {
-	case rest == 0 || !c.state.follows():
-		c.consumed()
+	case none:
 		c.boundary()
 		return
 	case n > 0 && c.stopping() && c.taker().begins():

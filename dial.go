@@ -38,7 +38,9 @@ type Dialer struct {
 	// tried, and must not block. nil: nothing does.
 	Layer func() Layer
 	// TLS has the connections speak TLS, see [Server.TLS]. If its ServerName is empty, it is the
-	// host of the address. A Renegotiation is refused. nil: no TLS.
+	// host of the address. A Renegotiation is refused. A dial whose handshake fails has the
+	// error of crypto/tls, for errors.As: a [tls.CertificateVerificationError], a
+	// [tls.RecordHeaderError], a [tls.AlertError] for the server's alert. nil: no TLS.
 	TLS *tls.Config
 	// Control is called with each socket before it is bound or connected, as that of
 	// net.Dialer: to set options that nothing else sets. It runs on a loop, with the

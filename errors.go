@@ -6,8 +6,10 @@ import (
 )
 
 // The causes that Handler.Closed is called with. Others are errors of the system, which
-// package port has (port.ErrReset, port.ErrTimeout, ...), those of Handler.Split, and a
-// *[PanicError]. Test with errors.Is.
+// package port has (port.ErrReset, port.ErrTimeout, ...), those of Handler.Split, a
+// *[PanicError], and with TLS those of crypto/tls: a [net.OpError] for an alert of the peer ("remote
+// error") or of this side ("local error"), which [errors.As] also gives as a [tls.AlertError].
+// Test with errors.Is.
 var (
 	// ErrPeerClosed: the peer closed its sending side, and this side was closed, too.
 	ErrPeerClosed = errors.New("closed by the peer")

@@ -42,13 +42,17 @@ func SlowSince(c *Conn, d time.Duration) {
 func Watched(e *Engine) bool  { return e.watch.timer != nil }
 func Watching(e *Engine) bool { return e.watch.set.Load() }
 
-// HandshakesMost bounds the goroutines of handshakes with clients.
-func HandshakesMost(e *Engine, n int) { e.handshakes.accepted.most = n }
+// HandshakesMost bounds the goroutines of handshakes with clients, and of those with servers.
+func HandshakesMost(e *Engine, n int) { e.handshakes.accepted.most, e.handshakes.dialed.most = n, n }
 
-// HandshakesWait is how many of those wait for their clients.
-func HandshakesWait(e *Engine) int {
+// HandshakesWait is how many of the former wait for their clients, and of the latter for their
+// servers.
+func HandshakesWait(e *Engine) (clients, servers int) {
 	s := &e.handshakes
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.accepted.waits.Len()
+	return s.accepted.waits.Len(), s.dialed.waits.Len()
 }
+
+// ComputeMost is how many handshakes may compute.
+func ComputeMost() int { return computeMost() }

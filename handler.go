@@ -136,7 +136,8 @@ type Limits struct {
 	// MinRate, in bytes a second, closes a connection whose peer sends a message more slowly
 	// than that. The cause is [ErrTooSlow]. The rate is measured only while the handler
 	// waits for the rest of a message, that is, while bytes are kept that Data did not
-	// consume or in which Split found no end. So a peer may be silent between two messages
+	// consume or in which Split found no end, or a TLS record is incomplete, whose bytes
+	// count as they come. So a peer may be silent between two messages
 	// for as long as it likes, and a message that is complete within RateWindow is never
 	// too slow. Time in which the connection is not read does not count. Between machines,
 	// 100 closes clients that drip. 0: no bound, because a person at a terminal may stop

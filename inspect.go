@@ -8,6 +8,7 @@ import (
 func init() {
 	inspect.Ports = func(engine any) []port.Stats { return engine.(*Engine).portStats() }
 	inspect.Peers = func(server any) int { return server.(*Server).peers.All() }
+	inspect.Handshakes = func(engine any) int { return engine.(*Engine).handshakes.all() }
 }
 
 // portStats asks each loop for the books of its port. A loop that has ended cannot be
@@ -24,4 +25,14 @@ func (e *Engine) portStats() []port.Stats {
 		}
 	}
 	return all
+}
+
+func (s *handshakes) all() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.busy + s.back.Len() + s.told
+	for _, c := range [...]*crowd{&s.accepted, &s.dialed} {
+		n += c.alive + c.fresh.Len() + c.waits.Len()
+	}
+	return n
 }

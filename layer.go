@@ -19,7 +19,7 @@ import (
 // and the cause is a [PanicError], as with a callback; End is called all the same.
 //
 // Limits.MaxMessage, FirstByteTimeout and MinRate are about plain bytes, as the handler
-// has them. ReadTimeout, IdleTimeout, HighWater, LowWater and MaxPending, and ConnStats, are
+// has them; MinRate also about a TLS record that is not whole. ReadTimeout, IdleTimeout, HighWater, LowWater and MaxPending, and ConnStats, are
 // about those on the wire; a Write is admitted by its plain ones. FirstByteTimeout counts
 // twice: until Ready, whatever the peer sends meanwhile, and from then until the first plain
 // byte. A peer that never completes a handshake is closed by Limits.HandshakeTimeout, 10 s by default;
@@ -76,6 +76,7 @@ type Wire struct {
 	since   int64 // ns: when FirstByteTimeout began
 	early   int   // bytes that arrived before the layer was ready
 	plain   int64 // bytes that the layer made of those that arrived
+	partial int   // bytes that the layer holds until there are more, of a TLS record
 	over    bool  // the layer has said that no more comes
 	ended   bool  // its End was called
 	failure error // why, where that is to be told after what was kept
@@ -258,6 +259,9 @@ func (c *Conn) unwrap(wire []byte, fin bool) {
 		c.mu.Unlock()
 	}
 	w.plain += int64(len(plain))
+	if len(plain) == 0 && c.cfg.limits.MinRate > 0 { // else deliver does it
+		c.setPace(false, c.keeps())
+	}
 	w.over = err != nil || fin && c.flags&flagOpened != 0
 	switch {
 	case len(plain) == 0 || !c.state.follows():
@@ -314,10 +318,19 @@ func (c *Conn) endWire() {
 	c.written(0)
 }
 
-// spoken is how many bytes the peer has sent, as the handler counts them.
+// spoken is how many bytes the peer has sent, as the handler counts them. Those of a record that
+// is under way count: a peer that sends in large ones is not slower for it.
 func (c *Conn) spoken() int64 {
-	if c.wire() != nil {
-		return c.wire().plain
+	if w := c.wire(); w != nil {
+		return w.plain + int64(w.partial)
 	}
 	return c.bytesIn.Load()
+}
+
+// silent reports whether the handler has seen no byte.
+func (c *Conn) silent() bool {
+	if w := c.wire(); w != nil {
+		return w.plain == 0
+	}
+	return c.bytesIn.Load() == 0
 }

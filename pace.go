@@ -19,8 +19,10 @@ func (p *pace) restart(c *Conn) {
 }
 
 // setPace is called after each run of bytes, with whether the handler consumed some and whether it
-// left some. It must not move the timer each time.
+// left some. What a TLS record hides until it is whole is left as well. It must not move the
+// timer each time.
 func (c *Conn) setPace(progress, rest bool) {
+	rest = rest || c.wire() != nil && c.wire().partial > 0
 	switch {
 	case !c.state.follows():
 	case !rest:

@@ -133,7 +133,7 @@ func (c *Conn) nearest() (at int64, cause error) {
 		try(c.wire().since, first, ErrFirstByte)
 		try(c.wire().since, c.cfg.limits.HandshakeTimeout, ErrHandshake)
 	} else if !c.state.fin() {
-		if c.spoken() == 0 {
+		if c.silent() {
 			tryRead(c.silentSince(), first, ErrFirstByte)
 		}
 		if d.pace.since != 0 {

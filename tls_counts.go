@@ -3,8 +3,10 @@ package proactor
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"reflect"
 	"sync/atomic"
 
 	"github.com/proactor-go/proactor/port"
@@ -68,4 +70,21 @@ func (n *shakeCounters) failed(cause error) {
 		kind = shakeCut
 	}
 	n[kind].Add(1)
+}
+
+// named gives an error that tells of an alert the number of that, as a [tls.AlertError]. crypto/tls
+// does so only for QUIC: the type that it has in a [net.OpError] is its own.
+func named(err error) error {
+	if err == nil {
+		return nil
+	}
+	var told *net.OpError
+	if !errors.As(err, &told) {
+		return err
+	}
+	alert := reflect.ValueOf(told.Err)
+	if alert.Kind() != reflect.Uint8 {
+		return err
+	}
+	return fmt.Errorf("%w%.0w", err, tls.AlertError(alert.Uint()))
 }

@@ -65,7 +65,7 @@ type handshake struct {
 	more   sync.Cond // there are more records, or no more will come
 	early  []byte    // what has arrived; its capacity is counted in Engine.inbound
 	from   int       // so many of early were read
-	whole  int       // up to here early has whole records
+	whole  int       // up to here early has whole records, and headers that end the handshake
 	scan   records   // those that follow
 	fin    bool      // the peer's FIN was reached
 	over   bool      // nobody wants it any more
@@ -223,7 +223,7 @@ func (h *handshake) run() {
 		h.end(err)
 	}()
 	if err = h.shakes(); err != nil {
-		err = fmt.Errorf("TLS handshake: %w", err)
+		err = fmt.Errorf("TLS handshake: %w", named(err))
 	}
 	returned = true
 }
@@ -254,7 +254,7 @@ func (h *handshake) arrived(b []byte, fin bool) error {
 	h.early = append(h.early, b...)
 	for at < len(h.early) {
 		n, _, whole := h.scan.next(h.early[at:])
-		if at += n; whole {
+		if at += n; whole || h.scan.strange() {
 			h.whole = at
 		}
 	}

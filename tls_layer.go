@@ -66,12 +66,13 @@ func (l *tlsLayer) Receive(wire []byte, fin bool) (plain, reply []byte, err erro
 	l.inside = true
 	plain, err = l.decrypt(wire)
 	l.inside = false
+	l.wire.partial = l.records.came()
 	reply, l.reply = l.reply, nil
 	if err == nil && fin {
 		err = ErrTruncated
 	}
 	l.failed = err != nil && err != io.EOF && err != ErrTruncated
-	return plain, reply, err
+	return plain, reply, named(err)
 }
 
 func (l *tlsLayer) receiveEarly(wire []byte, fin bool) error {

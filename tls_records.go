@@ -12,6 +12,24 @@ type records struct {
 
 const recordHead = 5
 
+// came is how many bytes have come of the record that is under way; 0: none is.
+func (r *records) came() int {
+	if r.left == 0 {
+		return int(r.got)
+	}
+	return recordHead + r.size() - r.left
+}
+
+// size is how long the body is.
+func (r *records) size() int { return int(r.head[3])<<8 | int(r.head[4]) }
+
+// strange reports whether the record that is under way has a header that no record has.
+// crypto/tls refuses it without the body, which may never come.
+func (r *records) strange() bool {
+	const most = 16<<10 + 2048 // RFC 5246, 6.2.3
+	return r.left > 0 && (r.head[0] < 20 || r.head[0] > 23 || r.head[1] != 3 || r.size() > most)
+}
+
 // next takes from b what belongs to the record that is under way: n bytes, of which those
 // from body on are no header. whole: the record ends there.
 func (r *records) next(b []byte) (n, body int, whole bool) {
@@ -20,7 +38,7 @@ func (r *records) next(b []byte) (n, body int, whole bool) {
 		if r.got += uint8(body); r.got < recordHead {
 			return body, body, false
 		}
-		r.left = int(r.head[3])<<8 | int(r.head[4])
+		r.left = r.size()
 	}
 	n = body + min(r.left, len(b)-body)
 	if r.left -= n - body; r.left > 0 {
@@ -55,16 +73,13 @@ func (h *hello) scan(b []byte) (begin bool, err error) {
 			return false, nil
 		case h.records.head[0] != recordHandshake || h.records.head[1] != 3:
 			return false, tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake", RecordHeader: h.records.head}
-		case h.message(b[body:n]) || whole && h.records.empty():
+		case h.message(b[body:n]) || whole && h.records.size() == 0:
 			return true, nil
 		}
 		b = b[n:]
 	}
 	return false, nil
 }
-
-// empty reports whether the record that has ended has no body.
-func (r *records) empty() bool { return r.head[3] == 0 && r.head[4] == 0 }
 
 // message is given more of the message. It reports whether that is whole, or too long, or
 // another one.

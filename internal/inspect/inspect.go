@@ -11,4 +11,7 @@ var (
 	// Peers is how many connections of a *proactor.Server count against its
 	// MaxConnsPerPeer.
 	Peers func(server any) int
+	// Handshakes is how many TLS handshakes of a *proactor.Engine have a place, to compute or
+	// for a goroutine, or wait for one.
+	Handshakes func(engine any) int
 )

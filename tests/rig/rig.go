@@ -94,6 +94,7 @@ func (r *Rig) end() {
 			r.Errorf("after the end, %d receive buffers of loop %d were not given back", p.Leased, i)
 		}
 	}
+	must.Eventually(r.T, "every place of a handshake is given back", func() bool { return inspect.Handshakes(r.Engine) == 0 })
 	s := r.Engine.Stats()
 	if s.Leased != 0 || s.Pending != 0 || s.Kept != 0 || s.Conns() != 0 || s.Panics != r.Panics {
 		r.Errorf("after the end, %d panics expected: %+v", r.Panics, s)

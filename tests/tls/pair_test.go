@@ -4,10 +4,12 @@ package tls_test
 
 import (
 	"crypto/tls"
+	"sync"
 	"testing"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/internal/selfsigned"
 	"github.com/proactor-go/proactor/tests/rig"
 )
 
@@ -36,3 +38,9 @@ func client(r *rig.Rig, s *proactor.Server, config *tls.Config) *tls.Conn {
 	}
 	return c
 }
+
+// otherPair is a certificate that nobody trusts.
+var otherPair = sync.OnceValues(func() (tls.Certificate, error) {
+	pair, _, err := selfsigned.Pair("server")
+	return pair, err
+})

@@ -2,18 +2,10 @@ package tls_test
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"io"
 	"net"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -230,124 +222,4 @@ func TestBroadcastAndRelay(t *testing.T) {
 			must.Take(t, "Closed", r.Closed)
 		}
 	})
-}
-
-// sealer makes records of a client of TLS 1.3 with AES-128-GCM that has sent none yet.
-type sealer struct {
-	aead cipher.AEAD
-	iv   []byte
-	seq  uint64
-}
-
-func newSealer(t *testing.T, log string) *sealer {
-	t.Helper()
-	var secret []byte
-	for line := range strings.Lines(log) {
-		if f := strings.Fields(line); f[0] == "CLIENT_TRAFFIC_SECRET_0" {
-			secret, _ = hex.DecodeString(f[2])
-		}
-	}
-	expand := func(label string, n int) []byte {
-		full := "tls13 " + label
-		info := append([]byte{0, byte(n), byte(len(full))}, full...)
-		out, err := hkdf.Expand(sha256.New, secret, string(append(info, 0)), n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-	block, err := aes.NewCipher(expand("key", 16))
-	if err != nil {
-		t.Fatal(err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &sealer{aead: aead, iv: expand("iv", 12)}
-}
-
-func (s *sealer) seal(kind byte, body []byte) []byte {
-	nonce := bytes.Clone(s.iv)
-	var seq [8]byte
-	binary.BigEndian.PutUint64(seq[:], s.seq)
-	for i, b := range seq {
-		nonce[4+i] ^= b
-	}
-	s.seq++
-	n := len(body) + 1 + s.aead.Overhead()
-	head := []byte{23, 3, 3, byte(n >> 8), byte(n)}
-	return s.aead.Seal(head, nonce, append(bytes.Clone(body), kind), head)
-}
-
-// Records that bring nothing are borne a few times; a flood of them ends the connection, and so
-// does what crypto/tls does not want to see after the handshake, and a record that was changed.
-// The handler gets what came before.
-func TestFloods(t *testing.T) {
-	const data, handshake, alert0 = 23, 22, 21
-	for name, tt := range map[string]struct {
-		kind  byte
-		body  []byte
-		times int
-		ends  bool
-		flip  bool
-	}{
-		"empty records":        {kind: data, times: 10},
-		"a flood of them":      {kind: data, times: 100, ends: true},
-		"a certificate":        {kind: handshake, body: []byte{11, 0, 0, 0}, times: 1, ends: true},
-		"another ClientHello":  {kind: handshake, body: []byte{1, 0, 0, 0}, times: 1, ends: true},
-		"KeyUpdate, malformed": {kind: handshake, body: []byte{24, 0, 0, 1, 9}, times: 1, ends: true},
-		"key updates in one":   {kind: handshake, body: bytes.Repeat([]byte{24, 0, 0, 1, 1}, 100), times: 1, ends: true},
-		"an unknown kind":      {kind: 99, body: []byte("x"), times: 1, ends: true},
-		"a warning":            {kind: alert0, body: []byte{1, 90}, times: 1},
-		"an alert":             {kind: alert0, body: []byte{2, 80}, times: 1, ends: true},
-		"a byte changed":       {kind: data, body: []byte("x"), times: 1, ends: true, flip: true},
-	} {
-		rig.Each(t, func(t *testing.T, backend string) {
-			r := rig.New(t, backend)
-			serves, dials := rig.TLS()
-			var keys must.Log
-			dials.KeyLogWriter, dials.MinVersion = &keys, tls.VersionTLS13
-			ended := make(chan error, 1)
-			got := make(chan string, 10)
-			s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int { got <- string(p); return rig.Echo(c, p) }, Ended: func(c *proactor.Conn, why error) { ended <- why; c.Close() }}, withTLS(serves))
-			plain := rig.Client(t, s)
-			c := tls.Client(plain, dials)
-			if err := c.Handshake(); err != nil {
-				t.Fatal(err)
-			}
-			if c.ConnectionState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
-				t.Skip("another cipher is preferred here")
-			}
-			k := newSealer(t, keys.String())
-			wire := k.seal(data, []byte("before"))
-			for range tt.times {
-				wire = append(wire, k.seal(tt.kind, tt.body)...)
-			}
-			if tt.flip {
-				wire[len(wire)-1] ^= 1
-			}
-			must.Send(t, plain, wire)
-			if p := must.Take(t, "Data", got); p != "before" {
-				t.Errorf("%s: Data is shown %q", name, p)
-			}
-			if !tt.ends {
-				must.Read(t, c, []byte("before"))
-				must.Send(t, plain, k.seal(data, []byte("after")))
-				must.Read(t, c, []byte("after"))
-				plain.Close()
-				r.Ends(proactor.ErrTruncated)
-				return
-			}
-			if why := must.Take(t, "Ended", ended); why == proactor.ErrPeerClosed || why == proactor.ErrTruncated {
-				t.Errorf("%s: ended with %v", name, why)
-			}
-			var alert *net.OpError
-			if _, err := c.Read(make([]byte, 10)); tt.kind != alert0 && !errors.As(err, &alert) {
-				t.Errorf("%s: the client sees %v", name, err)
-			}
-			plain.Close()
-			must.Take(t, "Closed", r.Closed)
-		})
-	}
 }
