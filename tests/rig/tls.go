@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
+	"net"
 	"sync"
+	"testing"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
@@ -31,12 +34,32 @@ func TLS() (serves, dials *tls.Config) {
 	return &tls.Config{Certificates: []tls.Certificate{c}}, &tls.Config{RootCAs: pool, ServerName: "server"}
 }
 
+// TLSClient is a client of crypto/tls that wants a close_notify: see [Heedful].
+func TLSClient(t testing.TB, s *proactor.Server, dials *tls.Config) *tls.Conn {
+	t.Helper()
+	return tls.Client(Heedful{Client(t, s)}, dials)
+}
+
+// Heedful is a connection on which a FIN is an error. crypto/tls takes one between two records for
+// the end of the stream; with this below it, the end is that of a close_notify.
+type Heedful struct{ *net.TCPConn }
+
+func (c Heedful) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	if err == io.EOF {
+		err = errNoNotify
+	}
+	return n, err
+}
+
+var errNoNotify = errors.New("a FIN without a close_notify")
+
 // EchoesTLS has a client of crypto/tls send 4 MiB to a server that echoes, and close its sending
 // side. It must get all of it back, and a close_notify. look is given the server's connection
 // while that is open; nil: nothing is.
 func (r *Rig) EchoesTLS(s *proactor.Server, dials *tls.Config, look func(*proactor.Conn)) {
 	r.Helper()
-	c := tls.Client(Client(r.T, s), dials)
+	c := TLSClient(r.T, s, dials)
 	want := must.Pattern(1, testenv.Scaled(4<<20))
 	sent := make(chan error, 1)
 	go func() {
@@ -72,7 +95,7 @@ func (r *Rig) HalfClosesTLS(secure func(*proactor.Server), dials *tls.Config) {
 			c.CloseWrite()
 		},
 	}, secure)
-	c := tls.Client(Client(r.T, s), dials)
+	c := TLSClient(r.T, s, dials)
 	if _, err := c.Write([]byte("hello")); err != nil {
 		r.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"testing"
 
 	"github.com/proactor-go/proactor"
@@ -59,7 +58,7 @@ func TestTruncated(t *testing.T) {
 		}, withTLS(serves))
 		c := client(r, s, dials)
 		must.Send(r.T, c, []byte("last"))
-		c.NetConn().(*net.TCPConn).CloseWrite()
+		c.NetConn().(rig.Heedful).CloseWrite()
 		must.Read(r.T, c, []byte("last"))
 		if why := must.Take(r.T, "Ended", ended); why != proactor.ErrTruncated {
 			r.Errorf("ended with %v", why)

@@ -35,7 +35,7 @@ func (c bytewise) Write(p []byte) (int, error) {
 func TestBytewise(t *testing.T) {
 	eachVersion(t, func(r *rig.Rig, version uint16, serves, dials *tls.Config) {
 		s := r.Serve(proactor.Handler{Data: rig.Echo}, withTLS(serves))
-		c := tls.Client(bytewise{rig.Client(r.T, s)}, dials)
+		c := tls.Client(bytewise{rig.Heedful{TCPConn: rig.Client(r.T, s)}}, dials)
 		msg := must.Pattern(1, 300)
 		must.Send(r.T, c, msg)
 		must.Read(r.T, c, msg)

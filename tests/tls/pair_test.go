@@ -32,7 +32,7 @@ func withTLS(config *tls.Config) func(*proactor.Server) {
 // client connects with crypto/tls on package net.
 func client(r *rig.Rig, s *proactor.Server, config *tls.Config) *tls.Conn {
 	r.Helper()
-	c := tls.Client(rig.Client(r.T, s), config)
+	c := rig.TLSClient(r.T, s, config)
 	if err := c.HandshakeContext(must.Context(r.T)); err != nil {
 		r.Fatal(err)
 	}
