@@ -22,6 +22,7 @@ const (
 	CauseTLS                     // an alert, no TLS, or a certificate that is not trusted
 	CauseTruncated               // ErrTruncated
 	CauseRelay                   // ErrRelayEnd
+	CauseDetached                // ErrDetached
 	CausePanic                   // a *PanicError
 	CauseOther                   // all else: an error of Handler.Split or of a Layer, ErrConsumed
 
@@ -56,6 +57,7 @@ var causes = [numCauses]struct {
 	CauseTLS:        {"tls", nil},
 	CauseTruncated:  {"truncated", []error{ErrTruncated}},
 	CauseRelay:      {"relay", []error{ErrRelayEnd}},
+	CauseDetached:   {"detached", []error{ErrDetached}},
 	CausePanic:      {"panic", nil},
 	CauseOther:      {"other", nil},
 	CausePerPeer:    {"per_peer", []error{ErrTooMany}},

@@ -28,6 +28,8 @@ import (
 //	    │                        │
 //	    ▼ dropped                ▼                          of any state: a reset, or the end
 //	 closing ─▶ gone                                        Closed is called when it is gone
+//	              ▲
+//	           leaving                                      Detach, of reading, finSeen, finTold
 //
 //	writes ─▶ rest ─▶ nothing      Close and CloseWrite: what waits is sent, then our FIN
 //
@@ -92,6 +94,7 @@ const (
 	pausedByBacklog
 	pausedByRelay // what it is relayed to has something to send first
 	pausedForTurn // the others of the loop come first, see Again
+	pausedToLeave // Detach was called
 	pausedByLayer // which is not ready, and has been given enough
 )
 
@@ -114,6 +117,7 @@ const (
 	sentNow                            // something was sent at once since the loop last looked
 	knownToVigil                       // the loop watches its peer, see vigil
 	newToVigil                         // and is to: something was sent at once
+	departs                            // Detach was called
 )
 
 type request uint8
@@ -239,7 +243,13 @@ func (c *Conn) ask(r request, cause error) (open bool) {
 	c.mu.Lock()
 	open = c.sending&shut == 0
 	switch r {
-	case wantClose, wantAbort, wantFIN:
+	case wantFIN:
+		if !open {
+			c.mu.Unlock()
+			return false
+		}
+		c.sending |= shut
+	case wantClose, wantAbort:
 		c.sending |= shut
 		c.setCause(cause)
 	case wantPause:
@@ -256,9 +266,13 @@ func (c *Conn) ask(r request, cause error) (open bool) {
 
 // setCause notes the cause for which the connection closes; the first one counts. mu is held.
 func (c *Conn) setCause(cause error) {
-	if cause == nil || c.closeCause() != nil {
-		return
+	if cause != nil && c.closeCause() == nil {
+		c.endsFor(cause)
 	}
+}
+
+// endsFor notes another cause. mu is held.
+func (c *Conn) endsFor(cause error) {
 	if r := c.rare.Load(); r != nil {
 		r.cause = cause
 	} else {
@@ -321,7 +335,7 @@ func (c *Conn) carryOut() {
 		c.mu.Unlock() // what is wanted of one that connects is done by begin
 		return
 	}
-	want, cause := c.want, c.closeCause()
+	want, cause, leaves := c.want, c.closeCause(), c.sending&departs != 0
 	c.want = 0
 	behind := c.backlogged()
 	var pending int
@@ -344,6 +358,9 @@ func (c *Conn) carryOut() {
 	case want&wantClose != 0:
 		c.close(cause)
 		return
+	}
+	if leaves {
+		c.pause(pausedToLeave)
 	}
 	if want&wantFIN != 0 {
 		c.endOurs()

@@ -41,6 +41,10 @@ func (c *Conn) endOurs() {
 // called whenever one of the two may be due. After a reset none is: a send and the peer's FIN that
 // the port had noted before it still arrive.
 func (c *Conn) finish() {
+	if c.departing() {
+		c.depart()
+		return
+	}
 	if c.ours == sendsWrites || c.state >= stateClosing {
 		return
 	}
@@ -99,6 +103,14 @@ func (c *Conn) closeSocket(reset bool) {
 	if !c.turn(eventDropped) {
 		return
 	}
+	c.letGo()
+	if err := c.loop.port.CloseSocket(c.loop.op(), c.handle, reset); err != nil {
+		panic(err)
+	}
+}
+
+// letGo ends what the connection has to do with others, and its timers.
+func (c *Conn) letGo() {
 	c.taker().quit()
 	c.fed().lost()
 	c.forget()
@@ -110,9 +122,6 @@ func (c *Conn) closeSocket(reset bool) {
 	c.sending |= shut
 	c.leaves()
 	c.mu.Unlock()
-	if err := c.loop.port.CloseSocket(c.loop.op(), c.handle, reset); err != nil {
-		panic(err)
-	}
 }
 
 // onClose is called after the last completion of the connection: no operation of it is in flight
@@ -138,6 +147,10 @@ func (c *Conn) onClose() {
 		c.cfg.log.Warn("connection ended", "conn", c.id, "peer", c.peer(), "cause", cause, "pending", pending)
 	}
 	l.conns.Remove(c.slot)
+	if d := c.detachment(); d != nil {
+		c.kept.detachment = nil
+		defer d.tell(c, cause) // when all of c is over
+	}
 	if c.id != 0 { // 0: it was never connected
 		l.count.closed++
 		l.engine.causes[CauseOf(cause)].Add(1)

@@ -9,7 +9,7 @@ import "iter"
 // drain tells the handler that the server shuts down. Whether the connection is at a
 // boundary is looked at later, when all that has arrived was shown.
 func (c *Conn) drain() {
-	if !c.state.open() || c.stopping() {
+	if !c.state.open() || c.departing() || c.stopping() {
 		return
 	}
 	if c.unready() { // its handler does not have it, and nothing was begun
@@ -20,7 +20,9 @@ func (c *Conn) drain() {
 	c.call("Stopping", c.handler().Stopping)
 }
 
-func (c *Conn) stopping() bool { return c.flags&flagStopping != 0 }
+// stopping reports whether the connection is to end at the next boundary. One that is about to
+// leave the server anyway is left to that.
+func (c *Conn) stopping() bool { return c.flags&flagStopping != 0 && !c.departing() }
 
 // boundary ends a connection that drains, unless the rest of a message is awaited. A
 // relay knows no messages and ends at once.

@@ -15,6 +15,9 @@ func (c *Conn) onRecv(cp *port.Completion) {
 		c.countIn(cp.N)
 		if c.wire() != nil {
 			c.unwrapped(cp)
+		} else if c.state == stateLeaving {
+			c.detachment().take(cp.Buf)
+			c.loop.port.Release(cp)
 		} else if c.mayDeliver() {
 			c.show(cp)
 		} else {
@@ -38,6 +41,8 @@ func (c *Conn) onRecv(cp *port.Completion) {
 		c.finArrived()
 	case errors.Is(cp.Err, port.ErrCanceled):
 		c.arm() // if it was resumed meanwhile
+	case c.state == stateLeaving:
+		c.detachment().err = cp.Err
 	default:
 		c.abort(cp.Err)
 	}
@@ -236,6 +241,7 @@ func (c *Conn) tellFIN() {
 
 // end ends the stream for another reason than the peer's FIN: no more bytes are delivered.
 func (c *Conn) end(why error) {
+	leaves := c.departing()
 	if !c.turn(eventCut) {
 		return
 	}
@@ -247,6 +253,10 @@ func (c *Conn) end(why error) {
 	}
 	c.taker().quit()
 	c.forget()
+	if leaves {
+		c.close(why)
+		return
+	}
 	c.callEnded(why)
 }
 

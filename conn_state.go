@@ -23,6 +23,8 @@ const (
 	stateClosing
 	stateFailed // the same, of a connection that was never opened to its handler
 
+	stateLeaving // the socket leaves the port, see Conn.Detach. When it has, the connection is gone
+
 	numStates
 )
 
@@ -46,6 +48,7 @@ const (
 	eventCut                  // a limit, the framing or a shutdown ends the stream
 	eventClosed               // Close, or the framework for the handler
 	eventDropped              // the socket's close begins
+	eventLeft                 // it begins to leave the port
 
 	numEvents
 )
@@ -67,6 +70,7 @@ var turns = [numEvents][numStates]connState{
 		stateCut: stateClosing, stateCutFIN: stateClosing,
 		stateDiscarding: stateClosing, stateFinished: stateClosing,
 	},
+	eventLeft: {stateReading: stateLeaving, stateFINSeen: stateLeaving, stateFINTold: stateLeaving},
 }
 
 // turn moves the connection to the next state. It reports false if the event has no effect in
@@ -101,7 +105,7 @@ func (s connState) closed() bool { return s == stateDiscarding || s == stateFini
 
 // hadBegun reports whether a connection that has gone had begun, and was not refused. Its handler
 // was told of it where flagOpened is set.
-func (c *Conn) hadBegun() bool { return c.state == stateClosing }
+func (c *Conn) hadBegun() bool { return c.state == stateClosing || c.state == stateLeaving }
 
 // mayDeliver reports whether bytes that arrive may be shown now.
 func (c *Conn) mayDeliver() bool {

@@ -34,6 +34,8 @@ var (
 	ErrBacklog = errors.New("too much waits to be sent")
 	// ErrRelayEnd: the connection that Conn.Relay sends to is closed, or its sending side is.
 	ErrRelayEnd = errors.New("relay destination closed")
+	// ErrDetached: the connection goes on elsewhere, see Conn.Detach.
+	ErrDetached = errors.New("handed on")
 	// ErrTruncated: the peer's FIN came without the close_notify of TLS, so bytes before it may
 	// be missing.
 	ErrTruncated = errors.New("a FIN without the close_notify of TLS")

@@ -105,7 +105,7 @@ func (j *joint) gone(c *Conn, cause error) {
 
 // resetWith ends a connection whose other one has ended, unless it ends by itself.
 func (c *Conn) resetWith(why error) {
-	if !c.state.open() {
+	if !c.state.open() || c.departing() {
 		return
 	}
 	if _, ok := why.(*JoinError); !ok {

@@ -8,8 +8,8 @@ import (
 )
 
 // kept is what a connection remembers of its stream: bytes that were received
-// and not consumed, the framing's own memory, another handler than the common one, relays, and
-// the other connection of a pair.
+// and not consumed, the framing's own memory, another handler than the common one, relays, the
+// other connection of a pair, and who gets it from Detach.
 type kept struct {
 	mem   []byte          // of the loop's blocks; its capacity is counted in Engine.inbound
 	from  int             // so many of mem are consumed after all
@@ -20,6 +20,8 @@ type kept struct {
 	relay   *relay   // where what arrives goes instead of the handler
 	fed     *relay   // what this connection sends
 	joint   *joint   // and both are of a pair
+
+	detachment *detachment // it is to leave, or leaves
 }
 
 // idleKepts bounds the records of a loop that are not in use.
@@ -174,7 +176,7 @@ func (c *Conn) forget() {
 	if k := c.kept; k != nil {
 		c.release()
 		k.split = nil
-		if k.handler == nil && k.relay == nil && k.fed == nil && k.joint == nil {
+		if k.handler == nil && k.relay == nil && k.fed == nil && k.joint == nil && k.detachment == nil {
 			c.kept = nil
 			c.loop.freeKept(k)
 		}

@@ -239,6 +239,9 @@ func (l *loop) dispatch(c *port.Completion) {
 		l.listeners.At(uint32(c.Key)).onAccept(c)
 	case port.KindConnect:
 		l.conns.At(uint32(c.Key)).onConnect(c)
+	case port.KindDetach:
+		l.ops = append(l.ops, c.Op)
+		l.conns.At(uint32(c.Key)).onDetach(c)
 	case port.KindShutdown:
 		l.ops = append(l.ops, c.Op)
 	case port.KindClose:

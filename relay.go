@@ -87,7 +87,7 @@ func (c *Conn) canRelay(to *Conn) error {
 	ended := to.sending&shut != 0
 	to.mu.Unlock()
 	switch {
-	case ended || !to.state.open() || !c.state.follows():
+	case ended || !to.state.open() || !c.state.follows() || c.departing():
 		return ErrClosed
 	case c.relaying() != nil || to.fed() != nil:
 		return ErrRelaying
@@ -206,7 +206,7 @@ func (c *Conn) onSplice(cp *port.Completion) {
 	r.splicing = false
 	c.flags &^= flagArmed
 	fits := r.spill(cp.Buf)
-	lost := r.over && c.state.follows()
+	lost := r.over && c.state.follows() && !c.departing()
 	if r.over && !lost {
 		r.detach()
 	}
@@ -231,6 +231,9 @@ func (c *Conn) onSplice(cp *port.Completion) {
 		c.arm()
 	default:
 		c.abort(cp.Err)
+	}
+	if c.departing() {
+		c.finish()
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/tests/rig"
 )
 
@@ -27,6 +28,7 @@ var connCalls = map[string]struct {
 	"TLS":             {got((*proactor.Conn).TLS), nil, nil},
 	"Close":           {(*proactor.Conn).Close, nil, nil},
 	"CloseWrite":      {(*proactor.Conn).CloseWrite, proactor.ErrClosed, nil},
+	"Detach":          {detaches, proactor.ErrClosed, nil},
 	"ID":              {got((*proactor.Conn).ID), nil, nil},
 	"LocalAddr":       {got((*proactor.Conn).LocalAddr), nil, nil},
 	"Loop":            {got((*proactor.Conn).Loop), nil, nil},
@@ -61,6 +63,19 @@ func of(call func(c *proactor.Conn)) func(*proactor.Conn) error {
 
 func got[T any](call func(c *proactor.Conn) T) func(*proactor.Conn) error {
 	return func(c *proactor.Conn) error { call(c); return nil }
+}
+
+// detaches takes the connection off the engine where it can leave.
+func detaches(c *proactor.Conn) error {
+	err := c.Detach(func(nc net.Conn, _ []byte, _ error) {
+		if nc != nil {
+			nc.Close()
+		}
+	})
+	if errors.Is(err, errors.ErrUnsupported) && porttest.OnWine {
+		return nil
+	}
+	return err
 }
 
 // listed checks that a table has every method of a type.

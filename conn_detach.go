@@ -1,0 +1,164 @@
+package proactor
+
+import (
+	"net"
+
+	"github.com/proactor-go/proactor/port"
+)
+
+// Detach takes the connection off the engine and gives it to the caller as one of package net:
+// a *net.TCPConn, a *net.UnixConn or, on a simulated network, a *port.SimConn. It returns at
+// once, and done is called later, so a callback can hand a connection to a goroutine: for a
+// protocol that needs one, or to package net/http.
+//
+// From now on no bytes are delivered, and Write fails. What waits to be sent goes out first, for
+// which the timeouts hold. Then the connection is gone from the engine as any other: relays and
+// timers end, limits and counters are level, Handler.Closed is called with [ErrDetached], and
+// Server.Shutdown does not wait for it. After Closed, on the loop, done is called once: nc is
+// the caller's, to be closed by it. received are the bytes that were received and not consumed,
+// to be read before those of nc; they are the caller's, too. Deadlines of nc are not set; options
+// of the socket, such as its keep-alive, are as Limits had them.
+//
+// If the connection ends before, by a reset, a timeout, Close or another cause, nothing of it is
+// handed on: done is called after Closed with that cause as err, and nc and received are nil. So
+// it is where the stream was cut by a limit or a shutdown, because bytes are missing: Detach
+// closes such a connection. A panic of done is logged and counted, and nc is closed.
+//
+// A relay of the connection's bytes to another ends; a relay to it ends with [ErrRelayEnd]; and
+// the other one of a pair is reset, see [Join].
+//
+// Detach fails with [ErrClosed] where Write would, and where it was called before. On Windows
+// sockets cannot leave a completion port: with the backend "iocp" it fails with
+// port.ErrUnsupported, which is errors.ErrUnsupported; so it does for a connection with TLS or
+// another [Layer]. After an error nothing has changed, and done is not called.
+func (c *Conn) Detach(done func(nc net.Conn, received []byte, err error)) error {
+	if done == nil {
+		panic("proactor: Detach without a function that takes the connection")
+	}
+	c.mu.Lock()
+	if c.sending&shut != 0 {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	why := ""
+	switch {
+	case !c.loop.port.Detaches():
+		why = "a socket cannot leave a completion port of Windows"
+	case c.wire() != nil:
+		why = "a connection with TLS or another layer cannot be handed on: what that has read and agreed on would be lost"
+	}
+	if why != "" {
+		c.mu.Unlock()
+		return &port.Error{Class: port.ErrUnsupported, Hint: why}
+	}
+	c.sending |= shut | departs
+	c.busy.Or(asked)
+	c.unlock()
+	if !c.loop.do(func() { c.detach(done) }) {
+		return ErrClosed
+	}
+	return nil
+}
+
+// detachment is who gets the connection, and what.
+type detachment struct {
+	done     func(net.Conn, []byte, error)
+	conn     net.Conn
+	received []byte
+	err      error // of the recv, as the connection left
+}
+
+// detachment is nil where Detach was not called, or the loop has not come to it.
+func (c *Conn) detachment() *detachment {
+	if c.kept == nil {
+		return nil
+	}
+	return c.kept.detachment
+}
+
+// departing reports whether the connection is to leave, and nothing has ended it yet.
+func (c *Conn) departing() bool {
+	return c.paused&pausedToLeave != 0 && (c.state.follows() || c.state == stateFINTold)
+}
+
+// detach has the connection leave when all that waits has been sent. It is a task, so no
+// callback is in progress.
+func (c *Conn) detach(done func(net.Conn, []byte, error)) {
+	d := &detachment{done: done}
+	if c.loop.conns.At(c.slot) != c { // it has gone
+		c.mu.Lock()
+		cause := c.closeCause()
+		c.mu.Unlock()
+		d.tell(c, cause)
+		return
+	}
+	c.remember().detachment = d
+	if !c.departing() {
+		c.close(ErrLocalClosed)
+		return
+	}
+	c.taker().quit()
+	c.fed().lost()
+	if j := c.joined(); j != nil {
+		other, _, _ := j.of(c)
+		other.resetWith(ErrDetached)
+	}
+	c.finish()
+}
+
+// depart takes the socket off the port, unless bytes wait to be sent or a splice has them.
+func (c *Conn) depart() {
+	d := c.detachment()
+	if d == nil || c.waits() > 0 || c.spliced() != nil {
+		return // detach, onSend, or freed comes back
+	}
+	if r := c.relaying(); r != nil && r.splicing {
+		return // onSplice comes back
+	}
+	c.turn(eventLeft)
+	d.take(c.kept.unread())
+	c.letGo()
+	if err := c.loop.port.Detach(c.loop.op(), c.handle); err != nil {
+		panic(err)
+	}
+}
+
+// take adds bytes that were received and not consumed.
+func (d *detachment) take(b []byte) { d.received = append(d.received, b...) }
+
+// onDetach is called when the socket has left the port.
+func (c *Conn) onDetach(cp *port.Completion) {
+	d, p := c.detachment(), c.loop.port
+	cause := cp.Err
+	switch {
+	case cause != nil: // the port has closed it
+	case d.err != nil: // package net would not be told any more
+		p.Discard(cp.Socket)
+		cause = d.err
+	default:
+		if d.conn, cause = p.NetConn(cp.Socket); cause == nil {
+			cause = ErrDetached
+		}
+	}
+	c.mu.Lock()
+	c.endsFor(cause) // a Close that came too late is none
+	c.mu.Unlock()
+	c.onClose()
+}
+
+// tell calls done. A connection that it does not take is closed.
+func (d *detachment) tell(c *Conn, cause error) {
+	const what = "done of Detach"
+	l := c.loop
+	if d.conn == nil {
+		l.contained(c.cfg.log, what, func() { d.done(nil, nil, cause) })
+		return
+	}
+	taken := false
+	defer func() {
+		if !taken {
+			d.conn.Close()
+		}
+	}()
+	l.contained(c.cfg.log, what, func() { d.done(d.conn, d.received, nil); taken = true })
+}
