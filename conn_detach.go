@@ -6,31 +6,34 @@ import (
 	"github.com/proactor-go/proactor/port"
 )
 
-// Detach takes the connection off the engine and gives it to the caller as one of package net:
-// a *net.TCPConn, a *net.UnixConn or, on a simulated network, a *port.SimConn. It returns at
-// once, and done is called later, so a callback can hand a connection to a goroutine: for a
-// protocol that needs one, or to package net/http.
+// Detach takes the connection off the engine and gives it to package net, for a protocol that
+// needs a goroutine: as a *net.TCPConn, a *net.UnixConn or, on a simulated network, a
+// *port.SimConn. It returns at once, and done is called later.
 //
-// From now on no bytes are delivered, and Write fails. What waits to be sent goes out first, for
-// which the timeouts hold. Then the connection is gone from the engine as any other: relays and
-// timers end, limits and counters are level, Handler.Closed is called with [ErrDetached], and
-// Server.Shutdown does not wait for it. After Closed, on the loop, done is called once: nc is
-// the caller's, to be closed by it. received are the bytes that were received and not consumed,
-// to be read before those of nc; they are the caller's, too. Deadlines of nc are not set; options
-// of the socket, such as its keep-alive, are as Limits had them.
+// From now on Write fails. No bytes are delivered any more when the callback of this connection
+// that has called Detach returns, or else soon. What waits to be sent goes out first, for
+// which the timeouts hold. Then the connection leaves the engine like one that has closed: its
+// relays and timers end, limits and counters no longer count it, [Server.Shutdown] does not wait
+// for it, and Handler.Closed is called with [ErrDetached].
 //
-// If the connection ends before, by a reset, a timeout, Close or another cause, nothing of it is
-// handed on: done is called after Closed with that cause as err, and nc and received are nil. So
-// it is where the stream was cut by a limit or a shutdown, because bytes are missing: Detach
-// closes such a connection. A panic of done is logged and counted, and nc is closed.
+// After Closed done is called, once, on the loop; so it must not wait, and starts a goroutine for
+// what does. nc is the caller's, who closes it. received are the bytes that were received
+// and not consumed, to be read before those of nc; the slice is the caller's, too. No deadline of nc
+// is set; options of the socket, such as its keep-alive, are as Limits had them.
 //
-// A relay of the connection's bytes to another ends; a relay to it ends with [ErrRelayEnd]; and
-// the other one of a pair is reset, see [Join].
+// If the connection ends before it has left, by a reset, a timeout, Close or another cause, done is
+// called with that cause as err, also after Closed; nc and received are nil then. A
+// connection whose stream was cut by a limit or a shutdown, so that bytes are missing, does not
+// leave: Detach closes it. If done panics, that is logged and counted, and nc is closed.
 //
-// Detach fails with [ErrClosed] where Write would, and where it was called before. On Windows
-// sockets cannot leave a completion port: with the backend "iocp" it fails with
-// port.ErrUnsupported, which is errors.ErrUnsupported; so it does for a connection with TLS or
-// another [Layer]. After an error nothing has changed, and done is not called.
+// A relay of what arrives on the connection ends, one to it ends with [ErrRelayEnd], and the
+// other connection of a pair is reset, see [Join].
+//
+// Detach fails with [ErrClosed] where Write would, also after another Detach. It fails with
+// port.ErrUnsupported, which is errors.ErrUnsupported, if the connection has TLS or another
+// [Layer], and with the backend "iocp", because on Windows no socket can leave a completion port.
+// After an error nothing has changed, and done is not called. Any goroutine may call Detach, in
+// callbacks and elsewhere.
 func (c *Conn) Detach(done func(nc net.Conn, received []byte, err error)) error {
 	if done == nil {
 		panic("proactor: Detach without a function that takes the connection")

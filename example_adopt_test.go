@@ -2,15 +2,18 @@
 
 package proactor_test
 
-// Not on Windows, because not every one takes a socket off the completion port of Go's runtime.
+// Not on Windows: not every one takes a socket off the completion port of Go's runtime, and none
+// takes one off ours.
 
 import (
 	"bufio"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 
 	"github.com/proactor-go/proactor"
@@ -49,4 +52,52 @@ func ExampleServer_Adopt() {
 	fmt.Print(answer[strings.Index(answer, "\r\n\r\n")+4:])
 	// Output:
 	// ann, you said hello
+}
+
+// Thousands of clients that chat are on the loops. One that wants a file leaves them for a
+// goroutine, where io.Copy has the system send it.
+func ExampleConn_Detach() {
+	send := func(nc net.Conn) {
+		defer nc.Close()
+		f, err := os.Open("go.mod")
+		if err != nil {
+			log.Print(err)
+			return
+		}
+		defer f.Close()
+		if _, err := io.Copy(nc, f); err != nil {
+			log.Print(err)
+		}
+	}
+	srv := &proactor.Server{Addr: "127.0.0.1:0", Handler: proactor.Handler{
+		Split: bufio.ScanLines,
+		Message: func(c *proactor.Conn, line []byte) {
+			if string(line) != "get" {
+				fmt.Fprintf(c, "you said %s\n", line)
+				return
+			}
+			c.Write([]byte("here it comes:\n")) // goes out first
+			err := c.Detach(func(nc net.Conn, _ []byte, err error) {
+				if err != nil {
+					log.Print(err) // it has ended before
+					return
+				}
+				go send(nc) // done is called on the loop
+			})
+			if err != nil { // as with TLS
+				log.Print(err)
+				c.Close()
+			}
+		},
+	}}
+	if err := srv.Listen(); err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close()
+	answer := exchange(srv.ListenAddr(), "hello\nget\n")
+	fmt.Print(answer[:strings.Index(answer, "\n\n")])
+	// Output:
+	// you said hello
+	// here it comes:
+	// module github.com/proactor-go/proactor
 }

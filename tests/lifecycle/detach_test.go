@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,10 @@ import (
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/tests/rig"
 )
+
+// smallBuffer, in bytes, is what the system is asked to hold of a connection at either end: it
+// doubles that, and some round it up.
+const smallBuffer = 64 << 10
 
 // handed is what done of Detach was told.
 type handed struct {
@@ -64,7 +69,7 @@ func TestDetach(t *testing.T) {
 		if !canDetach(r) {
 			return
 		}
-		big := must.Pattern(1, 4<<20) // more than a system takes
+		big := must.Pattern(1, 1<<20) // more than the system takes
 		at := make(chan func(*proactor.Conn), 1)
 		h := proactor.Handler{
 			Data: func(c *proactor.Conn, p []byte) int {
@@ -82,7 +87,7 @@ func TestDetach(t *testing.T) {
 				}
 			},
 		}
-		limits := rig.Limits(proactor.Limits{HighWater: 1 << 20, MaxPending: 64 << 20, IdleTimeout: time.Hour, WriteTimeout: time.Hour, ReadTimeout: time.Hour})
+		limits := rig.Limits(proactor.Limits{SendBuffer: smallBuffer, MaxPending: 2 << 20, IdleTimeout: time.Hour, WriteTimeout: time.Hour, ReadTimeout: time.Hour})
 		s := r.Serve(h, limits, func(s *proactor.Server) { s.MaxConns, s.MaxConnsPerPeer = 3, 3 })
 		var neighbors []*proactor.Conn
 		for range 2 {
@@ -222,11 +227,12 @@ func TestDetachFails(t *testing.T) {
 				}
 				c.Close()
 			},
-		}, rig.Limits(proactor.Limits{MaxPending: 64 << 20, MaxMessage: 1000, LingerTimeout: -1}))
+		}, rig.Limits(proactor.Limits{SendBuffer: smallBuffer, MaxMessage: 1000, LingerTimeout: -1}))
 		open := func() (*proactor.Conn, *net.TCPConn) {
-			client := rig.Client(t, s)
+			client := rig.Deaf(t, s, smallBuffer)
 			return r.Accepted(), client
 		}
+		big := make([]byte, 1<<20) // more than the system takes
 		fails := func(what string, c *proactor.Conn, want error, end func()) {
 			t.Helper()
 			done, told := takes(t)
@@ -250,14 +256,14 @@ func TestDetachFails(t *testing.T) {
 			}
 		}
 		c, _ := open()
-		c.Write(make([]byte, 32<<20))
+		c.Write(big)
 		fails("Abort", c, proactor.ErrLocalClosed, c.Abort)
 		c, _ = open()
 		c.SetWriteTimeout(10 * time.Millisecond)
-		c.Write(make([]byte, 32<<20))
+		c.Write(big)
 		fails("a write timeout", c, proactor.ErrWriteTimeout, func() {})
 		c, client := open()
-		c.Write(make([]byte, 32<<20))
+		c.Write(big)
 		fails("a reset", c, port.ErrReset, func() { client.SetLinger(0); client.Close() })
 		c, client = open()
 		must.Send(t, client, make([]byte, 2000))
@@ -270,7 +276,7 @@ func TestDetachFails(t *testing.T) {
 			t.Errorf("after CloseWrite: %v", err)
 		}
 		c, _ = open()
-		c.Write(make([]byte, 32<<20))
+		c.Write(big)
 		fails("Server.Close", c, proactor.ErrServerClosed, func() { must.Within(t, "Close", s.Close) })
 	})
 }
@@ -512,8 +518,8 @@ func TestDetachGivesKept(t *testing.T) {
 			return
 		}
 		s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int { return 0 }},
-			rig.Limits(proactor.Limits{HighWater: 1 << 20, MaxPending: 40 << 20}))
-		client := rig.Client(t, s)
+			rig.Limits(proactor.Limits{SendBuffer: smallBuffer, MaxPending: 2 << 20}))
+		client := rig.Deaf(t, s, smallBuffer)
 		c := r.Accepted()
 		must.Send(t, client, []byte("three"))
 		must.Eventually(t, "it has arrived", func() bool { return c.Stats().BytesIn == 5 })
@@ -526,16 +532,17 @@ func TestDetachGivesKept(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		c.Write(make([]byte, 32<<20)) // more than a system takes
+		big := must.Pattern(1, 1<<20) // more than the system takes
+		c.Write(big)
 		ctx, waits := rig.Waited(t)
 		wrote := make(chan error, 1)
-		go func() { _, err := c.WriteContext(ctx, make([]byte, 40<<20)); wrote <- err }()
+		go func() { _, err := c.WriteContext(ctx, make([]byte, 2<<20)); wrote <- err }()
 		must.Take(t, "WriteContext waits", waits)
 		done, told := takes(t)
 		if err := c.Detach(done); err != nil {
 			t.Fatal(err)
 		}
-		must.Within(t, "all that was written", func() error { return readAll(client, make([]byte, 32<<20)) })
+		must.Within(t, "all that was written", func() error { return readAll(client, big) })
 		if err := must.Take(t, "WriteContext", wrote); !errors.Is(err, proactor.ErrClosed) {
 			t.Errorf("WriteContext: %v", err)
 		}
@@ -601,6 +608,58 @@ func TestDetachRaces(t *testing.T) {
 					t.Errorf("%s: done was called twice, or after an error", name)
 				}
 			}
+		}
+	})
+}
+
+// Bytes that the port has received of a connection when its socket begins to leave are handed on:
+// more connections than the loop takes completions of at once leave in the moment in which all of
+// their peers have sent something.
+func TestDetachGivesLate(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend, rig.OneLoop)
+		if !canDetach(r) {
+			return
+		}
+		s := r.Serve(proactor.Handler{Data: func(*proactor.Conn, []byte) int { return 0 }})
+		clients, conns := rig.Gather(r, s, 200, nil)
+		type end struct{ local, remote string }
+		by := map[end]net.Conn{} // the clients
+		for _, c := range clients {
+			by[end{c.LocalAddr().String(), c.RemoteAddr().String()}] = c
+		}
+		told := make(chan handed, len(conns))
+		busy, sent := make(chan struct{}), make(chan struct{})
+		conns[0].Post(func() {
+			close(busy)
+			<-sent
+			for _, c := range slices.Backward(conns) {
+				if err := c.Detach(func(nc net.Conn, received []byte, err error) { told <- handed{nc, received, err} }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		must.Take(t, "the loop is busy", busy)
+		for _, c := range clients {
+			must.Send(t, c, []byte("early"))
+		}
+		close(sent)
+		for range conns {
+			got := must.Take(t, "done", told)
+			if got.err != nil {
+				t.Fatal(got.err)
+			}
+			nc := got.conn
+			client := by[end{nc.RemoteAddr().String(), nc.LocalAddr().String()}]
+			must.Send(t, client, []byte(" late"))
+			client.Close()
+			nc.SetDeadline(time.Now().Add(must.Patience))
+			rest, err := io.ReadAll(nc)
+			nc.Close()
+			if all := string(got.received) + string(rest); err != nil || all != "early late" {
+				t.Errorf("%q, then %q, %v", got.received, rest, err)
+			}
+			r.Ends(proactor.ErrDetached)
 		}
 	})
 }
