@@ -22,6 +22,7 @@ type listener struct {
 	full       bool // Server.MaxConns is reached
 	backingOff bool // out of descriptors or memory
 	closing    bool
+	dropped    bool // those that waited below MaxConns: the server ends
 	backoff    time.Duration
 	retryTimer *timer
 	announced  bool       // a burst of failures is in the log, its end is not yet
@@ -99,11 +100,10 @@ func (ln *listener) onAccept(cp *port.Completion) {
 // give takes a new connection to its loop, or has it wait for room below
 // MaxConns. All that has to happen in the order of accepts happens here: when the
 // loops get to their connections is up to them.
+//
+// What the system had accepted before the listener was closed is taken, too: another process
+// that has the listener gets only what waits in the backlog.
 func (ln *listener) give(s port.Socket) {
-	if ln.closing {
-		ln.loop.port.Discard(s)
-		return
-	}
 	srv := ln.server
 	in := incoming{socket: s, id: ln.loop.engine.ids.Add(1)}
 	if most := srv.MaxConnsPerPeer; most > 0 {
@@ -115,6 +115,11 @@ func (ln *listener) give(s port.Socket) {
 	}
 	// Where some wait already there may be room, too, that they were not told of yet.
 	if len(ln.waiting) > 0 || !ln.countConn() {
+		if ln.dropped { // and so is this one
+			ln.loop.port.Discard(s)
+			srv.uncount(in.peer)
+			return
+		}
 		ln.waiting = append(ln.waiting, in)
 		srv.waiting.Add(1)
 		return
@@ -165,7 +170,7 @@ func (ln *listener) fill() {
 // where each loop has a listener.
 func (ln *listener) hand(in incoming) {
 	l := ln.loop
-	if !ln.server.ReusePort {
+	if !ln.server.keeps {
 		l = ln.loop.engine.pick()
 	}
 	if l == ln.loop {
@@ -259,6 +264,7 @@ func (l *loop) retryAccepts() {
 // close ends the listening, and what waits for room below MaxConns.
 func (ln *listener) close() {
 	ln.stop()
+	ln.dropped = true
 	for _, in := range ln.waiting {
 		ln.loop.port.Discard(in.socket)
 		ln.server.uncount(in.peer)
@@ -292,8 +298,8 @@ func (ln *listener) onClose() {
 	if !last {
 		return
 	}
-	if inherited != nil {
-		inherited.Close()
+	for _, l := range inherited {
+		l.Close()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -41,8 +41,9 @@ type Server struct {
 	// addresses, and other servers with this option may share the address. It is for many thousand
 	// accepts a second. Then IDs rise in the order of accepts on each loop only, a loop that is
 	// busy lets those that wait for it wait, and connections in the backlogs are lost when
-	// listening stops, as ever. Only for TCP on Linux: elsewhere Listen fails with
-	// port.ErrUnsupported. It cannot be set for [Server.Serve].
+	// listening stops, as ever, unless another process has the listeners ([Server.Files]). Only for
+	// TCP on Linux: elsewhere Listen fails with port.ErrUnsupported. With [Server.Serve] a loop
+	// keeps what it accepts if there is a listener for each loop; else each loop carries its share.
 	ReusePort bool
 	// Control is called by Listen with each listening socket after it was made and
 	// before it is bound, as that of net.ListenConfig: to set options that nothing else
@@ -93,11 +94,14 @@ type Server struct {
 
 	waiting atomic.Int64 // connections that were accepted and wait for room below MaxConns
 
-	mu              sync.Mutex   // guards changes of state, and what follows; nobody waits with it
-	home            *loop        // which accepts; set before it does
-	listeners       []*listener  // one, or with ReusePort one a loop; none until it listens, then fixed
-	openListeners   int          // so many of their sockets are not closed
-	inherited       net.Listener // what Serve was given
+	mu              sync.Mutex     // guards changes of state, and what follows; nobody waits with it
+	home            *loop          // which accepts; set before it does
+	listeners       []*listener    // one, or with ReusePort one a loop; none until it listens, then fixed
+	openListeners   int            // so many of their sockets are not closed
+	inherits        []net.Listener // what Listen is to take over
+	inherited       []net.Listener // what it took over: closed when it stops listening
+	beginsPaused    bool           // Pause was called before Listen
+	keeps           bool           // each loop has a listener, and carries what it accepts
 	address         net.Addr
 	quit            chan struct{} // closed when Shutdown or Close begins
 	listenersClosed chan struct{} // closed when the listening sockets are closed
@@ -165,8 +169,9 @@ func (s *Server) ListenAndServe() error {
 
 // Pause stops accepting: connections wait in the backlog of the system, and on Windows the first
 // 16 beside it. When the backlog is full Linux lets further clients try on; Windows refuses them.
-// Connections that are open go on. Stats.Paused of the engine shows it. [ErrServerClosed] says
-// that the server does not listen.
+// Connections that are open go on. Stats.Paused of the engine shows it. Before Listen it has the
+// server begin so.
+// [ErrServerClosed] says that the server does not listen any more.
 func (s *Server) Pause() error { return s.setPaused(true) }
 
 // Resume accepts again, after Pause. [ErrServerClosed] says that the server does not listen.
@@ -175,6 +180,10 @@ func (s *Server) Resume() error { return s.setPaused(false) }
 func (s *Server) setPaused(paused bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.state.Load() == fresh {
+		s.beginsPaused = paused
+		return nil
+	}
 	if s.state.Load() != serving || s.openListeners == 0 {
 		return ErrServerClosed
 	}

@@ -116,7 +116,7 @@ func (s *Server) served() bool {
 // StopListening closes the listening socket, so that the address is free for another
 // server, and waits for that. Connections that were accepted live on, those too that
 // wait for room below MaxConns; what waited in the backlog is reset by the system,
-// unless another process has the listener by [Server.File]. The server goes on until
+// unless another process has the listeners by [Server.Files]. The server goes on until
 // Shutdown, Close, or the end of its engine; it cannot listen again. Where it does not
 // listen any more it does nothing.
 //

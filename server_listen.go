@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/proactor-go/proactor/internal/safelog"
@@ -17,30 +18,41 @@ import (
 // port.ErrPermission, ..., in a net.OpError) or of making an engine. In a callback,
 // the loop that makes it is the one that accepts, and nothing is waited for; where
 // it is one of another engine, Listen fails with [ErrOnLoop].
+//
+// After [Server.Inherit] it takes those listeners instead, and has the errors of
+// [Server.Serve].
 func (s *Server) Listen() error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	err := s.start(nil, true)
+	s.mu.Lock()
+	from := s.inherits
+	s.mu.Unlock()
+	err := s.start(from, true)
 	if err == nil {
 		return nil
 	}
 	return s.failed(err)
 }
 
-// Serve takes a listener over that was made elsewhere, by package net or from a
+// Serve takes listeners over that were made elsewhere, by package net or from a
 // process before this one, serves, and waits as [Server.Wait] does, whose errors it has.
-// l is a *net.TCPListener or *net.UnixListener, or has their File method. It is closed
-// when the server stops listening, and stays the caller's where serving cannot begin;
-// the server accepts by a duplicate of its descriptor. Addr, Network, Backlog, Control and
-// UnixMode mean nothing then; what else is set for sockets holds for connections.
+// Each is a *net.TCPListener or *net.UnixListener, or has their File method. They are closed
+// when the server stops listening, and stay the caller's where serving cannot begin;
+// the server accepts by a duplicate of the descriptor of each. Addr, Network, Backlog,
+// Control and UnixMode mean nothing then; what else is set for sockets holds for connections.
+// ListenAddr is the address of the first. The listeners are spread over the loops.
 //
-// Errors are those of Listen, [ErrOnLoop] in a callback, and port.ErrUnsupported, which
-// is errors.ErrUnsupported: for a listener without a descriptor, on a simulated network,
-// and on Windows where the system cannot take a socket off the port of Go's runtime.
-func (s *Server) Serve(l net.Listener) error {
+// Errors are those of Listen, [ErrOnLoop] in a callback, port.ErrInvalid without a listener,
+// and port.ErrUnsupported, which is errors.ErrUnsupported: for a listener without a
+// descriptor, on a simulated network, and on Windows where the system cannot take a socket
+// off the port of Go's runtime.
+func (s *Server) Serve(l ...net.Listener) error {
 	if hereLoop() != nil {
 		return ErrOnLoop
+	}
+	if len(l) == 0 {
+		return fmt.Errorf("%w: Serve without a listener", port.ErrInvalid)
 	}
 	if err := s.begin(); err != nil {
 		return err
@@ -49,6 +61,14 @@ func (s *Server) Serve(l net.Listener) error {
 		return s.failed(err)
 	}
 	return s.Wait()
+}
+
+// Inherit has the next Listen take these listeners over, as [Server.Serve] would, in place of
+// making one. None: Listen makes one. After Listen it does nothing.
+func (s *Server) Inherit(l ...net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inherits = l
 }
 
 // failed takes back what start has made. It gives the error to tell.
@@ -83,8 +103,8 @@ func (s *Server) begin() error {
 }
 
 // start makes what the server needs and, if it listens, has a loop do so, or each of them. from
-// is the listener that it takes over; nil: none.
-func (s *Server) start(from net.Listener, listens bool) error {
+// are the listeners that it takes over.
+func (s *Server) start(from []net.Listener, listens bool) error {
 	set, err := newSettings(s.Handler, s.Limits, nil, s)
 	if err != nil {
 		return err
@@ -123,21 +143,38 @@ func (s *Server) start(from net.Listener, listens bool) error {
 		err = ErrEngineClosed
 	case !listens:
 		close(s.listenersClosed)
-	case s.ReusePort && from != nil:
-		return fmt.Errorf("%w: Server.ReusePort is for Listen", port.ErrInvalid)
-	case s.ReusePort && on != nil:
+	case (s.ReusePort || len(from) > 0) && on != nil:
 		return ErrOnLoop
+	case len(from) > 0:
+		err = s.takeOver(l, from)
 	case s.ReusePort:
 		err = s.bindAll(l)
 	case l == on:
-		err = l.listen(s, s.Addr)
+		err = l.listen(s, s.Addr, nil)
 	default:
-		err = s.bind(l, on == nil && from == nil)
+		err = s.bind(l, on == nil)
 	}
+	s.keeps = s.ReusePort && len(s.listeners) >= len(s.engine.loops)
 	if err != nil {
+		s.mu.Lock()
+		s.inherited = nil // they stay the caller's
+		s.mu.Unlock()
 		return s.unlisten(err)
 	}
 	return s.startAccepting(on)
+}
+
+// takeOver spreads listeners that were made elsewhere over the loops, from home on.
+func (s *Server) takeOver(home *loop, from []net.Listener) error {
+	loops := s.engine.loops
+	first := slices.Index(loops, home)
+	for i, made := range from {
+		l := loops[(first+i)%len(loops)]
+		if err := s.on(l, func() error { return l.listen(s, "", made) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bindAll has each loop listen, home first: that may choose the port.
@@ -149,7 +186,7 @@ func (s *Server) bindAll(home *loop) error {
 		if l == home {
 			continue
 		}
-		if err := s.on(l, func() error { return l.listen(s, s.address.String()) }); err != nil {
+		if err := s.on(l, func() error { return l.listen(s, s.address.String(), nil) }); err != nil {
 			return err
 		}
 	}
@@ -172,7 +209,7 @@ func (s *Server) startAccepting(on *loop) error {
 	s.mu.Lock()
 	serves := s.state.CompareAndSwap(starting, serving)
 	if !serves {
-		s.inherited = nil // it stays the caller's
+		s.inherited = nil // they stay the caller's
 	}
 	s.mu.Unlock()
 	if !serves { // it was closed meanwhile
@@ -220,7 +257,7 @@ const (
 func (s *Server) bind(l *loop, patient bool) error {
 	end, orphaned := time.Now().Add(orphanPatience), patient && s.engine.cfg.Sim == nil
 	for {
-		err := s.on(l, func() error { return l.listen(s, s.Addr) })
+		err := s.on(l, func() error { return l.listen(s, s.Addr, nil) })
 		if !errors.Is(err, port.ErrAddrInUse) || !orphaned || s.state.Load() != starting || time.Now().After(end) {
 			return err
 		}
@@ -238,12 +275,13 @@ func (s *Server) network() string {
 	return s.Network
 }
 
-// listen makes a listener on the loop that is to accept.
-func (l *loop) listen(s *Server, addr string) error {
+// listen makes a listener on the loop that is to accept: of one that was made elsewhere, or, where
+// that is nil, at an address.
+func (l *loop) listen(s *Server, addr string, made net.Listener) error {
 	if l.stopping {
 		return ErrEngineClosed
 	}
-	sk, err := l.listeningSocket(s, addr)
+	sk, err := l.listeningSocket(s, addr, made)
 	if err != nil {
 		return err
 	}
@@ -258,22 +296,27 @@ func (l *loop) listen(s *Server, addr string) error {
 		a, _ = port.ResolveAddr(s.network(), addr)
 	}
 	s.mu.Lock()
-	s.listeners, s.address = append(s.listeners, ln), netAddr(a)
+	if len(s.listeners) == 0 {
+		s.address = netAddr(a)
+	}
+	s.listeners = append(s.listeners, ln)
 	s.openListeners++
+	paused := s.beginsPaused
 	s.mu.Unlock()
+	ln.setPaused(paused)
 	return nil
 }
 
-// listeningSocket makes the socket of a listener, or takes over that of the one which
-// Serve was given.
-func (l *loop) listeningSocket(s *Server, addr string) (port.Socket, error) {
+// listeningSocket makes the socket of a listener, or takes over that of one that was made
+// elsewhere.
+func (l *loop) listeningSocket(s *Server, addr string, made net.Listener) (port.Socket, error) {
 	o := socketOptions(s.settings.limits)
-	if s.inherited == nil {
+	if made == nil {
 		o.UnixMode, o.Backlog, o.ReusePort = s.UnixMode, s.Backlog, s.ReusePort
 		o.Control = s.engine.control(s.settings.log, s.Control)
 		return l.port.Listen(s.network(), addr, o)
 	}
-	sk, err := l.port.AdoptNet(s.inherited, o)
+	sk, err := l.port.AdoptNet(made, o)
 	if err == nil && !sk.IsListener() {
 		l.port.Discard(sk)
 		err = fmt.Errorf("%w: the socket does not listen", port.ErrInvalid)
@@ -281,35 +324,42 @@ func (l *loop) listeningSocket(s *Server, addr string) (port.Socket, error) {
 	return sk, err
 }
 
-// File gives a duplicate of the descriptor of the listening socket, to hand it on to
-// another process, or another server: os.StartProcess or net.FileListener take it.
-// The caller closes it. Both may accept then; this server's end is not that of the
-// other, and the path of a Unix socket stays.
+// Files gives a duplicate of the descriptor of each listening socket, to hand them on to
+// another process, or another server: os.StartProcess or net.FileListener take them. There
+// is one, or with ReusePort one a loop: the next process must take all, for connections wait
+// in the backlog of each. The caller closes them. Both may accept then; this server's end is
+// not that of the other, what waits in a backlog is not reset, and the path of a Unix socket
+// stays.
 //
 // The error is [ErrServerClosed] where the server does not listen, [ErrOnLoop] in a
-// callback, and port.ErrUnsupported on Windows, on a simulated network, and with
-// ReusePort, where the next process listens at the address by itself.
-func (s *Server) File() (*os.File, error) {
+// callback, and port.ErrUnsupported on Windows and on a simulated network.
+func (s *Server) Files() ([]*os.File, error) {
 	s.mu.Lock()
 	serves := s.state.Load() == serving && s.openListeners > 0
 	s.mu.Unlock()
 	if !serves {
 		return nil, ErrServerClosed
 	}
-	if s.ReusePort {
-		return nil, &port.Error{Class: port.ErrUnsupported, Hint: "with Server.ReusePort each loop has a listener"}
-	}
 	if err := s.engine.mayWait(); err != nil {
 		return nil, err
 	}
-	var f *os.File
-	ln := s.listeners[0]
-	err := s.on(ln.loop, func() (err error) {
-		f, err = ln.loop.port.File(ln.handle)
-		return err
-	})
-	if errors.Is(err, port.ErrClosed) || errors.Is(err, ErrEngineClosed) {
-		err = ErrServerClosed
+	var files []*os.File
+	for _, ln := range s.listeners {
+		var f *os.File
+		err := s.on(ln.loop, func() (err error) {
+			f, err = ln.loop.port.File(ln.handle)
+			return err
+		})
+		if err != nil {
+			for _, f := range files {
+				f.Close()
+			}
+			if errors.Is(err, port.ErrClosed) || errors.Is(err, ErrEngineClosed) {
+				err = ErrServerClosed
+			}
+			return nil, err
+		}
+		files = append(files, f)
 	}
-	return f, err
+	return files, nil
 }

@@ -32,3 +32,22 @@ func isListener(f *os.File) (listens bool, err error) {
 	}
 	return v != 0, nil
 }
+
+// duplicate gives a duplicate of the descriptor of a socket of package net. That of its own File
+// method makes the socket a blocking one, for both, when it is handed to a process: Fd does so.
+func duplicate(s syscall.Conn) (*os.File, error) {
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	if e := raw.Control(func(from uintptr) {
+		fd, err = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0)
+	}); e != nil {
+		err = e
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), "socket"), nil
+}

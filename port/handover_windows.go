@@ -85,3 +85,6 @@ func associateError(err error) error {
 	}
 	return err
 }
+
+// duplicate is not for Windows, where the duplicate would take the socket off the runtime's port.
+func duplicate(syscall.Conn) (*os.File, error) { return nil, &Error{Class: ErrUnsupported} }

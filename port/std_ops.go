@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 )
@@ -121,20 +120,14 @@ func (b *std) inherit(f *os.File, o SocketOptions) (Socket, bool, error) {
 
 func (b *std) file(s *sock) (*os.File, error) {
 	c := b.conns[s.index]
-	if runtime.GOOS == "windows" { // where the duplicate would take c off the runtime's port
-		return nil, &Error{Class: ErrUnsupported}
+	if sc, ok := c.listener.(syscall.Conn); ok {
+		return duplicate(sc)
 	}
-	if f, ok := c.listener.(filer); ok {
-		return f.File()
-	}
-	if f, ok := c.conn.(filer); ok {
-		return f.File()
+	if sc, ok := c.conn.(syscall.Conn); ok {
+		return duplicate(sc)
 	}
 	return nil, &Error{Class: ErrUnsupported}
 }
-
-// filer is a socket of package net.
-type filer interface{ File() (*os.File, error) }
 
 func (b *std) detach(s *sock) (Socket, error) {
 	c := b.conns[s.index]

@@ -497,8 +497,8 @@ func TestStart(t *testing.T) {
 				t.Errorf("Pause or Resume: %v", err)
 			}
 		}
-		if _, err := s.File(); !errors.Is(err, proactor.ErrServerClosed) {
-			t.Errorf("File: %v", err)
+		if _, err := s.Files(); !errors.Is(err, proactor.ErrServerClosed) {
+			t.Errorf("Files: %v", err)
 		}
 		ran := make(chan struct{})
 		s.After(0, func() { close(ran) })

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -60,8 +61,8 @@ func TestStopListening(t *testing.T) {
 				t.Errorf("Pause or Resume of one that does not listen: %v", err)
 			}
 		}
-		if _, err := s.File(); !errors.Is(err, proactor.ErrServerClosed) {
-			t.Errorf("File of one that does not listen: %v", err)
+		if _, err := s.Files(); !errors.Is(err, proactor.ErrServerClosed) {
+			t.Errorf("Files of one that does not listen: %v", err)
 		}
 		must.Ask(t, first, "still here")
 		select {
@@ -156,15 +157,15 @@ func TestServeFails(t *testing.T) {
 		r := rig.New(t, backend)
 		l := listenAt(t, "tcp4")
 		for _, tt := range []struct {
-			s    *proactor.Server
-			l    net.Listener
+			l    []net.Listener
 			want error
 		}{
-			{&proactor.Server{Engine: r.Engine}, noListener{l}, errors.ErrUnsupported},
-			{&proactor.Server{Engine: r.Engine, ReusePort: true}, l, port.ErrInvalid},
+			{nil, port.ErrInvalid},
+			{[]net.Listener{noListener{l}}, errors.ErrUnsupported},
+			{[]net.Listener{l, noListener{l}}, errors.ErrUnsupported},
 		} {
-			if err := tt.s.Serve(tt.l); !errors.Is(err, tt.want) {
-				t.Errorf("Serve of a %T: %v, want %v", tt.l, err, tt.want)
+			if err := (&proactor.Server{Engine: r.Engine}).Serve(tt.l...); !errors.Is(err, tt.want) {
+				t.Errorf("Serve of %T: %v, want %v", tt.l, err, tt.want)
 			}
 		}
 		if err := l.Close(); err != nil {
@@ -173,37 +174,210 @@ func TestServeFails(t *testing.T) {
 	})
 }
 
-// Who gets the File accepts at the address, beside the server and after it.
-func TestServerFile(t *testing.T) {
+// Who gets the Files accepts at the address, beside the server and after it.
+func TestServerFiles(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		s := r.Serve(proactor.Handler{Data: rig.Echo})
-		f, err := s.File()
 		if runtime.GOOS == "windows" {
-			if !errors.Is(err, errors.ErrUnsupported) {
-				t.Errorf("File: %v", err)
+			if _, err := s.Files(); !errors.Is(err, errors.ErrUnsupported) {
+				t.Errorf("Files: %v", err)
 			}
 			return
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := handed(t, s)
 		must.Ask(t, rig.Client(t, s), "before")
 		must.Within(t, "StopListening", s.StopListening)
-		l, err := net.FileListener(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		heir := &proactor.Server{Engine: r.Engine, Handler: r.Watch(proactor.Handler{Data: rig.Echo})}
-		served := make(chan error, 1)
-		go func() { served <- heir.Serve(l) }()
+		heir, served := inherits(r, l)
 		must.Ask(t, must.Dial(t, s.ListenAddr()), "after")
 		must.Within(t, "Close of the heir", heir.Close)
 		if err := must.Take(t, "Serve", served); !errors.Is(err, proactor.ErrServerClosed) {
 			t.Errorf("Serve: %v", err)
 		}
 		refuses(t, s.ListenAddr())
+	})
+}
+
+// handed are the listeners of a server, as another process gets them: by the numbers of their
+// descriptors.
+func handed(t *testing.T, s *proactor.Server) (l []net.Listener) {
+	t.Helper()
+	files, err := s.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		f.Fd() // which os.StartProcess calls
+		made, err := net.FileListener(f)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l = append(l, made)
+	}
+	return l
+}
+
+// inherits has another server of the rig serve with listeners, an echo.
+func inherits(r *rig.Rig, l []net.Listener, change ...func(*proactor.Server)) (*proactor.Server, <-chan error) {
+	heir := &proactor.Server{Engine: r.Engine, Handler: r.Watch(proactor.Handler{Data: rig.Echo})}
+	for _, f := range change {
+		f(heir)
+	}
+	served := make(chan error, 1)
+	go func() { served <- heir.Serve(l...) }()
+	return heir, served
+}
+
+// A listener whose File was asked for its number stays one that can be canceled: package os makes
+// what package net gives it a blocking one.
+func TestFilesStayNonblocking(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no listener leaves a server on Windows")
+	}
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		s := r.Serve(proactor.Handler{Data: rig.Echo})
+		files, err := s.Files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			f.Fd()
+			f.Close()
+		}
+		must.Ask(t, rig.Client(t, s), "one")
+		must.Ask(t, rig.Client(t, s), "another")
+		must.Within(t, "StopListening", s.StopListening)
+		refuses(t, s.ListenAddr())
+	})
+}
+
+// A connection that the system has accepted when the server stops listening, or shuts down, lives
+// on: nobody else will have it. Those behind it are the heir's.
+func TestAcceptedAtTheEnd(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no listener leaves a server on Windows")
+	}
+	ends := map[string]func(*proactor.Server, func(*proactor.Server) error) error{
+		"StopListening": func(s *proactor.Server, _ func(*proactor.Server) error) error { return s.StopListening() },
+		"Shutdown":      func(s *proactor.Server, shutdown func(*proactor.Server) error) error { return shutdown(s) },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			rig.Each(t, func(t *testing.T, backend string) {
+				r := rig.New(t, backend, rig.OneLoop)
+				s := r.Serve(proactor.Handler{Data: rig.Echo, Ended: func(c *proactor.Conn, why error) {
+					c.Write([]byte("bye"))
+					c.Close()
+				}})
+				l := handed(t, s)
+				first := rig.Client(t, s)
+				must.Ask(t, first, "first")
+				busy, done := make(chan struct{}), make(chan struct{})
+				r.Accepted().Post(func() { close(busy); <-done })
+				must.Take(t, "the loop is busy", busy)
+				var clients []net.Conn
+				for range 10 {
+					c := rig.Client(t, s)
+					must.Send(t, c, []byte("hello"))
+					clients = append(clients, c)
+				}
+				ended := make(chan error, 1)
+				go func() {
+					ended <- end(s, func(s *proactor.Server) error { return s.Shutdown(must.Context(t)) })
+				}()
+				must.Eventually(t, "the end begins", func() bool { return s.Pause() != nil || name == "StopListening" })
+				close(done)
+				if name == "Shutdown" {
+					must.Read(t, first, []byte("bye"))
+					first.Close()
+				} else if err := must.Take(t, name, ended); err != nil {
+					t.Error(err)
+				}
+				inherits(r, l)
+				for i, c := range clients {
+					b := make([]byte, len("hello"))
+					if _, err := io.ReadFull(c, b); err != nil || string(b) != "hello" {
+						t.Errorf("connection %d of those at the end: %q, %v", i, b, err)
+					}
+					c.Close()
+				}
+				if name == "Shutdown" {
+					if err := must.Take(t, name, ended); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A server that is paused before Listen accepts when it is resumed.
+func TestBeginsPaused(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		s := &proactor.Server{Network: "tcp4", Addr: "127.0.0.1:0", Engine: r.Engine, Handler: r.Watch(proactor.Handler{Data: rig.Echo})}
+		if err := errors.Join(s.Pause(), s.Resume(), s.Pause(), s.Listen()); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.Engine.Stats().Paused; n != 1 {
+			t.Errorf("%d listeners are paused", n)
+		}
+		c := rig.Client(t, s)
+		must.Send(t, c, []byte("early"))
+		rig.OnEveryLoop(t, r.Engine)
+		if n := s.Conns(); n != 0 {
+			t.Errorf("%d connections were accepted", n)
+		}
+		if err := s.Resume(); err != nil {
+			t.Error(err)
+		}
+		must.Read(t, c, []byte("early"))
+		must.Within(t, "Close", s.Close)
+	})
+}
+
+// With ReusePort the heir has all listeners, also where it has other loops, and carries
+// connections on all loops. Nothing that waits in a backlog is lost.
+func TestReusePortHandedOver(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("ReusePort is for Linux")
+	}
+	rig.Each(t, func(t *testing.T, backend string) {
+		for _, loops := range []int{1, 2, 3} {
+			r := rig.New(t, backend)
+			s := r.Serve(proactor.Handler{Data: rig.Echo}, func(s *proactor.Server) { s.ReusePort = true })
+			next := rig.New(t, backend, func(c *proactor.Config) { c.Loops = loops })
+			l := handed(t, s)
+			if len(l) != 2 {
+				t.Fatalf("%d listeners of 2 loops", len(l))
+			}
+			if err := s.Pause(); err != nil {
+				t.Fatal(err)
+			}
+			rig.OnEveryLoop(t, r.Engine)
+			var clients []net.Conn
+			for range 40 {
+				c := rig.Client(t, s)
+				must.Send(t, c, []byte("hello"))
+				clients = append(clients, c)
+			}
+			must.Within(t, "StopListening", s.StopListening)
+			heir, _ := inherits(next, l, func(s *proactor.Server) { s.ReusePort = true })
+			of := map[proactor.Loop]int{}
+			for _, c := range clients {
+				must.Read(t, c, []byte("hello"))
+			}
+			for len(next.Opened) > 0 {
+				of[next.Accepted().Loop()]++
+			}
+			if len(of) != loops {
+				t.Errorf("%d of %d loops have connections", len(of), loops)
+			}
+			must.Within(t, "Close", heir.Close)
+			refuses(t, s.ListenAddr())
+		}
 	})
 }
 
@@ -265,9 +439,6 @@ func TestReusePort(t *testing.T) {
 			return
 		} else if err != nil {
 			t.Fatal(err)
-		}
-		if _, err := s.File(); !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("File: %v", err)
 		}
 		taken := &proactor.Server{Network: "tcp4", Addr: s.ListenAddr().String(), Engine: r.Engine}
 		if err := taken.Listen(); !errors.Is(err, port.ErrAddrInUse) {

@@ -35,7 +35,7 @@ func TestWaitingCallsInCallbacks(t *testing.T) {
 					"Server.Shutdown": func() error { return s.Shutdown(context.Background()) },
 					"Server.Close":    s.Close,
 					"Server.Serve":    func() error { return (&proactor.Server{Engine: r.Engine}).Serve(nil) },
-					"Server.File":     func() error { _, err := s.File(); return err },
+					"Server.Files":    func() error { _, err := s.Files(); return err },
 					"StopListening":   s.StopListening,
 					"Wait":            s.Wait,
 					"WaitConns":       func() error { return s.WaitConns(context.Background()) },
