@@ -185,7 +185,7 @@ func TestServerFiles(t *testing.T) {
 			}
 			return
 		}
-		l := handed(t, s)
+		l := handedOn(t, s)
 		must.Ask(t, rig.Client(t, s), "before")
 		must.Within(t, "StopListening", s.StopListening)
 		heir, served := inherits(r, l)
@@ -198,9 +198,9 @@ func TestServerFiles(t *testing.T) {
 	})
 }
 
-// handed are the listeners of a server, as another process gets them: by the numbers of their
+// handedOn are the listeners of a server, as another process gets them: by the numbers of their
 // descriptors.
-func handed(t *testing.T, s *proactor.Server) (l []net.Listener) {
+func handedOn(t *testing.T, s *proactor.Server) (l []net.Listener) {
 	t.Helper()
 	files, err := s.Files()
 	if err != nil {
@@ -271,7 +271,7 @@ func TestAcceptedAtTheEnd(t *testing.T) {
 					c.Write([]byte("bye"))
 					c.Close()
 				}})
-				l := handed(t, s)
+				l := handedOn(t, s)
 				first := rig.Client(t, s)
 				must.Ask(t, first, "first")
 				busy, done := make(chan struct{}), make(chan struct{})
@@ -349,7 +349,7 @@ func TestReusePortHandedOver(t *testing.T) {
 			r := rig.New(t, backend)
 			s := r.Serve(proactor.Handler{Data: rig.Echo}, func(s *proactor.Server) { s.ReusePort = true })
 			next := rig.New(t, backend, func(c *proactor.Config) { c.Loops = loops })
-			l := handed(t, s)
+			l := handedOn(t, s)
 			if len(l) != 2 {
 				t.Fatalf("%d listeners of 2 loops", len(l))
 			}
