@@ -106,6 +106,7 @@ const (
 	flagHeld                             // what it wrote goes out after them
 	flagStopping                         // the server shuts down: ends at the next boundary
 	flagOpened                           // Opened was called
+	flagReady                            // and its layer, if it has one, is ready
 )
 
 // sendFlags are what a goroutine that writes has to know, whichever it is.

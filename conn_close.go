@@ -25,9 +25,13 @@ func (c *Conn) close(cause error) {
 	}
 }
 
-// endOurs has our FIN follow the bytes that wait.
+// endOurs has our FIN follow the bytes that wait, and the layer first be ready.
 func (c *Conn) endOurs() {
-	if c.ours == sendsWrites {
+	switch {
+	case c.ours != sendsWrites:
+	case c.unready():
+		c.wire().fin = true
+	default:
 		c.ours = sendsRest
 		if c.wire() != nil {
 			c.endWire()

@@ -12,7 +12,7 @@ func (c *Conn) drain() {
 	if !c.state.open() || c.departing() || c.stopping() {
 		return
 	}
-	if c.unready() { // its handler does not have it, and nothing was begun
+	if c.flags&flagOpened == 0 { // its handler does not have it, and nothing was begun
 		c.end(ErrServerClosed)
 		return
 	}

@@ -78,7 +78,7 @@ func (c *Conn) begin(from *adopted) {
 
 // opens tells the handler of the connection, and then the dial that made it, or the caller of Adopt.
 func (c *Conn) opens(from *adopted) {
-	c.flags |= flagOpened
+	c.flags |= flagOpened | flagReady
 	if r := c.race(); r != nil {
 		r.won()
 		defer c.call(doneName, func(c *Conn) { r.done(c, nil) }) // Opened may not return

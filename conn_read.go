@@ -79,7 +79,7 @@ func (c *Conn) countIn(n int) {
 
 // arm starts the recv, if the connection is to be read.
 func (c *Conn) arm() {
-	wanted := c.state == stateReading && c.paused == 0 || c.state == stateDiscarding && c.ours == sendsNothing
+	wanted := c.state == stateReading && c.paused&c.pauses() == 0 || c.state == stateDiscarding && c.ours == sendsNothing
 	if !wanted || c.flags&flagArmed != 0 {
 		c.unheard()
 		return
@@ -150,6 +150,9 @@ func (c *Conn) left(b []byte, n, end int, inside bool) {
 	switch {
 	case none:
 		c.boundary()
+		return
+	case c.unready(): // it has called StartTLS
+		c.close(ErrPlaintext)
 		return
 	case n > 0 && c.stopping() && c.taker().begins():
 		c.end(ErrServerClosed)
@@ -274,10 +277,19 @@ func (c *Conn) callEnded(why error) {
 
 // pause stops the recv, for one more reason.
 func (c *Conn) pause(why pauseReason) {
-	if c.paused&^pausedForTurn == 0 && c.flags&flagArmed != 0 && c.state == stateReading {
+	counts := c.pauses() &^ pausedForTurn
+	if c.paused&counts == 0 && why&counts != 0 && c.flags&flagArmed != 0 && c.state == stateReading {
 		c.loop.port.Cancel(&c.recv)
 	}
 	c.paused |= why
+}
+
+// pauses are the reasons that count: until its layer is ready, the handler's do not.
+func (c *Conn) pauses() pauseReason {
+	if c.unready() {
+		return pausedByLayer
+	}
+	return ^pauseReason(0)
 }
 
 // resume takes one reason away. When none is left, the bytes that were kept are shown; then

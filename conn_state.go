@@ -109,5 +109,5 @@ func (c *Conn) hadBegun() bool { return c.state == stateClosing || c.state == st
 
 // mayDeliver reports whether bytes that arrive may be shown now.
 func (c *Conn) mayDeliver() bool {
-	return c.paused == 0 && c.state.follows() && c.flags&flagOpened != 0
+	return c.paused == 0 && c.state.follows() && c.flags&flagReady != 0
 }

@@ -14,14 +14,17 @@ import "github.com/proactor-go/proactor/internal/blocks"
 // Unread may be called only in a callback of this connection, other than Data, Message and
 // Split, which leave bytes by what they return. Others call it in a function that they give
 // to [Conn.Post]. It fails with [ErrNoCallback] elsewhere, with [ErrClosed] when no bytes are
-// delivered any more for another reason than the peer's FIN, and with [ErrInbound] when
-// MaxInbound has no room. Then nothing has changed.
+// delivered any more for another reason than the peer's FIN, with [ErrPlaintext] between
+// [Conn.StartTLS] and the end of its handshake, and with [ErrInbound] when MaxInbound has no
+// room. Then nothing has changed.
 func (c *Conn) Unread(p []byte) error {
 	switch {
 	case c.busy.Load()&inside == 0 || c.flags&flagDelivering != 0:
 		return ErrNoCallback
 	case !c.state.follows() && c.state != stateFINTold:
 		return ErrClosed
+	case c.unready():
+		return ErrPlaintext
 	case len(p) > 0 && !c.putBefore(p):
 		return ErrInbound
 	}

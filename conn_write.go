@@ -32,7 +32,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // mayWrite begins every Write, of n bytes, but for those that wait for room: from here on
 // they count as waiting. mu is held and, if the Write is refused, given up.
 func (c *Conn) mayWrite(n int) error {
-	if err := c.admit(n); err != nil {
+	if err := c.admit(n, nil); err != nil {
 		return c.refuse(err)
 	}
 	return nil
@@ -131,7 +131,7 @@ func (c *Conn) WriteContext(ctx context.Context, p []byte) (int, error) {
 	v := &c.loop.engine.evictor
 	for {
 		c.mu.Lock()
-		err := c.admit(len(p))
+		err := c.admit(len(p), nil)
 		if err == nil {
 			c.enqueue(c.unsent(p))
 			return c.written(len(p))
@@ -167,13 +167,13 @@ func (c *Conn) WriteContext(ctx context.Context, p []byte) (int, error) {
 	}
 }
 
-// admit reports, by its error, whether n more bytes may be queued. Those that may count as
+// admit reports, by its error, whether n more bytes may be queued, of a Write or of the layer own. Those that may count as
 // waiting from here on: of two Writes at the same time, each for the last room, one gets it. mu
 // is held. If Config.MaxOutbound has no room, mu is released for a time, and other connections
 // may be ended.
-func (c *Conn) admit(n int) error {
+func (c *Conn) admit(n int, own *Wire) error {
 	v := &c.loop.engine.evictor
-	err := c.allows(n)
+	err := c.allows(n, own)
 	if err != nil || c.counts(n, v.soft) {
 		return err
 	}
@@ -181,7 +181,7 @@ func (c *Conn) admit(n int) error {
 	c.mu.Unlock()
 	v.evict(c, n, had)
 	c.mu.Lock()
-	if err = c.allows(n); err == nil && !(v.fitsSoon(n) && c.counts(n, v.most)) {
+	if err = c.allows(n, own); err == nil && !(v.fitsSoon(n) && c.counts(n, v.most)) {
 		err = ErrBacklog
 	}
 	return err
@@ -204,12 +204,17 @@ func (c *Conn) counts(n int, most int64) bool {
 }
 
 // allows says whether n more bytes may be queued, as far as only this connection is
-// concerned. mu is held.
-func (c *Conn) allows(n int) error {
-	if c.sending&shut != 0 {
+// concerned. Those of a layer that is not ready go before what waits for that, our FIN
+// included. mu is held.
+func (c *Conn) allows(n int, own *Wire) error {
+	if c.sending&shut != 0 && (own == nil || own.ready || c.closeCause() != nil) {
 		return ErrClosed
 	}
-	if pending := c.pending(); pending > 0 && n > c.cfg.limits.MaxPending-pending {
+	pending := c.pending()
+	if own != nil {
+		pending -= own.waits
+	}
+	if pending > 0 && n > c.cfg.limits.MaxPending-pending {
 		return ErrBacklog
 	}
 	return nil
@@ -243,8 +248,8 @@ func (c *Conn) pending() int {
 		return 0
 	}
 	n := c.out.pending
-	if c.wire() != nil {
-		n += len(c.wire().held.mem)
+	if w := c.wire(); w != nil {
+		n += len(w.held.mem) + gatherMost*len(w.full)
 	}
 	return n
 }
@@ -259,11 +264,11 @@ func (c *Conn) queue() *outbound {
 
 // enqueued notes that more bytes wait, which are counted already. mu is held.
 func (c *Conn) enqueued() {
-	o, v := c.out, &c.loop.engine.evictor
-	if !o.high && o.pending >= c.cfg.limits.HighWater {
+	o, v, pending := c.out, &c.loop.engine.evictor, c.pending()
+	if !o.high && pending >= c.cfg.limits.HighWater {
 		o.high, o.since, o.sentBefore = true, c.loop.engine.nanotime(), c.bytesOut
 	}
-	v.grew(c, o.pending)
+	v.grew(c, pending)
 }
 
 // push starts a send of all that waits, unless one is under way. It returns
@@ -366,7 +371,7 @@ func (c *Conn) dequeue(cp *port.Completion) {
 // fallen to the low mark. mu is held.
 func (c *Conn) ebb() (pending int, drained bool) {
 	o := c.out
-	pending = o.pending
+	pending = c.pending()
 	if pending <= c.cfg.limits.LowWater {
 		o.wake()
 		drained, o.high = o.high, false

@@ -118,7 +118,7 @@ func (d *Dialer) dial(ctx context.Context, l *loop, network, address string, don
 		r.refuse(err)
 		return
 	}
-	if r.settings.layer, err = d.tlsClient(network, address); err != nil {
+	if r.settings.layer, err = d.makeLayer(network, address); err != nil {
 		r.refuse(err)
 		return
 	}

@@ -16,7 +16,8 @@
 // connection may take. A [Redialer] dials again whenever its connection is lost. A [Registry]
 // keeps connections by a key and writes to all of them. [Conn.Relay] sends what arrives on
 // one connection to another, inside the system if the system can, and [Join] does so for a pair.
-// [Server.TLS] and [Dialer.TLS] have connections speak TLS; a [Layer] changes bytes in any other
+// [Server.TLS] and [Dialer.TLS] have connections speak TLS, from the first byte, and
+// [Conn.StartTLS] from a later one; a [Layer] changes bytes in any other
 // way. [Server.Adopt] takes over a connection of package net.
 //
 // Package frame cuts a stream into messages. Package work serves messages on a pool of

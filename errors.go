@@ -39,6 +39,9 @@ var (
 	// ErrTruncated: the peer's FIN came without the close_notify of TLS, so bytes before it may
 	// be missing.
 	ErrTruncated = errors.New("a FIN without the close_notify of TLS")
+	// ErrPlaintext: behind the message for which the handler called Conn.StartTLS the peer had sent
+	// more, in the clear. StartTLS may return it, too, and Unread.
+	ErrPlaintext = errors.New("bytes in the clear behind the request for TLS")
 	// ErrHandshake: Limits.HandshakeTimeout.
 	ErrHandshake = errors.New("the handshake took too long")
 	// ErrCrowded: all places of TLS handshakes were taken, another was to begin, and of all that

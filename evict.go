@@ -178,14 +178,14 @@ func (c *Conn) evictable() int {
 	if c.out == nil || c.out.condemned > 0 {
 		return 0
 	}
-	return c.out.pending
+	return c.counted()
 }
 
 // condemn ends the connection because another needs its room, if at least so many bytes
 // wait.
 func (c *Conn) condemn(least int) bool {
 	c.mu.Lock()
-	if c.out == nil || c.out.condemned > 0 || c.out.pending < least {
+	if c.out == nil || c.out.condemned > 0 || c.counted() < least {
 		c.mu.Unlock()
 		return false
 	}
@@ -203,11 +203,20 @@ func (c *Conn) resetFor(cause error) {
 	c.unlock()
 }
 
+// counted is how many bytes of the connection are in evictor.waits. out is not nil, and mu is held.
+func (c *Conn) counted() int {
+	n := c.out.pending
+	if w := c.wire(); w != nil {
+		n += w.waits
+	}
+	return n
+}
+
 // leaves notes that all that waits will be given back soon. mu is held.
 func (c *Conn) leaves() {
 	if o := c.out; o != nil && o.condemned == 0 {
-		o.condemned = o.pending
-		c.loop.engine.evictor.condemned.Add(int64(o.pending))
+		o.condemned = c.counted()
+		c.loop.engine.evictor.condemned.Add(int64(o.condemned))
 	}
 }
 

@@ -75,7 +75,7 @@ func TestAdmitsWhatFitsTogether(t *testing.T) {
 	for i, want := range []error{nil, ErrBacklog} {
 		c := &Conn{shared: &shared{loop: l, cfg: new(settings)}}
 		c.mu.Lock()
-		if err := c.admit(n); err != want {
+		if err := c.admit(n, nil); err != want {
 			t.Errorf("the Write %d of %d bytes, with those before in progress: %v, want %v", i+1, n, err, want)
 		}
 		c.mu.Unlock()

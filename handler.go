@@ -2,6 +2,7 @@ package proactor
 
 import (
 	"bufio"
+	"crypto/tls"
 	"time"
 )
 
@@ -194,4 +195,6 @@ type Limits struct {
 // owner counts the connections that belong to it.
 type owner interface {
 	closed(c *Conn)
+	// makeTLS makes the layer of a connection that had none.
+	makeTLS(config *tls.Config) (func() Layer, error)
 }

@@ -1,7 +1,6 @@
 package proactor
 
 import (
-	"errors"
 	"io"
 	"sync/atomic"
 
@@ -11,7 +10,7 @@ import (
 // Layer stands between the socket of one connection and its handler, and changes the
 // bytes on their way: TLS, or the header of a proxy. [Server.Layer] and [Dialer.Layer] make
 // one for each connection. The handler knows of it only that Opened is called when the layer
-// is ready; until then the connection may not be written to, but by [Wire.Send].
+// is ready; what is written until then waits.
 //
 // Receive, Send and CloseWrite are called with a lock of the connection held, one at a
 // time, Send by any goroutine that writes. They must not wait, and must not call a method of any
@@ -61,9 +60,6 @@ type Layer interface {
 // the port had received by then. The rest waits in the system.
 const LayerMost = 1 << 20
 
-// errNotReady is why a connection is reset that was written to too early.
-var errNotReady = errors.New("a Write before the layer of the connection was ready")
-
 // Wire is the side of a connection that its Layer sees. Its methods may be called by any
 // goroutine; Receive, Send and CloseWrite may call only Ready.
 type Wire struct {
@@ -78,12 +74,15 @@ type Wire struct {
 	plain   int64 // bytes that the layer made of those that arrived
 	partial int   // bytes that the layer holds until there are more, of a TLS record
 	over    bool  // the layer has said that no more comes
+	fin     bool  // our FIN waits until it is ready
 	ended   bool  // its End was called
 	failure error // why, where that is to be told after what was kept
 
 	called atomic.Bool // Ready was: what it asks for comes before the end of the stream
 	ready  bool        // the loop has done that; guarded by Conn.mu
 	held   chunk       // plain bytes of Writes that go to the layer together; guarded by Conn.mu
+	full   []chunk     // and those before them, while it is not ready: gatherMost in each
+	waits  int         // of both, while it is not ready: counted in evictor.waits
 }
 
 // Conn is the connection.
@@ -94,8 +93,8 @@ func (w *Wire) Conn() *Conn { return w.conn }
 func (w *Wire) Send(b []byte) error {
 	c := w.conn
 	c.mu.Lock()
-	if err := c.mayWrite(len(b)); err != nil {
-		return err
+	if err := c.admit(len(b), w); err != nil {
+		return c.refuse(err)
 	}
 	c.queueCopy(b)
 	c.unlock()
@@ -127,20 +126,32 @@ func (w *Wire) Ready(err error) {
 	})
 }
 
-// opens is opens of the connection, which is ready now.
+// opens gives the handler the connection, whose layer is ready now, and the layer what was
+// written until now.
 func (w *Wire) opens() {
 	c := w.conn
-	c.mu.Lock()
-	w.ready = true
-	c.mu.Unlock()
 	began := w.since
 	w.since = c.loop.now()
 	c.loop.took.Handshakes.note(w.since - began)
 	c.paused &^= pausedByLayer
 	c.untimed()
-	from := w.from
-	w.from = nil
-	c.opens(from)
+	c.mu.Lock()
+	w.ready = true
+	w.release()
+	c.mu.Unlock()
+	if c.flags&flagOpened == 0 {
+		from := w.from
+		w.from = nil
+		c.opens(from)
+	}
+	c.flags |= flagReady
+	if c.paused&^pausedForTurn != 0 && c.flags&flagArmed != 0 && c.state == stateReading {
+		c.loop.port.Cancel(&c.recv)
+	}
+	if w.fin {
+		c.endOurs()
+		c.finish()
+	}
 }
 
 // addLayer makes the connection's layer, and begins it.
@@ -171,7 +182,7 @@ func (c *Conn) endLayer() {
 
 // unready reports whether the connection is open and has a layer that is not ready.
 func (c *Conn) unready() bool {
-	return c.wire() != nil && c.flags&flagOpened == 0 && c.state.open()
+	return c.flags&flagReady == 0 && c.wire() != nil && c.state.open()
 }
 
 // receive, send and closeWrite are the layer's. mu is held; see contain.
@@ -262,7 +273,7 @@ func (c *Conn) unwrap(wire []byte, fin bool) {
 	if len(plain) == 0 && c.cfg.limits.MinRate > 0 { // else deliver does it
 		c.setPace(false, c.keeps())
 	}
-	w.over = err != nil || fin && c.flags&flagOpened != 0
+	w.over = err != nil || fin && w.ready
 	switch {
 	case len(plain) == 0 || !c.state.follows():
 	case c.mayDeliver():
@@ -289,7 +300,7 @@ func (c *Conn) unwrap(wire []byte, fin bool) {
 // answers, it makes an end. mu is held, also before: nothing may come between the layer's call
 // and this.
 func (c *Conn) reply(wire []byte) {
-	switch c.allows(len(wire)) {
+	switch c.allows(len(wire), c.wire()) {
 	case nil:
 		c.queueCopy(wire)
 	case ErrBacklog:
@@ -300,9 +311,11 @@ func (c *Conn) reply(wire []byte) {
 
 // tellFailure ends the stream for the layer's reason, when what came before was delivered.
 func (c *Conn) tellFailure() {
-	never := c.flags&flagOpened == 0 && !c.wire().called.Load() // ready
-	if never || c.mayDeliver() && !(c.keeps() && c.taker().declines(c)) {
-		c.end(c.wire().failure)
+	switch w := c.wire(); {
+	case c.unready() && !w.called.Load(): // and never will be
+		c.close(w.failure)
+	case c.mayDeliver() && !(c.keeps() && c.taker().declines(c)):
+		c.end(w.failure)
 	}
 }
 
@@ -313,6 +326,8 @@ func (c *Conn) endWire() {
 	if c.wire().ready {
 		c.wire().flush()
 		c.queueCopy(c.wire().closeWrite())
+	} else {
+		c.wire().drop()
 	}
 	c.push()
 	c.written(0)

@@ -9,8 +9,8 @@ const gatherMost = 16 << 10
 func (c *Conn) wrap(p []byte) {
 	w := c.wire()
 	if !w.ready {
-		c.fails(errNotReady)
-		return
+		w.waits += len(p)
+		c.loop.engine.evictor.waits.Add(int64(len(p)))
 	}
 	for len(p) > 0 && c.want&wantAbort == 0 {
 		p = p[w.gather(p):]
@@ -20,6 +20,9 @@ func (c *Conn) wrap(p []byte) {
 	}
 	if c.busy.Load()&inside == 0 {
 		w.flush()
+	}
+	if !w.ready {
+		c.enqueued()
 	}
 }
 
@@ -43,13 +46,43 @@ func (w *Wire) gather(p []byte) int {
 	return n
 }
 
-// flush gives the layer what is held. mu is held.
+// flush gives the layer what is held, or puts it aside until that is ready. mu is held.
 func (w *Wire) flush() {
-	if w.held.mem == nil {
+	held := w.held
+	switch {
+	case held.mem == nil:
+	case w.ready:
+		w.held = chunk{}
+		w.feed(held)
+	case len(held.mem) == gatherMost:
+		w.held = chunk{}
+		w.full = append(w.full, held)
+	}
+}
+
+// release gives the layer, which is ready now, all that waits for that. mu is held.
+func (w *Wire) release() {
+	c := w.conn
+	if w.waits == 0 {
 		return
 	}
-	c, held := w.conn, w.held
-	w.held = chunk{}
+	c.loop.engine.evictor.returned(c.out, w.waits)
+	w.waits = 0
+	for len(w.full) > 0 {
+		first := w.full[0]
+		w.full = w.full[1:]
+		w.feed(first)
+	}
+	w.full = nil
+	c.push()
+	if c.pending() == 0 { // the layer made nothing of it
+		c.ebb()
+	}
+}
+
+// feed gives the layer a chunk. mu is held.
+func (w *Wire) feed(held chunk) {
+	c := w.conn
 	defer c.loop.pool.putChunk(held)
 	if c.want&wantAbort != 0 {
 		return
@@ -65,8 +98,17 @@ func (w *Wire) flush() {
 
 // drop forgets what is held. mu is held.
 func (w *Wire) drop() {
-	w.conn.loop.pool.putChunk(w.held)
-	w.held = chunk{}
+	c := w.conn
+	for _, full := range w.full {
+		c.loop.pool.putChunk(full)
+	}
+	c.loop.pool.putChunk(w.held)
+	w.held, w.full = chunk{}, nil
+	if w.waits > 0 {
+		c.loop.engine.evictor.returned(c.out, w.waits)
+		w.waits = 0
+		c.out.wake()
+	}
 }
 
 // send queues what the layer makes of plain.

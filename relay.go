@@ -114,7 +114,7 @@ func (r *relay) take(_ *Conn, b []byte, _ bool) int {
 	}
 	t := r.to
 	t.mu.Lock()
-	err := t.admit(len(b))
+	err := t.admit(len(b), nil)
 	if err == nil {
 		t.enqueue(b)
 	}

@@ -89,6 +89,7 @@ type Server struct {
 	settings *settings
 	live     atomic.Int64 // connections, those on their way to a loop or being refused included
 	peers    peers.Count
+	tlsMade  atomic.Pointer[tlsMade]
 	state    atomic.Int32
 	resets   atomic.Bool // connections are reset: no further one is opened
 

@@ -130,7 +130,9 @@ func (c *Conn) nearest() (at int64, cause error) {
 	tryRead(d.lastIn, d.read, ErrReadTimeout)
 	first := c.cfg.limits.FirstByteTimeout
 	if c.unready() {
-		try(c.wire().since, first, ErrFirstByte)
+		if c.flags&flagOpened == 0 || c.spoken() == 0 {
+			try(c.wire().since, first, ErrFirstByte)
+		}
 		try(c.wire().since, c.cfg.limits.HandshakeTimeout, ErrHandshake)
 	} else if !c.state.fin() {
 		if c.silent() {

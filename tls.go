@@ -2,7 +2,6 @@ package proactor
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 
@@ -26,30 +25,57 @@ func (c *Conn) TLS() *tls.ConnectionState {
 	return &state
 }
 
-// tlsServer makes the layer of a server; nil: it has none.
-func (s *Server) tlsServer() (func() Layer, error) {
-	config := s.TLS
+// makeLayer makes the layers of a server's connections; nil: they have none.
+func (s *Server) makeLayer() (func() Layer, error) {
 	switch {
-	case config == nil:
+	case s.TLS == nil:
 		return s.Layer, nil
 	case s.Layer != nil:
 		return nil, errBothLayers
-	case len(config.Certificates) == 0 && config.GetCertificate == nil && config.GetConfigForClient == nil:
-		return nil, errors.New("Server.TLS has neither Certificates nor GetCertificate nor GetConfigForClient")
 	}
-	return layerTLS(config, false), nil
+	return s.makeTLS(s.TLS)
 }
 
-// tlsClient makes the layer of a dialer, for one address; nil: it has none.
-func (d *Dialer) tlsClient(network, address string) (func() Layer, error) {
-	config := d.TLS
+func (s *Server) makeTLS(config *tls.Config) (func() Layer, error) {
+	if config == nil || len(config.Certificates) == 0 && config.GetCertificate == nil && config.GetConfigForClient == nil {
+		return nil, fmt.Errorf("%w: TLS has neither Certificates nor GetCertificate nor GetConfigForClient", port.ErrInvalid)
+	}
+	made := s.tlsMade.Load()
+	if made == nil || made.config != config {
+		made = &tlsMade{config, layerTLS(config, false)}
+		s.tlsMade.Store(made)
+	}
+	return made.layer, nil
+}
+
+// tlsMade is what makes layers of a config, which costs a copy of that where it has functions.
+type tlsMade struct {
+	config *tls.Config
+	layer  func() Layer
+}
+
+// makeLayer makes the layer of a dialer, for one address; nil: it has none.
+func (d *Dialer) makeLayer(network, address string) (func() Layer, error) {
 	switch {
-	case config == nil:
+	case d.TLS == nil:
 		return d.Layer, nil
 	case d.Layer != nil:
 		return nil, errBothLayers
+	}
+	return layerTLSClient(d.TLS, network, address)
+}
+
+func (r *race) makeTLS(config *tls.Config) (func() Layer, error) {
+	return layerTLSClient(config, r.network, r.address)
+}
+
+// layerTLSClient makes the layer of a client that has dialed the address.
+func layerTLSClient(config *tls.Config, network, address string) (func() Layer, error) {
+	switch {
+	case config == nil:
+		return nil, fmt.Errorf("%w: no tls.Config", port.ErrInvalid)
 	case config.Renegotiation != tls.RenegotiateNever:
-		return nil, fmt.Errorf("%w: Dialer.TLS.Renegotiation: there is none", port.ErrInvalid)
+		return nil, fmt.Errorf("%w: TLS.Renegotiation: there is none", port.ErrInvalid)
 	}
 	if config.ServerName == "" { // also where nothing is verified: functions of the config may do that
 		host, _, err := net.SplitHostPort(address)
@@ -58,7 +84,7 @@ func (d *Dialer) tlsClient(network, address string) (func() Layer, error) {
 			config = config.Clone()
 			config.ServerName = host
 		case !config.InsecureSkipVerify:
-			return nil, fmt.Errorf("%w: Dialer.TLS.ServerName is not set, and the address has none", port.ErrInvalid)
+			return nil, fmt.Errorf("%w: TLS.ServerName is not set, and the address has none", port.ErrInvalid)
 		}
 	}
 	return layerTLS(config, true), nil

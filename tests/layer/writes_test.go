@@ -2,6 +2,7 @@ package layer_test
 
 import (
 	"bytes"
+	"io"
 	"sync/atomic"
 	"testing"
 
@@ -60,9 +61,9 @@ func TestLayerWrites(t *testing.T) {
 	})
 }
 
-// A Write before the layer is ready would go around what the layer says first: it ends the
-// connection.
-func TestLayerWriteTooEarly(t *testing.T) {
+// What is written before the layer is ready waits for that, behind what the layer says first, and
+// so does our FIN. Where the connection ends before, nothing of it is sent.
+func TestLayerWriteBeforeReady(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		begun := make(chan *proactor.Wire, 1)
@@ -72,16 +73,40 @@ func TestLayerWriteTooEarly(t *testing.T) {
 		})
 		c := rig.Client(t, s)
 		w := must.Take(t, "Begin", begun)
-		must.Read(t, c, []byte("hello:"))
-		w.Conn().Write(make([]byte, 32<<10))
-		if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
-			t.Errorf("read %d bytes, %v", n, err)
+		conn, large := w.Conn(), must.Pattern(1, 100_000)
+		conn.Write([]byte("a"))
+		conn.Write(large)
+		conn.WriteShared(large)
+		if n := conn.Stats().Pending; n < 1+2*len(large) {
+			t.Errorf("%d bytes wait", n)
 		}
-		must.Eventually(t, "End", func() bool { return ends.Load() == 1 })
-		if err := w.Send([]byte("x")); err != proactor.ErrClosed {
-			t.Errorf("Wire.Send after the end: %v", err)
+		conn.CloseWrite()
+		rig.Returned(t, conn)
+		if err := w.Send([]byte("more:")); err != nil {
+			t.Errorf("Wire.Send before the layer is ready: %v", err)
 		}
-		w.Ready(nil) // nothing comes of it
+		must.Read(t, c, []byte("hello:more:"))
+		w.Ready(nil)
+		must.ReadEnd(t, c, append(masked(bytes.Join([][]byte{[]byte("a"), large, large}, nil)), endMark))
+		c.CloseWrite()
+		r.Ends(proactor.ErrPeerClosed)
+
+		for what, end := range map[string]func(*proactor.Conn){"Close": func(c *proactor.Conn) { c.Close() }, "Abort": (*proactor.Conn).Abort} {
+			before := ends.Load()
+			c = rig.Client(t, s)
+			w = must.Take(t, "Begin", begun)
+			w.Conn().Write(large)
+			end(w.Conn())
+			must.Eventually(t, "End", func() bool { return ends.Load() == before+1 })
+			if got, _ := io.ReadAll(c); len(got) > len("hello:") {
+				t.Errorf("%s: %d bytes were sent", what, len(got))
+			}
+			c.Close()
+			if err := w.Send([]byte("x")); err != proactor.ErrClosed {
+				t.Errorf("%s: Wire.Send after the end: %v", what, err)
+			}
+			w.Ready(nil) // nothing comes of it
+		}
 	})
 }
 
