@@ -19,7 +19,7 @@ const (
 	CauseReset                   // port.ErrReset
 	CauseUnanswered              // port.ErrTimeout: the peer's system does not answer
 	CauseNetwork                 // any other error of the system
-	CauseTLS                     // an alert, no TLS, or a certificate that is not trusted
+	CauseTLS                     // an alert, no TLS, a certificate that is not trusted, ErrPlaintext
 	CauseTruncated               // ErrTruncated
 	CauseRelay                   // ErrRelayEnd
 	CauseDetached                // ErrDetached
@@ -54,7 +54,7 @@ var causes = [numCauses]struct {
 	CauseReset:      {"reset", []error{port.ErrReset}},
 	CauseUnanswered: {"unanswered", []error{port.ErrTimeout}},
 	CauseNetwork:    {"network", nil},
-	CauseTLS:        {"tls", nil},
+	CauseTLS:        {"tls", []error{ErrPlaintext}},
 	CauseTruncated:  {"truncated", []error{ErrTruncated}},
 	CauseRelay:      {"relay", []error{ErrRelayEnd}},
 	CauseDetached:   {"detached", []error{ErrDetached}},
