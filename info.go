@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,39 +21,79 @@ type ConnInfo struct {
 	ConnStats
 }
 
-// Conns lists the connections, oldest first. Each loop lists its own at one moment; those moments
-// differ. Conns waits for the loops. It fails with [ErrOnLoop] in a callback, and with
-// [ErrEngineClosed] if the engine has ended.
+// Conns lists the connections, oldest first. A loop lists its own a few hundred at a time, and
+// serves them in between, so one that opens or closes meanwhile may be missing. Conns waits for the
+// loops. It fails with [ErrOnLoop] in a callback, and with [ErrEngineClosed] if the engine has ended.
 func (e *Engine) Conns() ([]ConnInfo, error) {
-	if err := e.mayWait(); err != nil {
+	lists := make([][]ConnInfo, len(e.loops))
+	if err := e.visit(func(l *loop, c *Conn) { lists[l.number] = append(lists[l.number], c.info()) }); err != nil {
 		return nil, err
 	}
-	lists := make([]chan []ConnInfo, len(e.loops))
-	for i, l := range e.loops {
-		lists[i] = make(chan []ConnInfo, 1)
-		if !l.do(func() { lists[i] <- l.describe() }) {
-			return nil, ErrEngineClosed
-		}
-	}
-	var all []ConnInfo
-	for _, list := range lists {
-		all = append(all, <-list...)
-	}
-	e.settle()
+	all := slices.Concat(lists...)
 	slices.SortFunc(all, func(a, b ConnInfo) int { return cmp.Compare(a.ID, b.ID) })
 	return all, nil
 }
 
-func (l *loop) describe() []ConnInfo {
-	list := make([]ConnInfo, 0, l.conns.Len())
-	now := l.engine.nanotime()
-	for c := range l.conns.All {
-		list = append(list, ConnInfo{
-			ID: c.id, Local: c.LocalAddr(), Remote: c.RemoteAddr(), State: c.condition(),
-			Idle: time.Duration(now - max(c.opened, c.active.Load())), ConnStats: c.Stats(),
-		})
+// Conn finds a connection by its ID; nil: there is none, or no longer. It looks at each connection
+// of the engine, so it is for an operator, and not for each message: see [Registry]. The errors are those of
+// [Engine.Conns].
+func (e *Engine) Conn(id uint64) (*Conn, error) {
+	var found atomic.Pointer[Conn]
+	if err := e.visit(func(_ *loop, c *Conn) {
+		if c.id == id && id != 0 {
+			found.Store(c)
+		}
+	}); err != nil {
+		return nil, err
 	}
-	return list
+	return found.Load(), nil
+}
+
+// visit has each loop call f with its connections, and waits for that.
+func (e *Engine) visit(f func(*loop, *Conn)) error {
+	if err := e.mayWait(); err != nil {
+		return err
+	}
+	seen := make([]chan bool, len(e.loops))
+	for i, l := range e.loops {
+		seen[i] = make(chan bool, 1)
+		if !l.do(func() { l.visit(0, f, seen[i]) }) {
+			seen[i] <- false
+		}
+	}
+	whole := true
+	for _, s := range seen {
+		whole = <-s && whole
+	}
+	if !whole {
+		return ErrEngineClosed
+	}
+	e.settle()
+	return nil
+}
+
+// visitMost is how many connections are visited in a round.
+const visitMost = 256
+
+// visit calls f with the connections whose slot is from, or comes after, some in each round, and
+// tells seen whether it got to the last.
+func (l *loop) visit(from uint32, f func(*loop, *Conn), seen chan<- bool) {
+	to := from + visitMost
+	for c := range l.conns.Between(from, to) {
+		f(l, c)
+	}
+	if to >= l.conns.Used() {
+		seen <- true
+	} else if !l.do(func() { l.visit(to, f, seen) }) {
+		seen <- false
+	}
+}
+
+func (c *Conn) info() ConnInfo {
+	return ConnInfo{
+		ID: c.id, Local: c.LocalAddr(), Remote: c.RemoteAddr(), State: c.condition(),
+		Idle: time.Duration(c.loop.engine.nanotime() - max(c.opened, c.active.Load())), ConnStats: c.Stats(),
+	}
 }
 
 // condition is the state as ConnInfo names it.

@@ -1,6 +1,8 @@
 // Package slots numbers things, so that a completion's key can name them.
 package slots
 
+import "iter"
+
 // Table gives each thing a number. Those of things that were removed are given again.
 // It grows by chunks, which leaves no garbage. It is not for several goroutines.
 type Table[T any] struct {
@@ -43,10 +45,18 @@ func (t *Table[T]) Remove(i uint32) {
 }
 
 // All gives each thing once; the body may add and remove.
-func (t *Table[T]) All(yield func(*T) bool) {
-	for i := range t.used {
-		if v := t.At(i); v != nil && !yield(v) {
-			return
+func (t *Table[T]) All(yield func(*T) bool) { t.Between(0, t.used)(yield) }
+
+// Used is above every number that was given.
+func (t *Table[T]) Used() uint32 { return t.used }
+
+// Between gives each thing once whose number is from or more, and below to; the body may add and remove.
+func (t *Table[T]) Between(from, to uint32) iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for i := from; i < min(to, t.used); i++ {
+			if v := t.At(i); v != nil && !yield(v) {
+				return
+			}
 		}
 	}
 }

@@ -60,6 +60,61 @@ func TestConns(t *testing.T) {
 	})
 }
 
+// Each connection is listed once, and found by its ID, also where a loop has more than it visits in
+// a round, and while others come and go.
+func TestManyConns(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend, func(c *proactor.Config) { c.Loops = 1 })
+		s := r.Serve(proactor.Handler{Data: rig.Echo})
+		_, conns := rig.Gather(r, s, 600, nil)
+		for _, c := range conns[:100] { // their slots are free, or others'
+			c.Abort()
+		}
+		rig.Counted(t, s, 500)
+		over := make(chan struct{})
+		churned := make(chan struct{})
+		go func() {
+			defer close(churned)
+			for {
+				select {
+				case <-over:
+					return
+				default:
+					rig.Client(t, s).Close()
+				}
+			}
+		}()
+		for range 3 {
+			all, err := r.Engine.Conns()
+			if err != nil {
+				t.Fatal(err)
+			}
+			times := map[uint64]int{}
+			for _, v := range all {
+				times[v.ID]++
+			}
+			for _, c := range conns[100:] {
+				if times[c.ID()] != 1 {
+					t.Errorf("connection %d is listed %d times", c.ID(), times[c.ID()])
+				}
+			}
+		}
+		close(over)
+		must.Take(t, "the end of the others", churned)
+		for _, want := range []*proactor.Conn{conns[100], conns[599]} {
+			if got, err := r.Engine.Conn(want.ID()); got != want || err != nil {
+				t.Errorf("connection %d: %v, %v", want.ID(), got, err)
+			}
+		}
+		if got, err := r.Engine.Conn(conns[0].ID()); got != nil || err != nil {
+			t.Errorf("one that has gone: %v, %v", got, err)
+		}
+		if got, err := r.Engine.Conn(0); got != nil || err != nil {
+			t.Errorf("none: %v, %v", got, err)
+		}
+	})
+}
+
 // A server's timers fire on a loop until the server ends; a panic in one ends
 // nothing else.
 func TestServerAfter(t *testing.T) {

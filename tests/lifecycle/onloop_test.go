@@ -41,6 +41,8 @@ func TestWaitingCallsInCallbacks(t *testing.T) {
 					"WaitConns":       func() error { return s.WaitConns(context.Background()) },
 					"ListenAndServe":  (&proactor.Server{Addr: "127.0.0.1:0", Engine: r.Engine}).ListenAndServe,
 					"Engine.Close":    r.Engine.Close,
+					"Engine.Conn":     func() error { _, err := r.Engine.Conn(1); return err },
+					"Histograms":      func() error { _, err := r.Engine.Histograms(context.Background()); return err },
 					"Engine.Conns":    func() error { _, err := r.Engine.Conns(); return err },
 					"Dial": func() error {
 						_, err := (&proactor.Dialer{Engine: r.Engine}).Dial(context.Background(), "tcp4", at)
