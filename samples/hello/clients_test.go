@@ -3,12 +3,18 @@ package hello
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor/internal/selfsigned"
 	"github.com/proactor-go/proactor/port/porttest"
+	"github.com/proactor-go/proactor/samples/echotest"
 )
 
 // run runs a program that is on the PATH, under one of these names, and returns
@@ -82,6 +88,53 @@ func TestWrk(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		report := run(t, time.Minute, []string{"wrk"}, "-t2", "-c500", "-d3s", "--timeout", "30s", "http://"+addr+"/")
+		if !strings.Contains(report, "Requests/sec:") || strings.Contains(report, " 0 requests in") ||
+			strings.Contains(report, "Socket errors") || strings.Contains(report, "Non-2xx") {
+			t.Error(report)
+		}
+		t.Log(report)
+	})
+}
+
+// secure starts the server with TLS, and a file with what trusts it.
+func secure(t *testing.T, backend string) (addr, ca string) {
+	t.Helper()
+	pair, _, err := selfsigned.Pair("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	srv := New(Options{Addr: "127.0.0.1:0", Engine: echotest.Engine(t, backend), Log: echotest.Quiet()})
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	return echotest.Listen(t, srv), ca
+}
+
+// curl over https: it trusts the server, and takes one connection for several requests.
+func TestCurlTLS(t *testing.T) {
+	porttest.Each(t, func(t *testing.T, backend string) {
+		addr, ca := secure(t, backend)
+		url := "https://" + addr + "/"
+		for _, version := range []string{"1.2", "1.3"} {
+			got := run(t, time.Minute, []string{"curl"}, "-sS", "--max-time", "20", "--noproxy", "*", "--cacert", ca,
+				"--tlsv"+version, "--tls-max", version, url, url, "-d", "a=b", "-w", "[%{num_connects} %{ssl_verify_result}]")
+			if want := Page + "[1 0]" + Page + "[0 0]"; got != want {
+				t.Errorf("TLS %s: %q, want %q", version, got, want)
+			}
+		}
+	})
+}
+
+// wrk over https. It says nothing of certificates.
+func TestWrkTLS(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a second a backend")
+	}
+	porttest.Each(t, func(t *testing.T, backend string) {
+		addr, _ := secure(t, backend)
+		report := run(t, time.Minute, []string{"wrk"}, "-t2", "-c100", "-d1s", "--timeout", "30s", "https://"+addr+"/")
 		if !strings.Contains(report, "Requests/sec:") || strings.Contains(report, " 0 requests in") ||
 			strings.Contains(report, "Socket errors") || strings.Contains(report, "Non-2xx") {
 			t.Error(report)

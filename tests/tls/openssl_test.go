@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -161,5 +162,110 @@ func TestOpenSSLServer(t *testing.T) {
 		r.Ends(proactor.ErrLocalClosed)
 		<-drained
 		o.wait()
+	})
+}
+
+// A client of openssl resumes its session.
+func TestOpenSSLResumes(t *testing.T) {
+	program, cert, _ := openssl(t)
+	eachVersion(t, func(r *rig.Rig, version uint16, serves, dials *tls.Config) {
+		s := r.Serve(rig.Lines(), withTLS(serves))
+		session := filepath.Join(r.TempDir(), "session")
+		for i, with := range []string{"-sess_out", "-sess_in"} {
+			o := runOpenSSL(r, program, "s_client", "-connect", s.ListenAddr().String(), opensslVersions[version], "-CAfile", cert, "-servername", "server", "-nocommands", with, session)
+			conn := r.Accepted()
+			io.WriteString(o.in, "hello\n")
+			o.until("0:hello\n") // behind the session ticket
+			if resumed := conn.TLS().DidResume; resumed != (i == 1) {
+				r.Errorf("%s, connection %d: resumed: %v", tls.VersionName(version), i, resumed)
+			}
+			o.wait() // it writes the session
+			r.Ends(proactor.ErrPeerClosed)
+		}
+	})
+}
+
+// A client of openssl that is killed has sent no close_notify.
+func TestOpenSSLKilled(t *testing.T) {
+	program, cert, _ := openssl(t)
+	eachVersion(t, func(r *rig.Rig, version uint16, serves, dials *tls.Config) {
+		s := r.Serve(rig.Lines(), withTLS(serves))
+		o := runOpenSSL(r, program, "s_client", "-connect", s.ListenAddr().String(), opensslVersions[version], "-CAfile", cert, "-servername", "server", "-nocommands")
+		io.WriteString(o.in, "hello\n")
+		o.until("0:hello\n")
+		o.cmd.Process.Kill()
+		o.wait()
+		r.Ends(proactor.ErrTruncated)
+	})
+}
+
+// A client that renegotiates is left, and so is a server that asks for it.
+func TestOpenSSLRenegotiates(t *testing.T) {
+	program, cert, key := openssl(t)
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		serves, dials := rig.TLS()
+		s := r.Serve(rig.Lines(), withTLS(serves))
+		o := runOpenSSL(r, program, "s_client", "-connect", s.ListenAddr().String(), "-tls1_2", "-CAfile", cert, "-servername", "server")
+		io.WriteString(o.in, "hello\n")
+		o.until("0:hello\n")
+		io.WriteString(o.in, "R\n")
+		if e := must.Take(t, "Closed", r.Closed); !strings.Contains(e.Cause.Error(), "unexpected handshake message") {
+			t.Errorf("a client that renegotiates: closed with %v", e.Cause)
+		}
+		o.wait()
+
+		o = runOpenSSL(r, program, "s_server", "-accept", "127.0.0.1:0", "-tls1_2", "-cert", cert, "-key", key, "-naccept", "1")
+		address := o.line("ACCEPT ")
+		d := &proactor.Dialer{Engine: r.Engine, TLS: dials, Handler: r.Watch(proactor.Handler{})}
+		if _, err := d.Dial(must.Context(t), "tcp", address); err != nil {
+			t.Fatal(err)
+		}
+		o.until("CIPHER is") // it looks at its input from then on
+		io.WriteString(o.in, "r\n")
+		var alert tls.AlertError
+		if e := must.Take(t, "Closed", r.Closed); !errors.As(e.Cause, &alert) || alert != 100 {
+			t.Errorf("a server that wants to renegotiate: closed with %v", e.Cause)
+		}
+		o.cmd.Process.Kill()
+		o.wait()
+	})
+}
+
+// A client that sends early data, because another server at this address took some, is refused: the
+// handler hears nothing of it.
+func TestOpenSSLEarlyData(t *testing.T) {
+	program, cert, key := openssl(t)
+	dir := t.TempDir()
+	session, early := filepath.Join(dir, "session"), filepath.Join(dir, "early")
+	if err := os.WriteFile(early, []byte("early\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := &rig.Rig{T: t}
+	server := runOpenSSL(first, program, "s_server", "-accept", "127.0.0.1:0", "-tls1_3", "-cert", cert, "-key", key, "-early_data", "-naccept", "1")
+	address := server.line("ACCEPT ")
+	client := func(r *rig.Rig, to string, args ...string) *running {
+		return runOpenSSL(r, program, append([]string{"s_client", "-connect", to, "-tls1_3", "-CAfile", cert, "-servername", "server", "-nocommands"}, args...)...)
+	}
+	o := client(first, address, "-sess_out", session)
+	must.Eventually(t, "a session", func() bool {
+		b, _ := os.ReadFile(session)
+		return strings.Contains(string(b), "END SSL SESSION")
+	})
+	for _, done := range []*running{o, server} {
+		done.cmd.Process.Kill()
+		done.wait()
+	}
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		serves, _ := rig.TLS()
+		s := r.Serve(nobody(r), withTLS(serves))
+		o := client(r, s.ListenAddr().String(), "-sess_in", session, "-early_data", early)
+		o.until("SSL alert number 110")
+		o.wait()
+		must.Eventually(t, "gone", func() bool { return s.Conns() == 0 })
+		if n := r.Engine.Stats().Handshakes; n.Other != 1 || total(n) != 1 {
+			t.Errorf("counted %+v", n)
+		}
 	})
 }
