@@ -242,7 +242,7 @@ func TestOpenSSLEarlyData(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := &rig.Rig{T: t}
-	server := runOpenSSL(first, program, "s_server", "-accept", "127.0.0.1:0", "-tls1_3", "-cert", cert, "-key", key, "-early_data", "-naccept", "1")
+	server := runOpenSSL(first, program, "s_server", "-accept", "127.0.0.1:0", "-tls1_3", "-cert", cert, "-key", key, "-early_data", "-num_tickets", "1", "-naccept", "1")
 	address := server.line("ACCEPT ")
 	client := func(r *rig.Rig, to string, args ...string) *running {
 		return runOpenSSL(r, program, append([]string{"s_client", "-connect", to, "-tls1_3", "-CAfile", cert, "-servername", "server", "-nocommands"}, args...)...)
