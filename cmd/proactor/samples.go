@@ -118,12 +118,27 @@ func (c *servePacket) Run(env *environment) error {
 	})
 }
 
-type serveLine struct{ serverFlags }
+type serveLine struct {
+	serverFlags
+	STLS bool `name:"stls" group:"TLS" help:"Begin in the clear, and TLS when a client asks for it with STLS."`
+}
+
+// Validate is called by the parser.
+func (c *serveLine) Validate() error {
+	if c.STLS && c.TLSCert == "" && !c.TLSSelfSigned {
+		return errors.New("--stls needs --tls-cert or --tls-self-signed")
+	}
+	return c.serverFlags.Validate()
+}
 
 // Run is called by the parser.
 func (c *serveLine) Run(env *environment) error {
 	return serve(env, "line", &c.serverFlags, func(e *proactor.Engine) (service, error) {
-		return c.configure(line.New(line.Options{Engine: e, Log: env.log})), nil
+		o := line.Options{Engine: e, Log: env.log}
+		if c.STLS {
+			o.TLS, c.secure = c.secure, nil
+		}
+		return c.configure(line.New(o)), nil
 	})
 }
 

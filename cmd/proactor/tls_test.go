@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/proactor-go/proactor/internal/selfsigned"
+	"github.com/proactor-go/proactor/samples/line"
 )
 
 // pairFiles are the files of a certificate for 127.0.0.1.
@@ -57,12 +60,35 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// openssl s_client begins TLS with STLS, in both versions.
+func TestSTLS(t *testing.T) {
+	program, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("openssl is not there")
+	}
+	cert, key := pairFiles(t)
+	s := server(t, "line", "--stls", "--tls-cert", cert, "--tls-key", key, "--listen", "127.0.0.1:0", "--handshake-timeout", patience.String())
+	for _, version := range []string{"-tls1_2", "-tls1_3"} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		client := exec.CommandContext(ctx, program, "s_client", "-starttls", "pop3", "-connect", s.addr, version, "-CAfile", cert, "-verify_return_error", "-quiet")
+		client.Stdin = strings.NewReader("NOOP\r\nSTLS\r\nHELO\r\n") // Q and R would be its own commands
+		out, err := client.Output()                                  // the server ends the connection
+		cancel()
+		for _, want := range []string{line.KnownBegin + "NOOP" + line.KnownEnd, line.HasTLS, line.Unknown} {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("%s: no %q in %q, %v", version, want, out, err)
+			}
+		}
+	}
+}
+
 // What cannot be is told in one line.
 func TestTLSFlags(t *testing.T) {
 	cert, key := pairFiles(t)
 	for args, status := range map[string]int{
-		"serve echo --tls-cert " + cert:                                         2,
-		"serve echo --tls-key " + key:                                           2,
+		"serve echo --tls-cert " + cert: 2,
+		"serve line --stls":             2,
+		"serve echo --tls-key " + key:   2,
 		"serve echo --tls-self-signed --tls-cert " + cert + " --tls-key " + key: 2,
 		"serve echo --tls-cert " + cert + " --tls-key " + cert:                  1,
 		"serve echo --tls-cert /not/there --tls-key " + key:                     1,

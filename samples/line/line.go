@@ -4,12 +4,14 @@
 // What to look at: there is no buffer here. The framework keeps what is no line
 // yet, hands over the others one by one, in order, and stops when the handler
 // closes. A request must not block there; package linepool is the same server
-// for requests that do.
+// for requests that do. STLS (RFC 2595) begins TLS in the middle of a connection,
+// and no code after it knows of that.
 package line
 
 import (
 	"bufio"
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"strings"
@@ -26,6 +28,8 @@ const (
 	KnownEnd   = "\", but, we're just a fake POP3 server...\r\n"
 	Unknown    = "-ERR sorry, we dont know what you mean, bye...\r\n"
 	TooMuch    = "-ERR too much data! Go away!\r\n"
+	BeginTLS   = "+OK Begin TLS negotiation\r\n"
+	HasTLS     = "-ERR Command not permitted when TLS active\r\n"
 )
 
 // Max is so many bytes that they are too much without a CRLF. A line has one
@@ -41,6 +45,8 @@ type Options struct {
 	// Log gets what an operator should know and, at the level Debug, a line for
 	// each connection that has ended. nil: slog.Default().
 	Log *slog.Logger
+	// TLS is what the command STLS begins. nil: it is an unknown command.
+	TLS *tls.Config
 }
 
 // New makes the server.
@@ -49,7 +55,7 @@ func New(o Options) *proactor.Server {
 	return &proactor.Server{Addr: o.Addr, Engine: o.Engine, Log: o.Log, Handler: proactor.Handler{
 		Opened:   func(c *proactor.Conn) { c.Write([]byte(Banner)) },
 		NewSplit: NewSplit,
-		Message:  answer,
+		Message:  o.answer,
 		Ended:    ended,
 		Closed: func(c *proactor.Conn, cause error) {
 			o.Log.Debug("closed", "conn", c.ID(), "peer", c.RemoteAddr(), "cause", cause)
@@ -59,14 +65,32 @@ func New(o Options) *proactor.Server {
 
 // answer answers one line. Close sends the answers that wait, then a FIN; what
 // is pipelined behind an unknown command is not handed over any more.
-func answer(c *proactor.Conn, text []byte) {
-	if !Known(string(text)) {
+func (o *Options) answer(c *proactor.Conn, text []byte) {
+	switch {
+	case o.TLS != nil && strings.EqualFold(string(text), "STLS"):
+		o.stls(c)
+		return
+	case !Known(string(text)):
 		c.Write([]byte(Unknown))
 		c.Close()
 		return
 	}
 	if _, err := c.Writev([]byte(KnownBegin), text, []byte(KnownEnd)); err != nil {
 		c.Abort() // no hole in the answers, when the engine's memory is spent
+	}
+}
+
+// stls begins TLS, behind the answer that says so. A client that has sent more with
+// its STLS is closed: nobody knows who has sent that.
+func (o *Options) stls(c *proactor.Conn) {
+	if c.TLS() != nil {
+		c.Write([]byte(HasTLS))
+		return
+	}
+	c.Write([]byte(BeginTLS))
+	if err := c.StartTLS(o.TLS); err != nil {
+		o.Log.Warn("no TLS", "conn", c.ID(), "peer", c.RemoteAddr(), "err", err)
+		c.Close()
 	}
 }
 
