@@ -90,14 +90,14 @@ func families() []family {
 			about:   "Echo over TLS 1.3, with AES-128-GCM. net-tls is crypto/tls on package net, a goroutine for each connection.",
 			cases:   []workload{{100, 64, 1, 1}, {1_000, 64, 1, 1}, {1_000, 1 << 10, 16, 1}, {100, 16 << 10, 1, 1}},
 			quick:   []workload{{1_000, 64, 1, 1}, {100, 16 << 10, 1, 1}},
-			figures: closed, charted: []figure{cpuFigure}, references: []string{"net-tls"},
+			figures: closed, charted: []figure{cpuFigure}, references: []string{"net-tls", "nbio", "epoll-bare"},
 		},
 		{
 			name: "tls-idle", protocol: secured, measure: measureIdleTLS,
 			about:   "Memory of an idle connection that speaks TLS, its handshake done: anonymous memory of the server's process.",
 			cases:   []workload{{2_000, 64, 1, 1}, {2_000, 16 << 10, 1, 1}},
 			quick:   []workload{{2_000, 64, 1, 1}},
-			figures: []figure{idleFigure, spokenFigure}, charted: []figure{idleFigure, spokenFigure}, references: []string{"net-tls"},
+			figures: []figure{idleFigure, spokenFigure}, charted: []figure{idleFigure, spokenFigure}, references: []string{"net-tls", "nbio"},
 		},
 		{
 			name: "http", unit: "request", units: "requests", protocol: web, measure: measureHTTP, needs: wrk,

@@ -51,10 +51,10 @@ var servers = []server{
 	{name: "epoll-reuseport", loops: true, serves: map[protocol]func(task) error{echo: proactorReusePort("epoll")}},
 	{name: "proactor-spin", serves: map[protocol]func(task) error{echo: proactorSpin}},
 	{name: "uring-bare", serves: map[protocol]func(task) error{echo: bareUring}},
-	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll}},
+	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll, secured: bareTLS}},
 	{name: "gnet", loops: true, serves: map[protocol]func(task) error{echo: gnetEcho, framed: gnetFramed, broadcast: gnetBroadcast}},
 	{name: "netpoll", loops: true, serves: map[protocol]func(task) error{echo: netpollEcho}},
-	{name: "nbio", loops: true, serves: map[protocol]func(task) error{echo: nbioEcho}},
+	{name: "nbio", loops: true, serves: map[protocol]func(task) error{echo: nbioEcho, secured: nbioTLS}},
 	{name: "select", serves: map[protocol]func(task) error{echo: selectEcho}},
 	{name: "net-4k", loops: true, serves: map[protocol]func(task) error{
 		echo: netEcho(4 << 10), framed: netFramed(4 << 10), broadcast: netBroadcast,

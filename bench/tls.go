@@ -4,7 +4,6 @@ package main
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,41 +11,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/proactor-go/proactor"
-	"github.com/proactor-go/proactor/internal/selfsigned"
 )
 
 // measureTLS is measureEcho over TLS.
 func measureTLS(b bout) (row, error) { return measureWindows(b, secured) }
-
-// serverTLS has a certificate that is made for the run.
-func serverTLS() (*tls.Config, error) {
-	pair, _, err := selfsigned.Pair()
-	return &tls.Config{Certificates: []tls.Certificate{pair}}, err
-}
-
-func proactorTLS(e *proactor.Engine, t task) error {
-	config, err := serverTLS()
-	if err != nil {
-		return err
-	}
-	s := &proactor.Server{Addr: t.Addr, Engine: e, TLS: config, Handler: proactor.Handler{
-		Data: func(c *proactor.Conn, p []byte) int { c.Write(p); return len(p) },
-	}}
-	return s.ListenAndServe()
-}
-
-// netTLS has a goroutine for each connection, and a buffer for a record.
-func netTLS(t task) error {
-	config, err := serverTLS()
-	if err != nil {
-		return err
-	}
-	return acceptEach(t.Addr, func(plain *net.TCPConn) {
-		go echoConn(tls.Server(plain, config), 16<<10)
-	})
-}
 
 // secureConn is the client's end of a connection: one thread drives them all, so a
 // read that finds nothing fails for the time being, which leaves tls.Conn as it was.
@@ -59,11 +27,14 @@ type secureConn struct {
 // secure makes the handshake.
 func secure(fd int) (*tls.Conn, error) {
 	below := &secureConn{fd: fd, shaking: true}
-	c := tls.Client(below, &tls.Config{InsecureSkipVerify: true})
+	c := tls.Client(below, &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}, MinVersion: tls.VersionTLS13})
 	err := c.Handshake()
 	below.shaking = false
 	return c, err
 }
+
+// errLater is temporary, as tls.Conn sees it.
+var errLater = os.ErrDeadlineExceeded
 
 func (c *secureConn) Read(p []byte) (int, error) {
 	for {
@@ -75,7 +46,7 @@ func (c *secureConn) Read(p []byte) (int, error) {
 				return 0, err
 			}
 		case errno == unix.EAGAIN:
-			return 0, os.ErrDeadlineExceeded
+			return 0, errLater
 		case errno != 0:
 			return 0, errno
 		case n == 0:
@@ -125,7 +96,7 @@ func (c *client) readSecure(s *clientConn) error {
 	for {
 		n, err := s.secure.Read(c.buf)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		case err == errLater:
 			return nil
 		case err != nil:
 			return fmt.Errorf("receive after %d bytes: %w", s.got, err)
