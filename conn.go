@@ -340,7 +340,7 @@ func (c *Conn) carryOut() {
 	c.want = 0
 	behind := c.backlogged()
 	var pending int
-	if want == wantLook && c.flags&flagDelivering != 0 && c.out != nil {
+	if want == wantLook && c.flags&flagDelivering != 0 && c.pending() > 0 {
 		// What the handler writes for the messages of one piece goes out as one.
 		c.flags |= flagHeld
 		pending = c.pending()

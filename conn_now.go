@@ -7,12 +7,18 @@ const nowLeast = 8 << 10
 // unsent is what has to be queued of p, which was admitted, when as much was sent at once as
 // can be. mu is held.
 func (c *Conn) unsent(p []byte) []byte {
+	if c.wire() != nil {
+		return p
+	}
 	n := c.sendNow(p)
 	if n > 0 {
 		c.loop.engine.evictor.waits.Add(-int64(n))
 	}
 	return p[n:]
 }
+
+// putWire sends what a layer has made, or queues a copy. mu is held.
+func (c *Conn) putWire(p []byte) { c.queueCopy(p[c.sendNow(p):]) }
 
 // sendNow sends what the system takes of p at once, which need not be copied then,
 // and returns how many bytes of p are done with. mu is held. Any goroutine may do so:
@@ -25,7 +31,7 @@ func (c *Conn) unsent(p []byte) []byte {
 func (c *Conn) sendNow(p []byte) int {
 	l := c.loop
 	running := l.running.Load()
-	if c.out != nil || c.wire() != nil || c.sending&(sendsSplice|sentNow) != 0 || len(p) >= c.cfg.limits.HighWater || len(p) < nowLeast && running {
+	if c.out != nil || c.sending&(sendsSplice|sentNow) != 0 || len(p) >= c.cfg.limits.HighWater || len(p) < nowLeast && running {
 		return 0
 	}
 	c.sending |= sentNow

@@ -41,7 +41,7 @@ func (c *Conn) mayWrite(n int) error {
 // written ends every Write. The loop need not know of one that the system has taken
 // all of. mu is held, and given up.
 func (c *Conn) written(n int) (int, error) {
-	if c.out == nil && c.sending&newToVigil == 0 && c.want&wantAbort == 0 {
+	if c.out == nil && c.pending() == 0 && c.sending&newToVigil == 0 && c.want&wantAbort == 0 {
 		c.mu.Unlock()
 	} else {
 		c.unlock()
@@ -141,6 +141,9 @@ func (c *Conn) WriteContext(ctx context.Context, p []byte) (int, error) {
 			return 0, err
 		}
 		others := v.waitForRoom()
+		if w := c.wire(); w != nil {
+			w.flush() // else nothing might tell of room
+		}
 		if c.out == nil && others == nil {
 			c.mu.Unlock()
 			if v.fits(len(p)) { // it came back just now
@@ -188,8 +191,8 @@ func (c *Conn) admit(n int, own *Wire) error {
 }
 
 // counts counts n more bytes as waiting, if no more than most wait with them, and reports whether
-// it did. Of what a layer is given it counts what the layer makes of it, see queueCopy. mu is
-// held.
+// it did. Those of a connection with a layer count until the layer has them, and from then on
+// what the layer makes of them, see queueCopy. mu is held.
 func (c *Conn) counts(n int, most int64) bool {
 	waits := &c.loop.engine.evictor.waits
 	for {
@@ -197,7 +200,10 @@ func (c *Conn) counts(n int, most int64) bool {
 		if had+int64(n) > most {
 			return false
 		}
-		if c.wire() != nil || waits.CompareAndSwap(had, had+int64(n)) {
+		if waits.CompareAndSwap(had, had+int64(n)) {
+			if w := c.wire(); w != nil {
+				w.waits += n
+			}
 			return true
 		}
 	}
@@ -244,10 +250,10 @@ func (c *Conn) queueCopy(p []byte) {
 
 // pending is how many bytes wait to be sent, those being sent included. mu is held.
 func (c *Conn) pending() int {
-	if c.out == nil {
-		return 0
+	n := 0
+	if c.out != nil {
+		n = c.out.pending
 	}
-	n := c.out.pending
 	if w := c.wire(); w != nil {
 		n += len(w.held.mem) + gatherMost*len(w.full)
 	}
@@ -274,8 +280,11 @@ func (c *Conn) enqueued() {
 // push starts a send of all that waits, unless one is under way. It returns
 // how many bytes wait, those being sent included. mu is held.
 func (c *Conn) push() int {
-	if c.wire() != nil {
-		c.wire().flush()
+	if w := c.wire(); w != nil {
+		w.flush()
+		if c.sending&newToVigil != 0 {
+			c.watchPeer()
+		}
 	}
 	o := c.out
 	if o == nil || o.sending || o.pending == 0 || c.state == stateConnecting {

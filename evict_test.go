@@ -67,17 +67,28 @@ func TestEvictsByWhatWaitsNow(t *testing.T) {
 // Of two Writes at the same time for which there is room for one, one finds it.
 func TestAdmitsWhatFitsTogether(t *testing.T) {
 	const most, n = 1 << 20, 600 << 10
-	e := &Engine{epoch: time.Now()}
-	e.evictor.bound(most)
-	l := &loop{engine: e}
-	l.running.Store(true)
-	e.loops = []*loop{l}
-	for i, want := range []error{nil, ErrBacklog} {
-		c := &Conn{shared: &shared{loop: l, cfg: new(settings)}}
-		c.mu.Lock()
-		if err := c.admit(n, nil); err != want {
-			t.Errorf("the Write %d of %d bytes, with those before in progress: %v, want %v", i+1, n, err, want)
+	for _, layered := range []bool{false, true} {
+		e := &Engine{epoch: time.Now()}
+		e.evictor.bound(most)
+		l := &loop{engine: e}
+		l.running.Store(true)
+		e.loops = []*loop{l}
+		for i, want := range []error{nil, ErrBacklog} {
+			c := &Conn{shared: &shared{loop: l, cfg: new(settings)}}
+			if layered {
+				c.addWire(&Wire{conn: c})
+			}
+			c.mu.Lock()
+			if err := c.admit(n, nil); err != want {
+				t.Errorf("the Write %d of %d bytes, with those before in progress, layer %v: %v, want %v", i+1, n, layered, err, want)
+			}
+			if i > 0 && layered { // the connection ends: what its layer was not given is forgotten
+				c.wire().drop()
+			}
+			c.mu.Unlock()
 		}
-		c.mu.Unlock()
+		if waits := e.evictor.waits.Load(); waits != n {
+			t.Errorf("%d bytes wait, want %d, layer %v", waits, n, layered)
+		}
 	}
 }

@@ -82,7 +82,7 @@ type Wire struct {
 	ready  bool        // the loop has done that; guarded by Conn.mu
 	held   chunk       // plain bytes of Writes that go to the layer together; guarded by Conn.mu
 	full   []chunk     // and those before them, while it is not ready: gatherMost in each
-	waits  int         // of both, while it is not ready: counted in evictor.waits
+	waits  int         // plain bytes that count in evictor.waits: of both, and of a Write in progress
 }
 
 // Conn is the connection.
@@ -97,6 +97,7 @@ func (w *Wire) Send(b []byte) error {
 		return c.refuse(err)
 	}
 	c.queueCopy(b)
+	w.uncount(len(b))
 	c.unlock()
 	return nil
 }

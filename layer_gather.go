@@ -9,8 +9,7 @@ const gatherMost = 16 << 10
 func (c *Conn) wrap(p []byte) {
 	w := c.wire()
 	if !w.ready {
-		w.waits += len(p)
-		c.loop.engine.evictor.waits.Add(int64(len(p)))
+		c.queue() // its marks, and those who wait for room, are there
 	}
 	for len(p) > 0 && c.want&wantAbort == 0 {
 		p = p[w.gather(p):]
@@ -31,7 +30,6 @@ func (c *Conn) wrap(p []byte) {
 // without a layer too, would escape to the heap. mu is held.
 func (w *Wire) gather(p []byte) int {
 	pool := &w.conn.loop.pool
-	w.conn.queue() // that something waits is seen by this
 	if w.held.mem == nil {
 		w.held = pool.chunk(min(len(p), gatherMost))
 	} else if len(w.held.mem)+len(p) > cap(w.held.mem) && cap(w.held.mem) < gatherMost {
@@ -66,8 +64,6 @@ func (w *Wire) release() {
 	if w.waits == 0 {
 		return
 	}
-	c.loop.engine.evictor.returned(c.out, w.waits)
-	w.waits = 0
 	for len(w.full) > 0 {
 		first := w.full[0]
 		w.full = w.full[1:]
@@ -75,7 +71,7 @@ func (w *Wire) release() {
 	}
 	w.full = nil
 	c.push()
-	if c.pending() == 0 { // the layer made nothing of it
+	if c.out != nil && c.pending() == 0 { // the layer made nothing of it
 		c.ebb()
 	}
 }
@@ -90,9 +86,21 @@ func (w *Wire) feed(held chunk) {
 	if err := w.send(held.mem); err != nil {
 		c.fails(err)
 	}
+	w.uncount(len(held.mem)) // only now: no other Write takes the room between
 	if c.want&wantAbort != 0 && c.want&wantQueued == 0 {
 		c.want |= wantQueued // the loop may have looked already
 		c.loop.put(task{c: c})
+	}
+}
+
+// uncount notes that n plain bytes do not wait any more. mu is held.
+func (w *Wire) uncount(n int) {
+	w.waits -= n
+	v := &w.conn.loop.engine.evictor
+	if o := w.conn.out; o != nil {
+		v.returned(o, n)
+	} else {
+		v.waits.Add(-int64(n))
 	}
 }
 
@@ -105,9 +113,10 @@ func (w *Wire) drop() {
 	c.loop.pool.putChunk(w.held)
 	w.held, w.full = chunk{}, nil
 	if w.waits > 0 {
-		c.loop.engine.evictor.returned(c.out, w.waits)
-		w.waits = 0
-		c.out.wake()
+		w.uncount(w.waits)
+		if c.out != nil {
+			c.out.wake()
+		}
 	}
 }
 
@@ -117,6 +126,6 @@ func (w *Wire) send(plain []byte) error {
 	defer w.contain("Layer.Send", &returned)
 	wire, err := w.layer.Send(plain)
 	returned = true
-	w.conn.queueCopy(wire)
+	w.conn.putWire(wire)
 	return err
 }

@@ -101,15 +101,15 @@ func (l *tlsLayer) decrypt(wire []byte) (plain []byte, err error) {
 	plain = (*buffer)[:0]
 	defer func() { *buffer = plain }()
 	for len(wire) > 0 && err == nil {
-		n, _, whole := l.records.next(wire)
+		n, _, _ := l.records.next(wire)
 		l.in, wire = wire[:n], wire[n:]
-		plain, err = l.read(plain, whole)
+		plain, err = l.read(plain)
 	}
 	return plain, err
 }
 
 // read appends the plain bytes of one record. Where it is whole, one Read takes them all.
-func (l *tlsLayer) read(plain []byte, whole bool) ([]byte, error) {
+func (l *tlsLayer) read(plain []byte) ([]byte, error) {
 	const most = 16 << 10 // plain bytes of a record
 	for {
 		if room := cap(plain) - len(plain); room < most {
@@ -175,7 +175,9 @@ func (m memory) Read(b []byte) (int, error) {
 		}
 	}
 	n := copy(b, l.in)
-	l.in = l.in[n:]
+	if l.in = l.in[n:]; len(l.in) == 0 {
+		l.in = nil // or it would keep what the handshake has read
+	}
 	return n, nil
 }
 
@@ -190,7 +192,7 @@ func (m memory) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	default:
-		l.wire.conn.queueCopy(b)
+		l.wire.conn.putWire(b)
 	}
 	return len(b), nil
 }
