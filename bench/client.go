@@ -65,8 +65,8 @@ func dial(w workload, p protocol, addr string) (*client, error) {
 		}
 		c.conns[fd] = clientConn{fd: fd, index: i, place: c.place(i), times: make([]time.Duration, w.Flight)}
 		c.order = append(c.order, fd)
-		if p == secured {
-			if c.conns[fd].secure, err = secure(fd); err != nil {
+		if config := clientTLS(p); config != nil {
+			if c.conns[fd].secure, err = secure(fd, config); err != nil {
 				c.close()
 				return nil, fmt.Errorf("handshake of connection %d: %w", i, err)
 			}

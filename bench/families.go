@@ -94,10 +94,41 @@ func families() []family {
 		},
 		{
 			name: "tls-idle", protocol: secured, measure: measureIdleTLS,
-			about:   "Memory of an idle connection that speaks TLS, its handshake done: anonymous memory of the server's process.",
+			about: "Memory of an idle connection that speaks TLS, its handshake done, with X25519: anonymous memory of the server's process, " +
+				"garbage collected.",
 			cases:   []workload{{2_000, 64, 1, 1}, {2_000, 16 << 10, 1, 1}},
 			quick:   []workload{{2_000, 64, 1, 1}},
 			figures: []figure{idleFigure, spokenFigure}, charted: []figure{idleFigure, spokenFigure}, references: []string{"net-tls", "nbio"},
+		},
+		{
+			name: "tls-idle-mlkem", protocol: hybrid, measure: measureIdleHybrid,
+			about:   "The same with X25519 and ML-KEM, as crypto/tls has it by default.",
+			cases:   []workload{{2_000, 64, 1, 1}},
+			quick:   []workload{{2_000, 64, 1, 1}},
+			figures: []figure{idleFigure, spokenFigure}, charted: []figure{idleFigure, spokenFigure}, references: []string{"net-tls"},
+		},
+		{
+			name: "tls-full", unit: "connection", units: "connections", protocol: secured, measure: measureShakes,
+			about:   "Full handshakes (X25519, ECDSA with P-256): connect, handshake, one message there and back, close; so many connections at a time.",
+			cases:   []workload{{1, 64, 1, 1}, {100, 64, 1, 1}},
+			quick:   []workload{{100, 64, 1, 1}},
+			figures: []figure{cpuFigure, rateFigure}, charted: []figure{cpuFigure}, references: []string{"net-tls", "nbio"},
+		},
+		{
+			name: "tls-resumed", unit: "connection", units: "connections", protocol: secured, measure: measureResumed,
+			about:   "The same with a session that is resumed.",
+			cases:   []workload{{1, 64, 1, 1}, {100, 64, 1, 1}},
+			quick:   []workload{{100, 64, 1, 1}},
+			figures: []figure{cpuFigure, rateFigure}, charted: []figure{cpuFigure}, references: []string{"net-tls", "nbio"},
+		},
+		{
+			name: "tls-beside", unit: "message", units: "messages", protocol: secured, measure: measureBeside,
+			about: "Latency of echoes over TLS, 2,000 a second, beside 500 full handshakes a second, which come from the same thread. " +
+				"The CPU time is that of both.",
+			cases:   []workload{{100, 64, 1, 1}},
+			quick:   []workload{{100, 64, 1, 1}},
+			figures: []figure{cpuFigure, rateFigure, p50Figure, p99Figure, p999Figure}, charted: []figure{p99Figure}, references: []string{"net-tls", "nbio"},
+			judged: &p99Figure,
 		},
 		{
 			name: "http", unit: "request", units: "requests", protocol: web, measure: measureHTTP, needs: wrk,

@@ -17,6 +17,7 @@ type arrivals struct {
 	*client
 	hist     *hdrhistogram.Histogram
 	interval float64       // nanoseconds between messages
+	between  func() error  // is called again and again; nil: nothing is
 	began    time.Duration // this phase
 	before   int64         // messages of each connection in earlier phases
 	left     int64         // messages of this phase that have not come back
@@ -26,8 +27,8 @@ type arrivals struct {
 // patience is how long answers may take that are late.
 const patience = 5 * time.Second
 
-func newArrivals(w workload, rate float64, addr string) (*arrivals, error) {
-	c, err := dial(w, echo, addr)
+func newArrivals(w workload, p protocol, rate float64, addr string) (*arrivals, error) {
+	c, err := dial(w, p, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +84,11 @@ func (l *arrivals) run(length time.Duration) (unanswered int64, err error) {
 		if err := l.poll(0); err != nil {
 			return 0, err
 		}
+		if l.between != nil {
+			if err := l.between(); err != nil {
+				return 0, err
+			}
+		}
 	}
 	l.before += turns
 	if l.record && l.left > 0 {
@@ -98,7 +104,7 @@ func (l *arrivals) run(length time.Duration) (unanswered int64, err error) {
 // measureLatency sends at the rate that was chosen for all servers.
 func measureLatency(b bout) (row, error) {
 	return b.against(echo, "", func(s *process) (row, error) {
-		l, err := newArrivals(b.workload, b.rate, s.addr)
+		l, err := newArrivals(b.workload, echo, b.rate, s.addr)
 		if err != nil {
 			return row{}, err
 		}

@@ -10,8 +10,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -132,6 +134,20 @@ func (p *process) anonymous() (int64, error) {
 		}
 	}
 	return 0, errors.New("smaps_rollup has no Anonymous")
+}
+
+// collect has a server of this program give back what it does not use.
+func (p *process) collect() error { return p.cmd.Process.Signal(syscall.SIGUSR1) }
+
+// collects is the server's side of it.
+func collects() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	go func() {
+		for range asked {
+			debug.FreeOSMemory()
+		}
+	}()
 }
 
 // settled is the process's memory once it has not changed for a while.

@@ -22,7 +22,8 @@ const (
 	framed    protocol = "framed"    // send back messages that begin with their length, whole ones only
 	broadcast protocol = "broadcast" // send each line to every connection
 	web       protocol = "web"       // answer each HTTP request with the page of samples/hello
-	secured   protocol = "secured"   // send back what comes, both over TLS
+	secured   protocol = "secured"   // send back what comes, both over TLS; X25519
+	hybrid    protocol = "hybrid"    // the same, with X25519 and ML-KEM
 	relay     protocol = "relay"     // pass on what comes to a server, and back
 )
 
@@ -62,7 +63,7 @@ var servers = []server{
 	{name: "net-64k", loops: true, serves: map[protocol]func(task) error{
 		echo: netEcho(64 << 10), framed: netFramed(64 << 10), relay: netRelay(copyBuffered),
 	}},
-	{name: "net-tls", loops: true, serves: map[protocol]func(task) error{secured: netTLS}},
+	{name: "net-tls", loops: true, serves: map[protocol]func(task) error{secured: netTLS, hybrid: netTLS}},
 	{name: "net-splice", loops: true, serves: map[protocol]func(task) error{echo: spliceEcho, relay: netRelay(copySpliced)}},
 	{name: "fasthttp", loops: true, serves: map[protocol]func(task) error{web: fastHTTP}},
 	{name: "net-http", loops: true, serves: map[protocol]func(task) error{web: netHTTP}},
@@ -77,7 +78,7 @@ func proactorOn(backend string) server {
 	}
 	return server{name: "proactor-" + backend, loops: true, serves: map[protocol]func(task) error{
 		echo: on(proactorEcho), framed: on(proactorFramed), broadcast: on(proactorBroadcast),
-		web: on(proactorWeb), relay: on(proactorRelay), written: on(proactorWritten), secured: on(proactorTLS), worked: on(proactorWorked),
+		web: on(proactorWeb), relay: on(proactorRelay), written: on(proactorWritten), secured: on(proactorTLS), hybrid: on(proactorTLS), worked: on(proactorWorked),
 	}}
 }
 

@@ -119,13 +119,13 @@ func bareAccept(ep, lfd int, conns map[int32]*tls.Conn, config *tls.Config) {
 			return
 		}
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		below := &secureConn{fd: fd, shaking: true}
+		below := waiting(fd)
 		c := tls.Server(below, config)
 		if c.Handshake() != nil || watch(ep, fd) != nil {
 			unix.Close(fd)
 			continue
 		}
-		below.shaking = false
+		below.pause = nil
 		conns[int32(fd)] = c
 	}
 }

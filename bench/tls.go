@@ -21,16 +21,40 @@ func measureTLS(b bout) (row, error) { return measureWindows(b, secured) }
 type secureConn struct {
 	net.Conn // nil: what is not here is not called
 	fd       int
-	shaking  bool // a read waits
+	pause    func(events int16) error // how a call waits; nil: a read does not wait
+}
+
+// clientTLS is the client's side of a protocol: the version and the key exchange are the same with
+// every server.
+func clientTLS(p protocol) *tls.Config {
+	exchange := tls.X25519
+	switch p {
+	case hybrid:
+		exchange = tls.X25519MLKEM768
+	case secured:
+	default:
+		return nil
+	}
+	return &tls.Config{
+		InsecureSkipVerify: true, MinVersion: tls.VersionTLS13,
+		ServerName: "server", CurvePreferences: []tls.CurveID{exchange},
+	}
 }
 
 // secure makes the handshake.
-func secure(fd int) (*tls.Conn, error) {
-	below := &secureConn{fd: fd, shaking: true}
-	c := tls.Client(below, &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}, MinVersion: tls.VersionTLS13})
+func secure(fd int, config *tls.Config) (*tls.Conn, error) {
+	below := waiting(fd)
+	c := tls.Client(below, config)
 	err := c.Handshake()
-	below.shaking = false
+	below.pause = nil
 	return c, err
+}
+
+// waiting is a connection whose calls wait, and with them the thread.
+func waiting(fd int) *secureConn {
+	c := &secureConn{fd: fd}
+	c.pause = c.poll
+	return c
 }
 
 // errLater is temporary, as tls.Conn sees it.
@@ -41,8 +65,8 @@ func (c *secureConn) Read(p []byte) (int, error) {
 		n, errno := rawRecv(c.fd, p)
 		switch {
 		case errno == unix.EINTR:
-		case errno == unix.EAGAIN && c.shaking:
-			if err := c.await(unix.POLLIN); err != nil {
+		case errno == unix.EAGAIN && c.pause != nil:
+			if err := c.pause(unix.POLLIN); err != nil {
 				return 0, err
 			}
 		case errno == unix.EAGAIN:
@@ -64,7 +88,7 @@ func (c *secureConn) Write(p []byte) (int, error) {
 		switch {
 		case errno == unix.EINTR:
 		case errno == unix.EAGAIN:
-			if err := c.await(unix.POLLOUT); err != nil {
+			if err := c.poll(unix.POLLOUT); err != nil {
 				return n, err
 			}
 		case errno != 0:
@@ -77,7 +101,7 @@ func (c *secureConn) Write(p []byte) (int, error) {
 	}
 }
 
-func (c *secureConn) await(events int16) error {
+func (c *secureConn) poll(events int16) error {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.fd), Events: events}}, int(patience.Milliseconds()))
 	switch {
 	case err != nil && err != unix.EINTR:
