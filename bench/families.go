@@ -96,15 +96,15 @@ func families() []family {
 			name: "tls-idle", protocol: secured, measure: measureIdleTLS,
 			about: "Memory of an idle connection that speaks TLS, its handshake done, with X25519: anonymous memory of the server's process, " +
 				"garbage collected.",
-			cases:   []workload{{2_000, 64, 1, 1}, {2_000, 16 << 10, 1, 1}},
-			quick:   []workload{{2_000, 64, 1, 1}},
+			cases:   []workload{{10_000, 64, 1, 1}, {10_000, 16 << 10, 1, 1}},
+			quick:   []workload{{10_000, 64, 1, 1}},
 			figures: []figure{idleFigure, spokenFigure}, charted: []figure{idleFigure, spokenFigure}, references: []string{"net-tls", "nbio"},
 		},
 		{
 			name: "tls-idle-mlkem", protocol: hybrid, measure: measureIdleHybrid,
 			about:   "The same with X25519 and ML-KEM, as crypto/tls has it by default.",
-			cases:   []workload{{2_000, 64, 1, 1}},
-			quick:   []workload{{2_000, 64, 1, 1}},
+			cases:   []workload{{10_000, 64, 1, 1}},
+			quick:   []workload{{10_000, 64, 1, 1}},
 			figures: []figure{idleFigure, spokenFigure}, charted: []figure{idleFigure, spokenFigure}, references: []string{"net-tls"},
 		},
 		{
