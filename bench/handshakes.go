@@ -174,7 +174,7 @@ func (b bout) shakes(resume bool) (row, error) {
 
 const (
 	besideRate   = 2_000 // messages a second
-	besideShakes = 500    // handshakes a second
+	besideShakes = 500   // handshakes a second
 )
 
 // measureBeside measures the latency of messages beside handshakes.
