@@ -23,7 +23,7 @@
 // Package frame cuts a stream into messages. Package work serves messages on a pool of
 // goroutines that may block. Package proactortest tests handlers on simulated networks.
 // Package netconn has a net.Listener and net.Conn over this one, for net/http and others. Package
-// certs loads a certificate again when its files change. Package port is the completion port itself.
+// websocket has WebSockets. Package certs loads a certificate again when its files change. Package port is the completion port itself.
 //
 // # Goroutines
 //

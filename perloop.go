@@ -1,5 +1,7 @@
 package proactor
 
+import "time"
+
 // Loop is the identity of a loop, one of the goroutines of an engine that carry connections.
 // Loops can be compared and can be keys of a map. The zero value is no loop. Data that only
 // the callbacks of one loop use needs no lock, see [PerLoop].
@@ -16,6 +18,13 @@ func (l Loop) Post(f func()) error {
 		return ErrClosed
 	}
 	return nil
+}
+
+// After has the loop call f once d has passed, unless the timer was stopped or the engine has ended by
+// then. f is a callback: it must not block; a panic in it is logged and counted. Any goroutine may
+// call it. With [Conn.After] the timer ends with a connection.
+func (l Loop) After(d time.Duration, f func()) *Timer {
+	return l.loop.timer(d, func() { l.loop.contained(l.loop.engine.cfg.Log, "timer", f) })
 }
 
 // PerLoop is a variable that each loop has for itself, such as a pool of connections to a

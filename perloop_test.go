@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/testenv"
@@ -54,6 +55,33 @@ func TestPoolProperties(t *testing.T) {
 					e.Errorf("client %d was not reset", i)
 				}
 			})
+		}
+	})
+}
+
+// A timer of a loop fires when its time has come, in the order of the times, on the loop; one that is
+// stopped does not; and a panic in one is counted and ends nothing.
+func TestLoopAfter(t *testing.T) {
+	proactortest.Config{Seeds: 3}.Run(t, func(e *proactortest.Env) {
+		var loop proactor.Loop
+		s := e.Serve(&proactor.Server{Handler: proactor.Handler{Opened: func(c *proactor.Conn) { loop = c.Loop() }}})
+		e.Dial(s)
+		e.Sleep(time.Minute)
+		var told []string
+		begun := time.Now()
+		note := func(what string) func() {
+			return func() { told = append(told, fmt.Sprint(what, time.Since(begun).Round(time.Minute))) }
+		}
+		loop.After(2*time.Hour, note("second "))
+		loop.After(time.Hour, note("first "))
+		loop.After(time.Hour, note("never ")).Stop()
+		loop.After(90*time.Minute, func() { panic("one that is wanted") })
+		e.Sleep(3 * time.Hour)
+		if got := strings.Join(told, ", "); got != "first 1h0m0s, second 2h0m0s" {
+			e.Errorf("timers: %s", got)
+		}
+		if n := e.Engine.Stats().Panics; n != 1 {
+			e.Errorf("%d panics are counted", n)
 		}
 	})
 }

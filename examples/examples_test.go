@@ -39,8 +39,12 @@ var talks = map[string]struct{ say, want string }{
 	"workers":    {"a\nb\n", "answer 1: a\nanswer 2: b\n"},
 	"draining":   {"hello\n", "hello\n"},
 	"limits":     {"hello", "hello"},
-	"simulate":   {"one two three ", "3 words\n"},
-	"port":       {"hello", "hello"},
+	"websocket": {"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x85\x00\x00\x00\x00hello\x88\x80\x00\x00\x00\x00",
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+			"Sec-Websocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x81\x05hello\x88\x00"},
+	"simulate": {"one two three ", "3 words\n"},
+	"port":     {"hello", "hello"},
 }
 
 // others have a test of their own.

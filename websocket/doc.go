@@ -1,0 +1,42 @@
+// Package websocket speaks the WebSocket protocol (RFC 6455) on the loops of proactor.
+//
+//	echo := &websocket.Options{Message: func(c *websocket.Conn, t websocket.Type, p []byte) { c.WriteLent(t, p) }}
+//	srv := &proactor.Server{Addr: ":8080", Handler: websocket.Handler(echo)}
+//	log.Fatal(srv.ListenAndServe())
+//
+// There are three ways to a [Conn]: [Handler] upgrades on a [proactor.Server], without net/http;
+// [Upgrade] takes over the connection of a request that net/http serves, behind any router; and
+// [Dial] is a client. All three give a connection on a loop, without a goroutine and without
+// HTTP's buffers.
+//
+// # Messages
+//
+// A WebSocket has messages, so it is no [proactor.Layer], but a handler made by
+// [proactor.Messages]. A message is whole when Options.Message is called, however many frames
+// and pieces it came in. It is unmasked and, where it is text, checked where the loop has received
+// it; the frames of a message that is fragmented are moved together there. So what a connection
+// keeps is in the books of the framework alone: Limits.MaxMessage, Limits.MinRate,
+// Config.MaxInbound and Stats.Kept see the bytes of a message that is not complete, a shutdown
+// waits for its end, and an idle connection has no buffer.
+//
+// A message may have Limits.MaxMessage bytes less 1 KiB (less half, where that is less), which are
+// for the headers of its frames, and for pings between them. The limit is the same however the
+// message is fragmented and cut into pieces. A longer one is refused as soon as a header tells
+// its length, with [StatusTooBig] to the peer, and [proactor.ErrTooLong] as the cause.
+//
+// Text that is not UTF-8 is refused at the byte at which that is certain (RFC 6455, 8.1).
+//
+// # Where bytes wait
+//
+// Writes are those of a [proactor.Conn]: they never wait, go out in the order of the calls, and
+// the marks, policies and bounds of [proactor.Limits] and [proactor.Config] apply to them.
+//
+// # The end
+//
+// [Conn.Close] sends a Close frame and waits for the peer's, up to Limits.LingerTimeout, before
+// the connection is closed. [proactor.Server.Shutdown] sends [StatusGoingAway] after the last
+// message that had begun. A peer that breaks the protocol is sent the code of its fault. Closed
+// has a [CloseError] with what the peer's Close frame said, a [ProtocolError] for a fault of the
+// peer, and otherwise the cause of the framework; [proactor.ErrPeerClosed] is a peer that left
+// without a Close frame, what RFC 6455, 7.1.5 calls 1006.
+package websocket
