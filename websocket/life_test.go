@@ -323,10 +323,13 @@ func TestDialFails(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				e.Errorf("%v, want %q in it", err, test.want)
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 			defer cancel()
 			if _, err := websocket.Dial(ctx, &proactor.Dialer{Engine: e.Engine}, "ws://"+s.ListenAddr().String(), nil, o); err == nil {
-				e.Error("dialed in no time")
+				e.Error("dialed a server that is none")
+			}
+			if e.Sleep(5 * time.Second); test.answer == "" && s.Conns() != 0 {
+				e.Error("a dial whose time is over has left its connection")
 			}
 			e.Sleep(time.Hour)
 			if len(r.opened)+len(r.causes) != 0 {
