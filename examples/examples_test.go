@@ -74,7 +74,7 @@ func build(t *testing.T, place, what string) {
 	if err != nil {
 		t.Skip("there is no go command here, as under Wine: ", err)
 	}
-	if out, err := exec.Command(goCommand, "build", "-o", place, what).CombinedOutput(); err != nil {
+	if out, err := exec.Command(goCommand, "build", "-ldflags=-w", "-o", place, what).CombinedOutput(); err != nil {
 		t.Fatalf("go build %s: %v\n%s", what, err, out)
 	}
 }

@@ -110,7 +110,7 @@ func TestReset(t *testing.T) {
 
 // SetLinger bounds the time that Close gives to bytes that wait, below the framework's.
 func TestLinger(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		e := rig.New(t, backend).Engine
 		c, _ := pair(t, e, proactor.Limits{LingerTimeout: 10 * must.Patience})
 		c.SetWriteDeadline(time.Now().Add(must.Short))

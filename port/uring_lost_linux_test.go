@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/proactor-go/proactor/internal/testenv"
 )
 
 // A recv that meets an urgent mark while a signal is pending finds nothing there, and
@@ -15,6 +17,10 @@ import (
 // first bytes are those before the mark, or the urgent one itself. Whether a signal
 // is pending then is chance: there are many rounds.
 func TestUrgentUnderSignals(t *testing.T) {
+	long := 300 * time.Millisecond
+	if testenv.Long() {
+		long = 2 * time.Second
+	}
 	for _, backend := range []string{"uring", "uring-coop", "uring-whole"} {
 		t.Run(backend, func(t *testing.T) {
 			runtime.LockOSThread()
@@ -27,7 +33,7 @@ func TestUrgentUnderSignals(t *testing.T) {
 			defer l.Close()
 			stop := storm(t)
 			defer stop()
-			for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+			for end := time.Now().Add(long); time.Now().Before(end); {
 				underSignals(t, p, l, "")
 				underSignals(t, p, l, "abc")
 			}

@@ -86,7 +86,7 @@ func (c *clientEcho) Run(env *environment) error {
 		h.out = plain.NewWriter(f)
 	}
 	ended := make(chan error, 1)
-	d := &proactor.Dialer{Engine: e, Timeout: c.Timeout, TLS: secure, Handler: proactor.Handler{
+	d := &proactor.Dialer{Engine: e, Timeout: c.Timeout, TLS: secure, Limits: proactor.Limits{LingerTimeout: c.Timeout}, Handler: proactor.Handler{
 		Data:   h.data,
 		Closed: func(_ *proactor.Conn, cause error) { ended <- cause },
 	}}

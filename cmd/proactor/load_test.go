@@ -268,7 +268,7 @@ func TestHostileServers(t *testing.T) {
 			}
 		}
 	}
-	for name, serve := range map[string]func(*net.TCPConn){
+	must.Together(t, map[string]func(*net.TCPConn){
 		"endless":        pour(strings.Repeat("x", 64<<10)),
 		"endless lines":  pour(strings.Repeat("Welcome\x1b[2J\r\n", 4<<10)),
 		"silent":         func(c *net.TCPConn) { io.Copy(io.Discard, c); <-t.Context().Done() },
@@ -285,25 +285,22 @@ func TestHostileServers(t *testing.T) {
 				}
 			}
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			to := bad(t, serve)
-			for _, client := range []string{
-				"load echo --conns 2 --count 3 --size 200",
-				"load echo --conns 2 --duration 500ms --pipeline 8",
-				"load echo --conns 2 --churn --duration 500ms",
-				"load areyouok --clients 3",
-				"client greet",
-			} {
-				status, stdout, stderr := execute(t, append(strings.Fields(client), "--to", to, "--timeout", "1s")...)
-				if status != 1 || strings.ContainsAny(stdout+stderr, "\x1b\r") {
-					t.Errorf("%s: status %d, %q", client, status, stdout)
-				}
-				oneLine(t, stderr)
+	}, func(t *testing.T, serve func(*net.TCPConn)) {
+		to := bad(t, serve)
+		for _, client := range []string{
+			"load echo --conns 2 --count 3 --size 200",
+			"load echo --conns 2 --duration 500ms --pipeline 8",
+			"load echo --conns 2 --churn --duration 500ms",
+			"load areyouok --clients 3",
+			"client greet",
+		} {
+			status, stdout, stderr := execute(t, append(strings.Fields(client), "--to", to, "--timeout", "500ms")...)
+			if status != 1 || strings.ContainsAny(stdout+stderr, "\x1b\r") {
+				t.Errorf("%s: status %d, %q", client, status, stdout)
 			}
-		})
-	}
+			oneLine(t, stderr)
+		}
+	})
 }
 
 // TestClientEchoEnds: after the end of its input it waits for a server no longer than

@@ -121,7 +121,7 @@ func descriptorReuse(e *env) {
 	r := e.open(port.Config{})
 	seen := map[port.Handle]bool{}
 	var old []port.Handle
-	for i := range r.n(500, 100) {
+	for i := range r.many(500, 100) {
 		c := r.pair("tcp")
 		if seen[c.h] {
 			r.Fatalf("handle %v came twice", c.h)

@@ -183,22 +183,27 @@ func connectUnreachable(e *env) {
 	r.chat(r.outbound("tcp"), 1, 100)
 }
 
-// hangTime is after how long a connect on this machine is taken to hang.
-const hangTime = 300 * time.Millisecond
+// hangTime is after how long a connect on this machine is taken to hang, and fullTime where
+// there is certainly no room for it.
+const (
+	hangTime = 300 * time.Millisecond
+	fullTime = 20 * time.Millisecond
+)
 
 // hang gives a connect that does not end: the listener's backlog is full. Or it is a slow one,
 // on a busy machine.
 func (r *rig) hang() (*conn, *op) {
 	var to port.Addr
+	within := hangTime
 	if address, ok := r.crowded(); ok {
-		to = r.addr("tcp", address)
+		to, within = r.addr("tcp", address), fullTime
 	} else {
 		to = r.listen("tcp", r.address("tcp4"), port.SocketOptions{Backlog: 1}).addr
 	}
 	for range 16 {
 		c := r.connector(to, port.SocketOptions{})
 		o := r.connect(c, to)
-		tick := r.timeout(hangTime)
+		tick := r.timeout(within)
 		r.until("connect", func() bool { return !o.flying || !tick.flying })
 		if o.flying {
 			return c, o

@@ -2,8 +2,10 @@ package porttest
 
 import (
 	"os"
+	"slices"
 	"testing"
 
+	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -11,27 +13,53 @@ import (
 // one aside. [port.EnvBackend] forces one, which must work then.
 func Each(t *testing.T, test func(t *testing.T, backend string)) {
 	t.Helper()
-	backends, forced := port.Backends(), os.Getenv(port.EnvBackend)
-	if forced == "auto" {
-		forced = ""
-	}
-	if forced != "" {
-		backends = []string{forced}
-	}
-	for _, name := range backends {
-		if name == "sim" {
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			p, err := port.Open(port.Config{Backend: name})
-			if err != nil && forced == "" {
-				t.Skip(err)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			p.Close()
-			test(t, name)
+	for _, backend := range here() {
+		t.Run(backend, func(t *testing.T) {
+			works(t, backend)
+			test(t, backend)
 		})
 	}
+}
+
+// EachTogether is Each on all backends at once, for tests as those of must.Together.
+func EachTogether(t *testing.T, test func(t *testing.T, backend string)) {
+	t.Helper()
+	backends := map[string]string{}
+	for _, backend := range here() {
+		backends[backend] = backend
+	}
+	must.Together(t, backends, func(t *testing.T, backend string) {
+		works(t, backend)
+		test(t, backend)
+	})
+}
+
+// here are the backends that Each is for.
+func here() []string {
+	names := port.Backends()
+	if forced() != "" {
+		names = []string{forced()}
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "sim" })
+}
+
+func forced() string {
+	name := os.Getenv(port.EnvBackend)
+	if name == "auto" {
+		return ""
+	}
+	return name
+}
+
+// works ends the test where the backend does not work.
+func works(t *testing.T, backend string) {
+	t.Helper()
+	p, err := port.Open(port.Config{Backend: backend})
+	if err != nil && forced() == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
 }

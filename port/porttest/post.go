@@ -93,7 +93,7 @@ func postIsNeverMissed(e *env) {
 		e.Skip("in a bubble nothing happens at the same time")
 	}
 	r := e.open(port.Config{})
-	n := r.n(10_000, 2000)
+	n := r.many(10_000, 2000)
 	var turn atomic.Int64
 	poster := r.do(func() error {
 		for i := int64(0); turn.Load() >= 0; i++ {

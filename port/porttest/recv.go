@@ -218,7 +218,7 @@ func peerReset(e *env) {
 	if moving != "" {
 		r.Logf("exception: %s", moving)
 	}
-	for i := range r.n(40, 12) {
+	for i := range r.many(40, 12) {
 		c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 64 << 10})
 		var in, out *op
 		switch i % 4 {

@@ -117,7 +117,7 @@ func sendvPieces(e *env) {
 // The same when it is taken bit by bit.
 func sendvSlowReader(e *env) {
 	r := e.open(port.Config{})
-	n := r.n(1<<20, 256<<10)
+	n := r.many(1<<20, 256<<10)
 	c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 16 << 10})
 	for i, count := range []int{3, 300} {
 		s := stream(i)

@@ -45,7 +45,7 @@ func spliceCancelIdle(e *env) {
 func spliceCancelHeld(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
-	for range r.n(5, 2) {
+	for range r.many(5, 2) {
 		const n = 3 * jam
 		from, to, o, w := r.jammed(1, n)
 		r.p.Cancel(&o.Op)

@@ -29,7 +29,7 @@ func within(d time.Duration) func() time.Duration { return func() time.Duration 
 
 // forms runs a test for both forms, on each backend.
 func forms(t *testing.T, test func(t *testing.T, o Options)) {
-	porttest.Each(t, func(t *testing.T, backend string) {
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		for name, duplex := range map[string]bool{"turns": false, "duplex": true} {
 			t.Run(name, func(t *testing.T) { test(t, Options{Backend: backend, Duplex: duplex}) })
 		}

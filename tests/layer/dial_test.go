@@ -65,7 +65,7 @@ func TestLayerDialTLS(t *testing.T) {
 
 // A dial whose layer does not become ready fails, says why, and the handler hears of nothing.
 func TestLayerDialFails(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		serves, dials := rig.TLS()
 		secure := r.Serve(proactor.Handler{}, withLayer(newTLSLayer(serves))).ListenAddr().String()

@@ -55,7 +55,8 @@ func TestStopListening(t *testing.T) {
 		if err := successor.Listen(); err != nil {
 			t.Fatal(err)
 		}
-		must.Ask(t, rig.Client(t, successor), "to the successor")
+		second := rig.Client(t, successor)
+		must.Ask(t, second, "to the successor")
 		for _, err := range []error{s.Pause(), s.Resume()} {
 			if !errors.Is(err, proactor.ErrServerClosed) {
 				t.Errorf("Pause or Resume of one that does not listen: %v", err)
@@ -88,6 +89,7 @@ func TestStopListening(t *testing.T) {
 		if err := s.StopListening(); !errors.Is(err, proactor.ErrServerClosed) {
 			t.Errorf("StopListening after Shutdown: %v", err)
 		}
+		second.Close() // what is shut down waits for its FIN
 		must.Within(t, "Shutdown", func() error { return successor.Shutdown(must.Context(t)) })
 	})
 }

@@ -132,7 +132,7 @@ func TestEvictsTheMost(t *testing.T) {
 // What ends gives its room back a little later. The bound holds meanwhile, and
 // WriteContext and relays wait for it.
 func TestRoomComesLater(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		w, s := newDeafOnes(t, backend, proactor.RejectWrites)
 		var free []*proactor.Conn // of the other loop
 		peers := map[*proactor.Conn]*net.TCPConn{}

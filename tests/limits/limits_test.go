@@ -75,7 +75,7 @@ func TestMaxConnsIsCounted(t *testing.T) {
 // Who says nothing at all is closed; whoever has said something may be silent,
 // and so may one that is not read.
 func TestFirstByteTimeout(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend, rig.OneLoop)
 		l := rig.Limits(proactor.Limits{FirstByteTimeout: 10 * must.Short, LingerTimeout: -1})
 		sent := make(chan struct{})

@@ -27,7 +27,7 @@ func crowd(t *testing.T, want int) int {
 // closed by the limits that are there for them, and one that behaves does not
 // notice.
 func TestSlowLoris(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		s := r.Serve(rig.Lines(), rig.Limits(proactor.Limits{
 			FirstByteTimeout: 2 * time.Second, MinRate: 1000, RateWindow: 2 * time.Second, LingerTimeout: -1,

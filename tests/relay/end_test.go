@@ -16,6 +16,7 @@ import (
 // When a connection that is fed takes nothing more, the stream of the other ends
 // with ErrRelayEnd. What a Close or CloseWrite found under way still arrives.
 func TestRelayEnds(t *testing.T) {
+	want := must.Pattern(6, 64<<20)
 	for name, end := range map[string]func(b *proactor.Conn, cb *net.TCPConn){
 		"Close":      func(b *proactor.Conn, _ *net.TCPConn) { b.Close() },
 		"CloseWrite": func(b *proactor.Conn, _ *net.TCPConn) { b.CloseWrite() },
@@ -24,14 +25,13 @@ func TestRelayEnds(t *testing.T) {
 	} {
 		for _, under := range []bool{false, true} {
 			t.Run(map[bool]string{false: name, true: name + " under way"}[under], func(t *testing.T) {
-				rig.Each(t, func(t *testing.T, backend string) {
+				rig.EachTogether(t, func(t *testing.T, backend string) {
 					r := rig.New(t, backend, rig.OneLoop)
 					why := make(chan error, 2)
 					s := r.Serve(proactor.Handler{Ended: func(c *proactor.Conn, err error) { why <- err; c.Abort() }},
 						rig.Limits(proactor.Limits{LingerTimeout: must.Lifetime})) // Ended does not wait for the end of b
 					a, b, ca, cb := r.Couple(s)
 					rig.Relayed(t, a, b)
-					want := must.Pattern(6, 64<<20)
 					if under {
 						push(ca, want, false)
 						settled(t, 2*must.Short, func() int64 { return b.Stats().BytesOut })
@@ -112,7 +112,7 @@ func TestRelayShutdown(t *testing.T) {
 // A peer of which nothing was read, because the other one took nothing, has no timeout when that
 // one ends, not even at the same moment.
 func TestRelayEndsAtATimeout(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend, rig.OneLoop)
 		s := r.Serve(proactor.Handler{Ended: func(c *proactor.Conn, _ error) { c.Abort() }}, smallBuffers)
 		a, b, ca, cb := r.Couple(s)
@@ -145,7 +145,7 @@ var smallBuffers = rig.Limits(proactor.Limits{SendBuffer: small, ReceiveBuffer: 
 // The timeouts are of reading one side and writing to the other: a peer that
 // takes nothing is the one that is too slow.
 func TestRelayTimeouts(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend, rig.OneLoop)
 		s := r.Serve(proactor.Handler{Ended: func(c *proactor.Conn, why error) {
 			if !errors.Is(why, proactor.ErrRelayEnd) {
@@ -168,7 +168,7 @@ func TestRelayTimeouts(t *testing.T) {
 			}
 		}
 	})
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend, rig.OneLoop)
 		s := r.Serve(proactor.Handler{})
 		a, b, ca, cb := r.Couple(s)

@@ -29,6 +29,13 @@ func Each(t *testing.T, f func(t *testing.T, backend string)) {
 	})
 }
 
+// EachTogether is Each on all backends at once, see porttest.EachTogether.
+func EachTogether(t *testing.T, f func(t *testing.T, backend string)) {
+	t.Helper()
+	must.LeaveNothing(t)
+	porttest.EachTogether(t, f)
+}
+
 // Rig is an engine under test, and the book of what its handlers were told.
 type Rig struct {
 	*testing.T

@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -40,6 +41,8 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	flag.Parse()
+	flag.Set("test.parallel", "8") // they wait for the system and other processes, not for a processor
 	os.Exit(m.Run())
 }
 

@@ -118,6 +118,7 @@ func serveEnding(args []string) error {
 // and where the bytes under way come from a relay. Peers that live and read nothing are
 // left alone meanwhile.
 func TestDeadPeerEnding(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t)
 	n.loopback(t)
 	clients := fmt.Sprint(len(endings))

@@ -26,7 +26,7 @@ func toldInTime(t *testing.T, c *proactor.Conn) {
 // A peer's reset ends a connection that is not read, because reads are paused, what
 // came was not consumed, or the stream has ended, though nothing is written to it.
 func TestResetUnread(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		told := make(chan struct{}, 1)
 		unread := []struct {
@@ -67,7 +67,7 @@ func TestResetUnread(t *testing.T) {
 // A peer's reset ends a connection that is relayed to one whose peer takes nothing, so
 // that it is not read.
 func TestResetBeforeFullRelay(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend, rig.OneLoop)
 		s := r.Serve(proactor.Handler{Ended: func(*proactor.Conn, error) {}}, rig.Limits(proactor.Limits{KeepAlive: probed}))
 		from, to, peer, deaf := r.Couple(s)
@@ -99,7 +99,7 @@ func TestResetBeforeFullRelay(t *testing.T) {
 // The peer of a Unix socket that has ended its stream and awaits an answer keeps its
 // connection; one that has closed its socket has none, though nothing is written to it.
 func TestUnixPeerGone(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		ended := make(chan *proactor.Conn, 2)
 		s := r.Serve(proactor.Handler{Ended: func(c *proactor.Conn, _ error) { ended <- c }},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/tests/rig"
 )
 
@@ -118,10 +119,12 @@ type network struct {
 
 const nearAddr = "10.213.0.1"
 
+var networks atomic.Int64 // so far
+
 // newNetwork makes one, or skips the test with the reason.
 func newNetwork(t *testing.T) *network {
 	t.Helper()
-	id := fmt.Sprint("proactor", os.Getpid())
+	id := fmt.Sprint("proactor", os.Getpid(), "-", networks.Add(1))
 	n := &network{t, id + "n", id + "f"}
 	for _, args := range []string{
 		"netns add " + n.near,
@@ -174,7 +177,8 @@ func calm(begin func()) { begin() }
 // When the link is cut for good, timeouts end the connections, though no packet
 // tells that their peers are gone; when it is mended, the server serves on.
 func TestBadNetwork(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	t.Parallel()
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		n := newNetwork(t)
 		address := spawn(t, n.in(n.near), "serve", backend, nearAddr+":0", longFar.String()).says()
 		n.talk(address, calm)
@@ -237,6 +241,7 @@ func TestBadNetwork(t *testing.T) {
 // that spoke meanwhile are heard when it goes on, before any of them is closed for
 // its silence.
 func TestStoppedServer(t *testing.T) {
+	t.Parallel()
 	const clients = 30 // every other of them speaks
 	type side struct {
 		far   *child

@@ -59,7 +59,7 @@ func beClients(args []string) error {
 // waits for it is bounded meanwhile, others are served, nothing is lost that it
 // could still have, and in the end all its connections are told.
 func TestStoppedProcess(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		const clients, most = 10, 256 << 10
 		r := rig.New(t, backend)
 		s := r.Serve(proactor.Handler{Data: func(_ *proactor.Conn, p []byte) int { return len(p) }},

@@ -141,6 +141,12 @@ func TestSandbox(t *testing.T) {
 	const setup, enter, register = unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER
 	all := []int{setup, enter, register}
 	const served, anything = `: <nil> \|`, `^(uring|epoll|std|none): `
+	type forbidden struct {
+		calls []int
+		with  unix.Errno
+		want  string
+	}
+	tests := map[string]forbidden{}
 	for _, tt := range []struct {
 		name  string
 		calls []int
@@ -173,25 +179,26 @@ func TestSandbox(t *testing.T) {
 		{"shutdown", []int{unix.SYS_SHUTDOWN}, anything},
 	} {
 		for _, with := range []unix.Errno{unix.EPERM, unix.ENOSYS} {
-			t.Run(fmt.Sprintf("%s/%s", tt.name, unix.ErrnoName(with)), func(t *testing.T) {
-				within := 5 * time.Second // where there is no server it may be in vain
-				if strings.HasSuffix(tt.want, served) {
-					within = must.Patience / 2
-				}
-				words := []string{"sandboxed", within.String(), fmt.Sprint(int(with))}
-				for _, nr := range tt.calls {
-					words = append(words, fmt.Sprint(nr))
-				}
-				line := spawn(t, nil, words...).says()
-				if strings.HasPrefix(line, "no seccomp") {
-					t.Skip(line)
-				}
-				if !regexp.MustCompile(tt.want).MatchString(line) {
-					t.Errorf("%q, want %q", line, tt.want)
-				}
-			})
+			tests[tt.name+"/"+unix.ErrnoName(with)] = forbidden{tt.calls, with, tt.want}
 		}
 	}
+	must.Together(t, tests, func(t *testing.T, f forbidden) {
+		within := 5 * time.Second // where there is no server it may be in vain
+		if strings.HasSuffix(f.want, served) {
+			within = must.Patience / 2
+		}
+		words := []string{"sandboxed", within.String(), fmt.Sprint(int(f.with))}
+		for _, nr := range f.calls {
+			words = append(words, fmt.Sprint(nr))
+		}
+		line := spawn(t, nil, words...).says()
+		if strings.HasPrefix(line, "no seccomp") {
+			t.Skip(line)
+		}
+		if !regexp.MustCompile(f.want).MatchString(line) {
+			t.Errorf("%q, want %q", line, f.want)
+		}
+	})
 }
 
 // beShort has so many descriptors left, and tries a server with several loops. It

@@ -107,7 +107,7 @@ func TestExtremeMarks(t *testing.T) {
 		{MaxPending: math.MaxInt, HighWater: 1}, {MaxPending: math.MaxInt, LowWater: 1},
 	} {
 		t.Run(fmt.Sprint(l.HighWater, l.LowWater, l.MaxPending), func(t *testing.T) {
-			rig.Each(t, func(t *testing.T, backend string) {
+			rig.EachTogether(t, func(t *testing.T, backend string) {
 				r := rig.New(t, backend)
 				s := r.Serve(proactor.Handler{
 					Data: func(c *proactor.Conn, p []byte) int {

@@ -110,10 +110,11 @@ func TestHostileServers(t *testing.T) {
 		return func(c *net.TCPConn) { io.WriteString(c, text); io.Copy(io.Discard, c) }
 	}
 	closing := func(text string) func(*net.TCPConn) { return func(c *net.TCPConn) { io.WriteString(c, text) } }
-	for name, tt := range map[string]struct {
+	type server struct {
 		talk func(*net.TCPConn)
 		want string
-	}{
+	}
+	must.Together(t, map[string]server{
 		"silent":               {say(""), "no answer in time"},
 		"silent after head":    {say(ok), "no answer in time"},
 		"closes":               {closing(""), "no operator's page"},
@@ -140,29 +141,26 @@ func TestHostileServers(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 			}
 		}, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			within := patience
-			if tt.want == "" || tt.want == "no answer in time" { // else it ends by what it reads
-				within = 3 * time.Second
+	}, func(t *testing.T, s server) {
+		within := patience
+		if s.want == "" || s.want == "no answer in time" { // else it ends by what it reads
+			within = 3 * time.Second
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		err := Read(ctx, must.Serve(t, 2*patience, s.talk), func(Conn) error { return nil })
+		if err == nil || !strings.Contains(err.Error(), s.want) {
+			t.Errorf("%v; want %q", err, s.want)
+		}
+		for _, r := range fmt.Sprint(err) {
+			if r < ' ' || r == 0x7f {
+				t.Fatalf("the error has control characters: %q", err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), within)
-			defer cancel()
-			err := Read(ctx, must.Serve(t, 2*patience, tt.talk), func(Conn) error { return nil })
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v; want %q", err, tt.want)
-			}
-			for _, r := range fmt.Sprint(err) {
-				if r < ' ' || r == 0x7f {
-					t.Fatalf("the error has control characters: %q", err)
-				}
-			}
-			if err != nil && len(err.Error()) > 300 {
-				t.Errorf("an error of %d bytes", len(err.Error()))
-			}
-		})
-	}
+		}
+		if err != nil && len(err.Error()) > 300 {
+			t.Errorf("an error of %d bytes", len(err.Error()))
+		}
+	})
 }
 
 // A list without an end is read for as long as its reader wants to, and not kept.

@@ -90,7 +90,7 @@ func (f lines) Write(p []byte) (int, error) {
 // TestCancel: a run that is canceled ends, also where no answer comes; those
 // that were owed are told as such.
 func TestCancel(t *testing.T) {
-	porttest.Each(t, func(t *testing.T, backend string) {
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var asked atomic.Int64
@@ -127,11 +127,11 @@ func TestConnectRate(t *testing.T) {
 
 // TestBurst: what is due at once is not sent one after the other.
 func TestBurst(t *testing.T) {
-	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 50, Count: 2, Rate: 10, Burst: 100})
+	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 50, Count: 2, Rate: 25, Burst: 100})
 	if err != nil || r.Err() != nil || r.Messages != 100 {
 		t.Fatal(err, r)
 	}
-	if r.Seconds > 8 { // the last would be due after almost 10
+	if r.Seconds > 3 { // the last would be due after almost 4
 		t.Errorf("a burst took %v s", r.Seconds)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port/porttest"
 )
 
@@ -32,11 +33,15 @@ func soak(ctx context.Context, t *testing.T, o Options) *Report {
 	return r
 }
 
-// TestSoak: three seconds of it on each backend, or as many more as a busy machine needs to
+// TestSoak: seconds of it on each backend, or as many more as a busy machine needs to
 // have done all. All must hold.
 func TestSoak(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
-		left := soakFor(t, backend, 3*time.Second)
+		first := 3 * time.Second
+		if !testenv.Long() {
+			first = 3 * time.Second / 2
+		}
+		left := soakFor(t, backend, first)
 		for d := 6 * time.Second; len(left) > 0 && d < time.Minute; d *= 2 {
 			t.Logf("%v; %v more", left, d)
 			left = soakFor(t, backend, d)
@@ -52,7 +57,7 @@ func soakFor(t *testing.T, backend string, d time.Duration) (left []string) {
 	t.Helper()
 	var log bytes.Buffer
 	r := soak(t.Context(), t, Options{
-		For: d, Seed: 1, Backend: backend, Loops: 2, Log: slog.New(slog.NewTextHandler(&log, nil)), life: time.Second,
+		For: d, Seed: 1, Backend: backend, Loops: 2, Log: slog.New(slog.NewTextHandler(&log, nil)), life: time.Second / 2,
 	})
 	if err := r.Err(); err != nil || !r.Passed {
 		t.Error(err)
