@@ -133,6 +133,25 @@ func TestWrites(t *testing.T) {
 	}
 }
 
+// A Redis server answers in whatever form its handler is.
+func TestRedis(t *testing.T) {
+	each(t, commands, 1, func(t *testing.T, s server) {
+		l, err := newCommander(workload{5, 1, 16, 1}, begin(t, s, commands, task{}).addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.close()
+		for end := time.Now().Add(enough); l.done < 10_000 && time.Now().Before(end); {
+			if err := l.run(time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if l.done < 10_000 {
+			t.Errorf("%d commands were answered", l.done)
+		}
+	})
+}
+
 // Messages come back whole, also those that arrive in two halves: the first half
 // alone brings nothing back.
 func TestFramed(t *testing.T) {
@@ -317,7 +336,7 @@ func TestFamilies(t *testing.T) {
 			if _, err := exec.LookPath(f.needs); f.needs != "" && err != nil {
 				t.Skip(err)
 			}
-			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", secured: "net-tls", hybrid: "net-tls"}[f.protocol]
+			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", secured: "net-tls", hybrid: "net-tls", commands: "epoll-data"}[f.protocol]
 			b := bout{server: find(servers, name), workload: f.quick[0], rate: 5000, warmup: time.Millisecond, length: 200 * time.Millisecond}
 			b.Conns = min(b.Conns, 50)
 			r, err := f.measure(b)

@@ -72,6 +72,14 @@ func families() []family {
 			figures: closed, charted: []figure{cpuFigure}, references: []string{"gnet", "net-4k", "net-64k"},
 		},
 		{
+			name: "redis", unit: "command", units: "commands", protocol: commands, measure: measureRedis,
+			about: "Redis's PING, SET and GET in turn; so many commands are sent at once, and the next when all are answered. The server's handler is Data with " +
+				"a Write for each command or (-once) for all that came, Messages, or Split and Message. The size means nothing.",
+			cases:   []workload{{100, 1, 1, 1}, {100, 1, 16, 1}},
+			quick:   []workload{{100, 1, 16, 1}},
+			figures: []figure{cpuFigure, rateFigure}, charted: []figure{cpuFigure}, references: []string{"uring-data", "epoll-data"},
+		},
+		{
 			name: "write", unit: "message", units: "messages", protocol: written, measure: measureWritten,
 			about:   "Echo by plain writes: the server sends what it would have to copy, or keep, to send it later.",
 			cases:   []workload{{100, 16 << 10, 1, 1}, {100, 64 << 10, 1, 1}},

@@ -24,6 +24,7 @@ const (
 	web       protocol = "web"       // answer each HTTP request with the page of samples/hello
 	secured   protocol = "secured"   // send back what comes, both over TLS; X25519
 	hybrid    protocol = "hybrid"    // the same, with X25519 and ML-KEM
+	commands  protocol = "commands"  // answer the commands of Redis: PING, SET, GET
 	relay     protocol = "relay"     // pass on what comes to a server, and back
 )
 
@@ -51,6 +52,8 @@ var servers = []server{
 	{name: "uring-reuseport", loops: true, serves: map[protocol]func(task) error{echo: proactorReusePort("uring")}},
 	{name: "epoll-reuseport", loops: true, serves: map[protocol]func(task) error{echo: proactorReusePort("epoll")}},
 	{name: "proactor-spin", serves: map[protocol]func(task) error{echo: proactorSpin}},
+	proactorRedis("uring", "data"), proactorRedis("uring", "data-once"), proactorRedis("uring", "messages"), proactorRedis("uring", "split"),
+	proactorRedis("epoll", "data"), proactorRedis("epoll", "data-once"), proactorRedis("epoll", "messages"), proactorRedis("epoll", "split"),
 	{name: "uring-bare", serves: map[protocol]func(task) error{echo: bareUring}},
 	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll, secured: bareTLS}},
 	{name: "gnet", loops: true, serves: map[protocol]func(task) error{echo: gnetEcho, framed: gnetFramed, broadcast: gnetBroadcast}},
