@@ -63,13 +63,13 @@ type Conn struct {
 	want    request   // what was asked for and not yet done
 	sending sendFlags // what a Write, on any goroutine, has to know
 
-	busy atomic.Uint32 // bits: inside, asked
+	busy  atomic.Uint32       // bits: inside, asked
+	value atomic.Pointer[any] // nil where none was set. A handler asks for it at each message
 
 	mu       sync.Mutex // guards want and sending, and what follows
 	out      *outbound  // nil when nothing waits to be sent
 	bytesOut int64
 	rare     atomic.Pointer[rare] // set with mu held; nil: nothing of it
-	value    any
 }
 
 // rare is what most connections do not have before they end.
@@ -164,18 +164,14 @@ func (c *Conn) Limits() Limits { return c.cfg.limits }
 
 // Value returns the value that SetValue stored, nil at first.
 func (c *Conn) Value() any {
-	c.mu.Lock()
-	v := c.value
-	c.mu.Unlock()
-	return v
+	if v := c.value.Load(); v != nil {
+		return *v
+	}
+	return nil
 }
 
 // SetValue stores a value of the caller's choice with the connection.
-func (c *Conn) SetValue(v any) {
-	c.mu.Lock()
-	c.value = v
-	c.mu.Unlock()
-}
+func (c *Conn) SetValue(v any) { c.value.Store(&v) }
 
 // ConnStats is a snapshot of a connection.
 type ConnStats struct {
