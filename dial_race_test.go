@@ -56,7 +56,7 @@ type raceResult struct {
 // timeout. Nothing is left of the others, no callback hears of them, and they
 // count as no connections.
 func TestDialRace(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		dead, _ := deadAddress(t)
 		r := rig.New(t, backend)
 		s := r.Serve(proactor.Handler{Data: rig.Echo})
@@ -95,7 +95,7 @@ func TestDialRace(t *testing.T) {
 // A dial of which no attempt succeeds tells the first one's error, when its time is
 // over that; and it ends with its context and its engine.
 func TestDialRaceFails(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		dead, hangs := deadAddress(t)
 		nobody, other := must.Refusing(t), must.Refusing(t)
 		r := rig.New(t, backend)

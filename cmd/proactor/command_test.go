@@ -119,7 +119,7 @@ func server(t *testing.T, args ...string) *serving {
 // servers runs a test for each server that echoes raw bytes, on each backend that
 // works here.
 func servers(t *testing.T, test func(t *testing.T, args []string)) {
-	porttest.Each(t, func(t *testing.T, backend string) {
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		for _, name := range []string{"raw", "echo", "minimal"} {
 			t.Run(name, func(t *testing.T) {
 				test(t, []string{name, "--listen", "127.0.0.1:0", "--backend", backend})

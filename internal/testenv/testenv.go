@@ -6,9 +6,10 @@ import (
 	"runtime"
 )
 
-// Long reports whether the long tests run, too. They take most of the time and are much like
-// others: the suite of conformance on variants of a backend. The environment variable
-// PROACTOR_LONG, set to anything, asks for them; CI does.
+// Long reports whether the long tests run, too, and others in full. They take most of the time
+// and are much like others: the suite of conformance on variants of a backend, storms of
+// thousands of connections, more rounds of the same. The environment variable PROACTOR_LONG,
+// set to anything, asks for them; CI does.
 func Long() bool { return os.Getenv("PROACTOR_LONG") != "" }
 
 // Many is a Scaled count of which a fifth shows much the same: where the long tests do not run,

@@ -78,7 +78,7 @@ func TestSlowLoris(t *testing.T) {
 // Hundreds of clients ask for more and never read. What waits for them is
 // bounded, another one is served on, and the write timeout ends them.
 func TestHundredsNeverRead(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		l := proactor.Limits{HighWater: 16 << 10, MaxPending: 64 << 10}
 		piece := make([]byte, 8<<10)

@@ -173,7 +173,7 @@ func hello(t *testing.T, config *tls.Config) []byte {
 // Clients that stop anywhere in the handshake hold up nobody, are ended by HandshakeTimeout,
 // and leave no goroutine behind. Nor do those that Shutdown or the end of the engine meets.
 func TestHandshakeStops(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		serves, dials := rig.TLS()
 		full := hello(t, dials)
 		for _, part := range []int{0, 1, 4, 5, 9, len(full) - 1, len(full)} {

@@ -90,7 +90,7 @@ func (f lines) Write(p []byte) (int, error) {
 // TestCancel: a run that is canceled ends, also where no answer comes; those
 // that were owed are told as such.
 func TestCancel(t *testing.T) {
-	porttest.EachTogether(t, func(t *testing.T, backend string) {
+	porttest.Each(t, func(t *testing.T, backend string) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var asked atomic.Int64
