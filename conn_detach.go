@@ -1,6 +1,7 @@
 package proactor
 
 import (
+	"bytes"
 	"net"
 
 	"github.com/proactor-go/proactor/port"
@@ -8,18 +9,20 @@ import (
 
 // Detach takes the connection off the engine and gives it to package net, for a protocol that
 // needs a goroutine: as a *net.TCPConn, a *net.UnixConn or, on a simulated network, a
-// *port.SimConn. It returns at once, and done is called later.
+// *port.SimConn; with TLS as a *tls.Conn, which goes on where the loop was. It returns at
+// once, and done is called later.
 //
 // From now on Write fails. No bytes are delivered any more when the callback of this connection
 // that has called Detach returns, or else soon. What waits to be sent goes out first, for
-// which the timeouts hold. Then the connection leaves the engine like one that has closed: its
-// relays and timers end, limits and counters no longer count it, [Server.Shutdown] does not wait
-// for it, and Handler.Closed is called with [ErrDetached].
+// which the timeouts hold; the peer is not read meanwhile. Then the connection leaves the engine
+// like one that has closed: its relays and timers end, limits and counters no longer count it,
+// [Server.Shutdown] does not wait for it, and Handler.Closed is called with [ErrDetached].
 //
 // After Closed done is called, once, on the loop; so it must not wait, and starts a goroutine for
-// what does. nc is the caller's, who closes it. received are the bytes that were received
-// and not consumed, to be read before those of nc; the slice is the caller's, too. No deadline of nc
-// is set; options of the socket, such as its keep-alive, are as Limits had them.
+// what does. nc is the caller's, who closes it. received are the bytes that were received and not
+// consumed, and may be some that the handler has not seen; they come before those of nc, and the
+// slice is the caller's, too. With TLS they are plain bytes. No deadline of nc is set; options of
+// the socket, such as its keep-alive, are as Limits had them.
 //
 // If the connection ends before it has left, by a reset, a timeout, Close or another cause, done is
 // called with that cause as err, also after Closed; nc and received are nil then. A
@@ -29,11 +32,15 @@ import (
 // A relay of what arrives on the connection ends, one to it ends with [ErrRelayEnd], and the
 // other connection of a pair is reset, see [Join].
 //
+// For a *tls.Conn the rules are those of crypto/tls from then on: a FIN without a close_notify
+// is io.EOF there, if it does not cut a record. Its NetConn is of no type of package net, and
+// nobody else may read or write that.
+//
 // Detach fails with [ErrClosed] where Write would, also after another Detach. It fails with
-// port.ErrUnsupported, which is errors.ErrUnsupported, if the connection has TLS or another
-// [Layer], and with the backend "iocp", because on Windows no socket can leave a completion port.
-// After an error nothing has changed, and done is not called. Any goroutine may call Detach, in
-// callbacks and elsewhere.
+// port.ErrUnsupported, which is errors.ErrUnsupported, if the connection has a [Layer] other than
+// TLS, or TLS whose handshake has not ended, and with the backend "iocp", because on Windows no
+// socket can leave a completion port. After an error nothing has changed, and done is not called.
+// Any goroutine may call Detach, in callbacks and elsewhere.
 func (c *Conn) Detach(done func(nc net.Conn, received []byte, err error)) error {
 	if done == nil {
 		panic("proactor: Detach without a function that takes the connection")
@@ -43,14 +50,7 @@ func (c *Conn) Detach(done func(nc net.Conn, received []byte, err error)) error 
 		c.mu.Unlock()
 		return ErrClosed
 	}
-	why := ""
-	switch {
-	case !c.loop.port.Detaches():
-		why = "a socket cannot leave a completion port of Windows"
-	case c.wire() != nil:
-		why = "a connection with TLS or another layer cannot be handed on: what that has read and agreed on would be lost"
-	}
-	if why != "" {
+	if why := c.stays(); why != "" {
 		c.mu.Unlock()
 		return &port.Error{Class: port.ErrUnsupported, Hint: why}
 	}
@@ -63,12 +63,28 @@ func (c *Conn) Detach(done func(nc net.Conn, received []byte, err error)) error 
 	return nil
 }
 
+// stays says why the connection cannot leave; "": it can. mu is held.
+func (c *Conn) stays() string {
+	switch {
+	case !c.loop.port.Detaches():
+		return "a socket cannot leave a completion port of Windows"
+	case c.wire() == nil:
+		return ""
+	case c.tlsLayer() == nil:
+		return "a layer cannot leave its loop"
+	case !c.wire().ready:
+		return "the TLS handshake has not ended"
+	}
+	return ""
+}
+
 // detachment is who gets the connection, and what.
 type detachment struct {
-	done     func(net.Conn, []byte, error)
-	conn     net.Conn
-	received []byte
-	err      error // of the recv, as the connection left
+	done func(net.Conn, []byte, error)
+	conn net.Conn
+	kept []byte // received and not consumed
+	late []byte // on the wire, as the socket left
+	err  error  // of the recv then
 }
 
 // detachment is nil where Detach was not called, or the loop has not come to it.
@@ -119,15 +135,12 @@ func (c *Conn) depart() {
 		return // onSplice comes back
 	}
 	c.turn(eventLeft)
-	d.take(c.kept.unread())
+	d.kept = bytes.Clone(c.kept.unread())
 	c.letGo()
 	if err := c.loop.port.Detach(c.loop.op(), c.handle); err != nil {
 		panic(err)
 	}
 }
-
-// take adds bytes that were received and not consumed.
-func (d *detachment) take(b []byte) { d.received = append(d.received, b...) }
 
 // onDetach is called when the socket has left the port.
 func (c *Conn) onDetach(cp *port.Completion) {
@@ -163,5 +176,11 @@ func (d *detachment) tell(c *Conn, cause error) {
 			d.conn.Close()
 		}
 	}()
-	l.contained(c.cfg.log, what, func() { d.done(d.conn, d.received, nil); taken = true })
+	nc, received := d.conn, d.kept
+	if t := c.tlsLayer(); t != nil {
+		nc = t.leave(nc, d.late)
+	} else {
+		received = append(received, d.late...)
+	}
+	l.contained(c.cfg.log, what, func() { d.done(nc, received, nil); taken = true })
 }

@@ -13,11 +13,12 @@ import (
 func (c *Conn) onRecv(cp *port.Completion) {
 	if cp.N > 0 {
 		c.countIn(cp.N)
-		if c.wire() != nil {
-			c.unwrapped(cp)
-		} else if c.state == stateLeaving {
-			c.detachment().take(cp.Buf)
+		if c.state == stateLeaving {
+			d := c.detachment()
+			d.late = append(d.late, cp.Buf...)
 			c.loop.port.Release(cp)
+		} else if c.wire() != nil {
+			c.unwrapped(cp)
 		} else if c.mayDeliver() {
 			c.show(cp)
 		} else {

@@ -216,14 +216,20 @@ func (c *Conn) allows(n int, own *Wire) error {
 	if c.sending&shut != 0 && (own == nil || own.ready || c.closeCause() != nil) {
 		return ErrClosed
 	}
+	if !c.hasRoom(n, own) {
+		return ErrBacklog
+	}
+	return nil
+}
+
+// hasRoom reports whether Limits.MaxPending has room for n more bytes, of a Write or of the layer
+// own. mu is held.
+func (c *Conn) hasRoom(n int, own *Wire) bool {
 	pending := c.pending()
 	if own != nil {
 		pending -= own.waits
 	}
-	if pending > 0 && n > c.cfg.limits.MaxPending-pending {
-		return ErrBacklog
-	}
-	return nil
+	return pending == 0 || n <= c.cfg.limits.MaxPending-pending
 }
 
 // enqueue copies p, which was admitted, to what waits. mu is held.

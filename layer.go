@@ -301,10 +301,11 @@ func (c *Conn) unwrap(wire []byte, fin bool) {
 // answers, it makes an end. mu is held, also before: nothing may come between the layer's call
 // and this.
 func (c *Conn) reply(wire []byte) {
-	switch c.allows(len(wire), c.wire()) {
-	case nil:
+	switch {
+	case c.ours != sendsWrites: // it would follow our end
+	case c.hasRoom(len(wire), c.wire()):
 		c.queueCopy(wire)
-	case ErrBacklog:
+	default:
 		c.loop.engine.limited[limitWrites].Add(1)
 		c.fails(ErrBacklog)
 	}

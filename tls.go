@@ -14,15 +14,22 @@ import (
 func (c *Conn) TLS() *tls.ConnectionState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.wire() == nil || !c.wire().ready {
-		return nil
-	}
-	l, ok := c.wire().layer.(*tlsLayer)
-	if !ok {
+	l := c.tlsLayer()
+	if l == nil || !c.wire().ready {
 		return nil
 	}
 	state := l.conn.ConnectionState()
 	return &state
+}
+
+// tlsLayer is the connection's layer, if that is TLS. As with wire, others than the loop hold mu.
+func (c *Conn) tlsLayer() *tlsLayer {
+	w := c.wire()
+	if w == nil {
+		return nil
+	}
+	l, _ := w.layer.(*tlsLayer)
+	return l
 }
 
 // makeLayer makes the layers of a server's connections; nil: they have none.

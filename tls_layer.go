@@ -16,6 +16,7 @@ import (
 type tlsLayer struct {
 	wire    *Wire
 	conn    *tls.Conn
+	below   below  // conn
 	waits   bool   // functions of its config may wait
 	in      []byte // what tls.Conn may read now, of one record
 	records records
@@ -32,10 +33,11 @@ func layerTLS(config *tls.Config, client bool) func() Layer {
 	return func() Layer {
 		l := &tlsLayer{waits: waits, shake: new(handshake)}
 		l.shake.tls, l.shake.turn = l, make(chan struct{}, 1)
+		l.below.Conn = memory{l}
 		if client {
-			l.conn = tls.Client(memory{l}, config)
+			l.conn = tls.Client(&l.below, config)
 		} else {
-			l.conn, l.hello = tls.Server(memory{l}, config), new(hello)
+			l.conn, l.hello = tls.Server(&l.below, config), new(hello)
 		}
 		return l
 	}
@@ -158,7 +160,10 @@ func (l *tlsLayer) End() {
 	}
 }
 
-// memory is the connection below tls.Conn.
+// below is the connection below tls.Conn: memory, until Detach gives tls.Conn to package net.
+type below struct{ net.Conn }
+
+// memory is the connection below tls.Conn on the loops: what has arrived, and what is to be sent.
 type memory struct{ *tlsLayer }
 
 // Read is called by the handshake's goroutine, and after it by the loop, with Conn.mu held.

@@ -331,3 +331,20 @@ func TestLayerEndAfterClose(t *testing.T) {
 		r.Ends(proactor.ErrLocalClosed)
 	})
 }
+
+// A connection with a layer of the user's stays: what the layer knows would be lost.
+func TestDetachWithLayer(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		s := r.Serve(proactor.Handler{Data: shift}, func(s *proactor.Server) {
+			s.Layer = func() proactor.Layer { return &masks{ends: new(atomic.Int64)} }
+		})
+		client := rig.Client(t, s)
+		c := r.Accepted()
+		if err := c.Detach(func(net.Conn, []byte, error) { t.Error("done was called") }); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("Detach: %v", err)
+		}
+		must.Send(t, client, []byte("abc"))
+		must.Read(t, client, []byte("hello:bcd"))
+	})
+}

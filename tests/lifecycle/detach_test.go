@@ -2,7 +2,6 @@ package lifecycle_test
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,48 +24,12 @@ import (
 // doubles that, and some round it up.
 const smallBuffer = 64 << 10
 
-// handed is what done of Detach was told.
-type handed struct {
-	conn     net.Conn
-	received []byte
-	err      error
-}
-
-// takes gives a function for Detach, and what that will have been told.
-func takes(t *testing.T) (done func(net.Conn, []byte, error), told chan handed) {
-	told = make(chan handed, 1)
-	return func(c net.Conn, received []byte, err error) {
-		if c != nil {
-			c.SetDeadline(time.Now().Add(must.Patience))
-			t.Cleanup(func() { c.Close() })
-		}
-		told <- handed{c, received, err}
-	}, told
-}
-
-// canDetach reports whether connections can leave the engine. Where they cannot, Detach says so,
-// and has changed nothing.
-func canDetach(r *rig.Rig) bool {
-	r.Helper()
-	if r.Engine.Backend() != "iocp" {
-		return true
-	}
-	s := r.Serve(proactor.Handler{Data: rig.Echo})
-	client := rig.Client(r.T, s)
-	c := r.Accepted()
-	if err := c.Detach(func(net.Conn, []byte, error) { r.Error("done was called") }); !errors.Is(err, errors.ErrUnsupported) {
-		r.Errorf("Detach: %v", err)
-	}
-	must.Ask(r.T, client, "nothing has changed")
-	return false
-}
-
 // A connection leaves from wherever Detach is called: the bytes that its handler has not
 // consumed come with it, what waits to be sent goes out before, and the engine keeps nothing.
 func TestDetach(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r, other := rig.New(t, backend), rig.New(t, backend)
-		if !canDetach(r) {
+		if !r.Detaches() {
 			return
 		}
 		big := must.Pattern(1, 1<<20) // more than the system takes
@@ -113,7 +76,7 @@ func TestDetach(t *testing.T) {
 			c.Again()
 		}
 		for name, on := range map[string]*proactor.Conn{"its own": nil, "a neighbor's": neighbors[0], "the other loop's": neighbors[1], "another engine's": stranger, "no": stranger} {
-			done, told := takes(t)
+			done, told := rig.Takes(t)
 			asked := make(chan *proactor.Conn, 1)
 			at <- func(c *proactor.Conn) {
 				c.After(time.Hour, func() { t.Error("a timer fired after Detach") })
@@ -140,26 +103,26 @@ func TestDetach(t *testing.T) {
 			must.Read(t, client, []byte("101\n"))
 			must.Within(t, name, func() error { return readAll(client, big) })
 			got := must.Take(t, "done", told)
-			if got.err != nil {
-				t.Fatalf("Detach in %s callback: %v", name, got.err)
+			if got.Err != nil {
+				t.Fatalf("Detach in %s callback: %v", name, got.Err)
 			}
-			if _, ok := got.conn.(*net.TCPConn); !ok {
-				t.Errorf("it is a %T", got.conn)
+			if _, ok := got.Conn.(*net.TCPConn); !ok {
+				t.Errorf("it is a %T", got.Conn)
 			}
 			r.Ends(proactor.ErrDetached)
-			rest := append(got.received, make([]byte, len("rest and more")-len(got.received))...)
-			must.Within(t, "the rest", func() error { _, err := io.ReadFull(got.conn, rest[len(got.received):]); return err })
+			rest := append(got.Received, make([]byte, len("rest and more")-len(got.Received))...)
+			must.Within(t, "the rest", func() error { _, err := io.ReadFull(got.Conn, rest[len(got.Received):]); return err })
 			if string(rest) != "rest and more" {
 				t.Errorf("what was not consumed is %q", rest)
 			}
-			talks(t, got.conn, client)
-			talks(t, client, got.conn)
+			talks(t, got.Conn, client)
+			talks(t, client, got.Conn)
 			must.Eventually(t, "room", func() bool { return s.Conns() == 2 })
 			client.Close()
-			if _, err := got.conn.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := got.Conn.Read(make([]byte, 1)); err != io.EOF {
 				t.Errorf("the end of the stream: %v", err)
 			}
-			got.conn.Close()
+			got.Conn.Close()
 		}
 		if st := r.Engine.Stats(); st.Pending != 0 || st.Kept != 0 || st.Leased != 0 {
 			t.Errorf("something is left: %+v", st)
@@ -182,10 +145,10 @@ func readAll(c io.Reader, want []byte) error {
 func TestDetachAfterFIN(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		if !canDetach(r) {
+		if !r.Detaches() {
 			return
 		}
-		done, told := takes(t)
+		done, told := rig.Takes(t)
 		s := r.Serve(proactor.Handler{Data: rig.Echo, Ended: func(c *proactor.Conn, why error) {
 			if err := c.Detach(done); err != nil {
 				t.Error(err)
@@ -195,14 +158,14 @@ func TestDetachAfterFIN(t *testing.T) {
 		must.Ask(t, client, "hello")
 		client.CloseWrite()
 		got := must.Take(t, "done", told)
-		if got.err != nil || len(got.received) != 0 {
-			t.Fatalf("%q, %v", got.received, got.err)
+		if got.Err != nil || len(got.Received) != 0 {
+			t.Fatalf("%q, %v", got.Received, got.Err)
 		}
-		if _, err := got.conn.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := got.Conn.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("the end of the stream: %v", err)
 		}
-		talks(t, got.conn, client)
-		got.conn.Close()
+		talks(t, got.Conn, client)
+		got.Conn.Close()
 		must.ReadEnd(t, client, nil)
 		r.Accepted()
 		r.Ends(proactor.ErrDetached)
@@ -214,7 +177,7 @@ func TestDetachAfterFIN(t *testing.T) {
 func TestDetachFails(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		if !canDetach(r) {
+		if !r.Detaches() {
 			return
 		}
 		var closed sync.Map
@@ -235,7 +198,7 @@ func TestDetachFails(t *testing.T) {
 		big := make([]byte, 1<<20) // more than the system takes
 		fails := func(what string, c *proactor.Conn, want error, end func()) {
 			t.Helper()
-			done, told := takes(t)
+			done, told := rig.Takes(t)
 			check := func(nc net.Conn, received []byte, err error) {
 				if _, ok := closed.Load(c); !ok {
 					t.Errorf("%s: done before Closed", what)
@@ -247,7 +210,7 @@ func TestDetachFails(t *testing.T) {
 			}
 			end()
 			unseen := porttest.OnWine && want == port.ErrReset
-			if got := must.Take(t, what, told); got.conn != nil || got.received != nil || !errors.Is(got.err, want) && !unseen {
+			if got := must.Take(t, what, told); got.Conn != nil || got.Received != nil || !errors.Is(got.Err, want) && !unseen {
 				t.Errorf("%s: %+v, want %v", what, got, want)
 			}
 			r.Ends(want)
@@ -285,7 +248,7 @@ func TestDetachFails(t *testing.T) {
 func TestDetachPanics(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		if !canDetach(r) {
+		if !r.Detaches() {
 			return
 		}
 		s := r.Serve(proactor.Handler{Data: rig.Echo})
@@ -307,10 +270,10 @@ func TestDetachPanics(t *testing.T) {
 func TestDetachInStopping(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		if !canDetach(r) {
+		if !r.Detaches() {
 			return
 		}
-		done, told := takes(t)
+		done, told := rig.Takes(t)
 		h := rig.Lines()
 		h.Stopping = func(c *proactor.Conn) {
 			if err := c.Detach(done); err != nil {
@@ -323,10 +286,10 @@ func TestDetachInStopping(t *testing.T) {
 		must.Read(t, client, []byte("0:one\n"))
 		must.Within(t, "Shutdown", func() error { return s.Shutdown(must.Context(t)) })
 		got := must.Take(t, "done", told)
-		if got.err != nil || string(got.received) != "tw" {
-			t.Fatalf("%q, %v", got.received, got.err)
+		if got.Err != nil || string(got.Received) != "tw" {
+			t.Fatalf("%q, %v", got.Received, got.Err)
 		}
-		talks(t, got.conn, client)
+		talks(t, got.Conn, client)
 		r.Accepted()
 		r.Ends(proactor.ErrDetached)
 	})
@@ -337,7 +300,7 @@ func TestDetachInStopping(t *testing.T) {
 func TestDetachEndsRelays(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend, rig.OneLoop)
-		if !canDetach(r) {
+		if !r.Detaches() {
 			return
 		}
 		s := r.Serve(proactor.Handler{})
@@ -346,16 +309,13 @@ func TestDetachEndsRelays(t *testing.T) {
 			rig.Relayed(t, a, b)
 			must.Send(t, ca, []byte("one"))
 			must.Read(t, cb, []byte("one"))
-			done, told := takes(t)
+			done, told := rig.Takes(t)
 			if err := a.Detach(done); err != nil {
 				t.Fatal(err)
 			}
-			got := must.Take(t, "done", told)
-			if got.err != nil {
-				t.Fatal(got.err)
-			}
-			talks(t, ca, got.conn)
-			talks(t, got.conn, ca)
+			got := rig.TakeOver(t, told)
+			talks(t, ca, got.Conn)
+			talks(t, got.Conn, ca)
 			r.Ends(proactor.ErrDetached)
 			b.Close()
 			must.ReadEnd(t, cb, nil)
@@ -367,16 +327,13 @@ func TestDetachEndsRelays(t *testing.T) {
 			rig.Relayed(t, a, b)
 			must.Send(t, ca, []byte("one"))
 			must.Read(t, cb, []byte("one"))
-			done, told := takes(t)
+			done, told := rig.Takes(t)
 			if err := b.Detach(done); err != nil {
 				t.Fatal(err)
 			}
-			got := must.Take(t, "done", told)
-			if got.err != nil {
-				t.Fatal(got.err)
-			}
-			talks(t, cb, got.conn)
-			talks(t, got.conn, cb)
+			got := rig.TakeOver(t, told)
+			talks(t, cb, got.Conn)
+			talks(t, got.Conn, cb)
 			ca.Close()
 			for range 2 {
 				e := must.Take(t, "Closed", r.Closed)
@@ -394,16 +351,13 @@ func TestDetachEndsRelays(t *testing.T) {
 			must.Read(t, cb, []byte("one"))
 			must.Send(t, cb, []byte("two"))
 			must.Read(t, ca, []byte("two"))
-			done, told := takes(t)
+			done, told := rig.Takes(t)
 			if err := a.Detach(done); err != nil {
 				t.Fatal(err)
 			}
-			got := must.Take(t, "done", told)
-			if got.err != nil {
-				t.Fatal(got.err)
-			}
-			talks(t, ca, got.conn)
-			talks(t, got.conn, ca)
+			got := rig.TakeOver(t, told)
+			talks(t, ca, got.Conn)
+			talks(t, got.Conn, ca)
 			for range 2 {
 				e := must.Take(t, "Closed", r.Closed)
 				if !errors.Is(e.Cause, proactor.ErrDetached) || errors.Is(e.Cause, proactor.ErrRelayEnd) != (e.Conn == b) {
@@ -419,7 +373,7 @@ func TestDetachEndsRelays(t *testing.T) {
 func TestDetachAndAdopt(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		if !canDetach(r) || !canAdopt(r) {
+		if !r.Detaches() || !canAdopt(r) {
 			return
 		}
 		const trips, conns = 200, 4
@@ -493,28 +447,12 @@ func TestDetachAndAdopt(t *testing.T) {
 	})
 }
 
-// A connection with TLS or another layer stays: what the layer knows would be lost.
-func TestDetachWithLayer(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
-		r := rig.New(t, backend)
-		serves, dials := rig.TLS()
-		s := r.Serve(proactor.Handler{Data: rig.Echo}, func(s *proactor.Server) { s.TLS = serves })
-		client := tls.Client(rig.Client(t, s), dials)
-		must.Ask(t, client, "secret")
-		c := r.Accepted()
-		if err := c.Detach(func(net.Conn, []byte, error) { t.Error("done was called") }); !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("Detach: %v", err)
-		}
-		must.Ask(t, client, "nothing has changed")
-	})
-}
-
 // Bytes of Unread, and those that a pause has kept, are handed on in their order, and count for
 // nothing any more. A WriteContext that waits for room learns that it came too late.
 func TestDetachGivesKept(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		if !canDetach(r) {
+		if !r.Detaches() {
 			return
 		}
 		s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int { return 0 }},
@@ -538,7 +476,7 @@ func TestDetachGivesKept(t *testing.T) {
 		wrote := make(chan error, 1)
 		go func() { _, err := c.WriteContext(ctx, make([]byte, 2<<20)); wrote <- err }()
 		must.Take(t, "WriteContext waits", waits)
-		done, told := takes(t)
+		done, told := rig.Takes(t)
 		if err := c.Detach(done); err != nil {
 			t.Fatal(err)
 		}
@@ -547,11 +485,11 @@ func TestDetachGivesKept(t *testing.T) {
 			t.Errorf("WriteContext: %v", err)
 		}
 		got := must.Take(t, "done", told)
-		if got.err != nil || string(got.received) != "one two three" {
-			t.Errorf("%q, %v", got.received, got.err)
+		if got.Err != nil || string(got.Received) != "one two three" {
+			t.Errorf("%q, %v", got.Received, got.Err)
 		}
 		r.Ends(proactor.ErrDetached)
-		talks(t, client, got.conn)
+		talks(t, client, got.Conn)
 		if st := r.Engine.Stats(); st.Kept != 0 || st.Pending != 0 {
 			t.Errorf("something is left: %+v", st)
 		}
@@ -563,7 +501,7 @@ func TestDetachGivesKept(t *testing.T) {
 func TestDetachRaces(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		if !canDetach(r) {
+		if !r.Detaches() {
 			return
 		}
 		ends := map[string]func(*proactor.Server, *proactor.Conn, *net.TCPConn){
@@ -580,7 +518,7 @@ func TestDetachRaces(t *testing.T) {
 				client := rig.Client(t, s)
 				must.Send(t, client, []byte("hello"))
 				c := r.Accepted()
-				done, told := takes(t)
+				done, told := rig.Takes(t)
 				ended := make(chan struct{})
 				go func() {
 					defer close(ended)
@@ -594,11 +532,11 @@ func TestDetachRaces(t *testing.T) {
 						t.Errorf("%s: Detach: %v", name, err)
 					}
 					client.Close()
-				} else if got := must.Take(t, "done", told); (got.conn == nil) == (got.err == nil) {
+				} else if got := must.Take(t, "done", told); (got.Conn == nil) == (got.Err == nil) {
 					t.Errorf("%s: done was told %+v", name, got)
-				} else if got.conn != nil {
+				} else if got.Conn != nil {
 					left = true
-					got.conn.Close()
+					got.Conn.Close()
 				}
 				if e := must.Take(t, "Closed", r.Closed); errors.Is(e.Cause, proactor.ErrDetached) != left {
 					t.Errorf("%s: closed with %v, handed on %v", name, e.Cause, left)
@@ -618,7 +556,7 @@ func TestDetachRaces(t *testing.T) {
 func TestDetachGivesLate(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend, rig.OneLoop)
-		if !canDetach(r) {
+		if !r.Detaches() {
 			return
 		}
 		s := r.Serve(proactor.Handler{Data: func(*proactor.Conn, []byte) int { return 0 }})
@@ -628,13 +566,15 @@ func TestDetachGivesLate(t *testing.T) {
 		for _, c := range clients {
 			by[end{c.LocalAddr().String(), c.RemoteAddr().String()}] = c
 		}
-		told := make(chan handed, len(conns))
+		told := make(chan rig.Handed, len(conns))
 		busy, sent := make(chan struct{}), make(chan struct{})
 		conns[0].Post(func() {
 			close(busy)
 			<-sent
 			for _, c := range slices.Backward(conns) {
-				if err := c.Detach(func(nc net.Conn, received []byte, err error) { told <- handed{nc, received, err} }); err != nil {
+				if err := c.Detach(func(nc net.Conn, received []byte, err error) {
+					told <- rig.Handed{Conn: nc, Received: received, Err: err}
+				}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -645,19 +585,16 @@ func TestDetachGivesLate(t *testing.T) {
 		}
 		close(sent)
 		for range conns {
-			got := must.Take(t, "done", told)
-			if got.err != nil {
-				t.Fatal(got.err)
-			}
-			nc := got.conn
+			got := rig.TakeOver(t, told)
+			nc := got.Conn
 			client := by[end{nc.RemoteAddr().String(), nc.LocalAddr().String()}]
 			must.Send(t, client, []byte(" late"))
 			client.Close()
 			nc.SetDeadline(time.Now().Add(must.Patience))
 			rest, err := io.ReadAll(nc)
 			nc.Close()
-			if all := string(got.received) + string(rest); err != nil || all != "early late" {
-				t.Errorf("%q, then %q, %v", got.received, rest, err)
+			if all := string(got.Received) + string(rest); err != nil || all != "early late" {
+				t.Errorf("%q, then %q, %v", got.Received, rest, err)
 			}
 			r.Ends(proactor.ErrDetached)
 		}

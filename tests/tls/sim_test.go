@@ -2,7 +2,10 @@ package tls_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
+	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -67,6 +70,69 @@ func TestSimulatedTimeout(t *testing.T) {
 		c.ExpectEnd()
 		if n := e.Engine.Stats().Limited.Handshake; n > 1 {
 			e.Errorf("%d handshakes were too slow", n)
+		}
+	})
+}
+
+// Over any fair network a connection that leaves the loops at any byte of its stream loses none. The
+// other side leaves with all of it: nothing is read while bytes wait to be sent, so if both left
+// in the middle they could wait for each other.
+func TestSimulatedDetach(t *testing.T) {
+	cfg := proactortest.Config{Seeds: testenv.Scaled(20), Engine: proactor.Config{Loops: 2, BufferSize: 500, BufferCount: 4}}
+	cfg.Run(t, func(e *proactortest.Env) {
+		serves, dials := rig.TLS()
+		const size = 20_000
+		leaves := func(c *proactor.Conn, goesOn func(c net.Conn, received []byte)) {
+			err := c.Detach(func(nc net.Conn, received []byte, err error) {
+				if err != nil {
+					e.Error(err)
+					return
+				}
+				e.Go(func() { goesOn(nc, received) })
+			})
+			if err != nil {
+				e.Error(err)
+			}
+		}
+		limits := proactor.Limits{HandshakeTimeout: time.Hour} // loops stall for a second at a time
+		at := e.Rand.IntN(size)
+		s := e.Serve(&proactor.Server{TLS: serves, Limits: limits, Handler: proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+			if at >= len(p) {
+				at -= len(p)
+				return rig.Echo(c, p)
+			}
+			c.Write(p[:at])
+			leaves(c, func(nc net.Conn, received []byte) {
+				if err := echoes(nc.(*tls.Conn), received); err != nil {
+					e.Error(err)
+				}
+			})
+			return at
+		}}})
+		want := must.Pattern(e.Seed, size)
+		ended := make(chan error, 1)
+		var got []byte
+		d := &proactor.Dialer{Engine: e.Engine, TLS: dials, Limits: limits, Handler: proactor.Handler{
+			Opened: func(c *proactor.Conn) { c.Write(want) },
+			Data: func(c *proactor.Conn, p []byte) int {
+				if got = append(got, p...); len(got) < size {
+					return len(p)
+				}
+				leaves(c, func(nc net.Conn, received []byte) {
+					defer nc.Close()
+					nc.(*tls.Conn).CloseWrite()
+					rest, err := io.ReadAll(io.MultiReader(bytes.NewReader(received), nc))
+					got = append(got, rest...)
+					ended <- err
+				})
+				return len(p)
+			},
+		}}
+		if _, err := d.Dial(e.Context(), "tcp", s.ListenAddr().String()); err != nil {
+			e.Fatal(err)
+		}
+		if err := <-ended; err != nil || !bytes.Equal(got, want) {
+			e.Errorf("%d bytes of %d came back, the same up to %d: %v", len(got), size, must.Differs(got, want), err)
 		}
 	})
 }
