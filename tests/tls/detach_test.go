@@ -338,3 +338,61 @@ func TestKeyUpdateAtTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// While TLS that begins in the middle of a connection is not ready, the connection stays, and goes
+// on; later it leaves, with TLS. One that is about to leave begins none.
+func TestDetachAndStartTLS(t *testing.T) {
+	eachVersion(t, func(r *rig.Rig, version uint16, serves, dials *tls.Config) {
+		if !r.Detaches() {
+			return
+		}
+		done, told := rig.Takes(r.T)
+		s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+			switch string(p) {
+			case "begin":
+				c.Write([]byte("go ahead"))
+				if err := c.StartTLS(serves); err != nil {
+					r.Error(err)
+				}
+				if err := c.Detach(done); !errors.Is(err, errors.ErrUnsupported) {
+					r.Errorf("Detach in the handshake: %v", err)
+				}
+			case "leave":
+				if err := c.Detach(done); err != nil {
+					r.Error(err)
+				}
+				if err := c.StartTLS(serves); err == nil {
+					r.Error("StartTLS after Detach")
+				}
+			default:
+				return rig.Echo(c, p)
+			}
+			return len(p)
+		}})
+		raw := rig.Client(r.T, s)
+		must.Ask(r.T, raw, "in the clear")
+		must.Send(r.T, raw, []byte("begin"))
+		must.Read(r.T, raw, []byte("go ahead"))
+		client := tls.Client(raw, dials)
+		must.Ask(r.T, client, "on a loop")
+		must.Send(r.T, client, []byte("leave"))
+		c, received := secured(r, told)
+		go echoes(c, received)
+		must.Ask(r.T, client, "on a goroutine")
+		if err := client.CloseWrite(); err != nil {
+			r.Error(err)
+		}
+		must.ReadEnd(r.T, client, nil)
+		r.Ends(proactor.ErrDetached)
+
+		raw = rig.Client(r.T, s)
+		must.Send(r.T, raw, []byte("leave"))
+		plain := rig.TakeOver(r.T, told).Conn
+		if _, ok := plain.(*net.TCPConn); !ok {
+			r.Errorf("it is a %T", plain)
+		}
+		must.Send(r.T, plain, []byte("in the clear"))
+		must.Read(r.T, raw, []byte("in the clear"))
+		r.Ends(proactor.ErrDetached)
+	})
+}
