@@ -284,6 +284,14 @@ func (c *Conn) fails(why error) {
 	c.setCause(why)
 }
 
+// Cause tells why the connection closes or has closed, as Handler.Closed is told it, or why
+// its stream was cut, as Handler.Ended was. nil: neither was.
+func (c *Conn) Cause() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closeCause()
+}
+
 // closeCause is why the connection closes; nil when it does not yet. mu is held.
 func (c *Conn) closeCause() error {
 	if r := c.rare.Load(); r != nil {

@@ -23,6 +23,14 @@ func (c *Conn) close(cause error) {
 	if never {
 		c.loop.do(c.endLayer)
 	}
+	c.callClosing()
+}
+
+func (c *Conn) callClosing() {
+	f, cause := c.handler().Closing, c.Cause()
+	if f != nil && cause != ErrLocalClosed && c.flags&flagOpened != 0 {
+		c.call("Closing", func(c *Conn) { f(c, cause) })
+	}
 }
 
 // endOurs has our FIN follow the bytes that wait, and the layer first be ready.
@@ -33,7 +41,7 @@ func (c *Conn) endOurs() {
 		c.wire().fin = true
 	default:
 		c.ours = sendsRest
-		if c.wire() != nil {
+		if c.layered() {
 			c.endWire()
 		}
 	}

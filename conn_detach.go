@@ -74,6 +74,8 @@ func (c *Conn) stays() string {
 		return "a layer cannot leave its loop"
 	case !c.wire().ready:
 		return "the TLS handshake has not ended"
+	case c.wire().aside:
+		return "its tls.Conn is lent"
 	}
 	return ""
 }

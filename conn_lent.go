@@ -42,7 +42,7 @@ func (pc *piece) find(p []byte) (off int, ok bool) {
 // cannot be left before that is given up, so the piece, which is this connection's
 // then, stays as it is. Any goroutine may call it.
 func (c *Conn) borrow(p []byte) bool {
-	if c.busy.Load()&inside == 0 || c.wire() != nil {
+	if c.busy.Load()&inside == 0 || c.layered() {
 		return false
 	}
 	pc := &c.loop.piece

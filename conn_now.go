@@ -7,7 +7,7 @@ const nowLeast = 8 << 10
 // unsent is what has to be queued of p, which was admitted, when as much was sent at once as
 // can be. mu is held.
 func (c *Conn) unsent(p []byte) []byte {
-	if c.wire() != nil {
+	if c.layered() {
 		return p
 	}
 	n := c.sendNow(p)

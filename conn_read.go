@@ -17,7 +17,7 @@ func (c *Conn) onRecv(cp *port.Completion) {
 			d := c.detachment()
 			d.late = append(d.late, cp.Buf...)
 			c.loop.port.Release(cp)
-		} else if c.wire() != nil {
+		} else if c.layered() {
 			c.unwrapped(cp)
 		} else if c.mayDeliver() {
 			c.show(cp)
@@ -158,7 +158,7 @@ func (c *Conn) left(b []byte, n, end int, inside bool) {
 	case n > 0 && c.stopping() && c.taker().begins():
 		c.end(ErrServerClosed)
 		return
-	case rest > c.cfg.limits.MaxMessage && c.taker().declines(c):
+	case rest > c.cfg.limits.MaxMessage && c.paused == 0 && c.taker().declines(c):
 		c.pause(pausedByBacklog)
 	case rest > c.cfg.limits.MaxMessage && c.paused == 0:
 		c.end(ErrTooLong)

@@ -80,7 +80,7 @@ func (c *Conn) writeShared(p []byte) (int, error) {
 	if err := c.mayWrite(len(p)); err != nil {
 		return 0, err
 	}
-	if len(p) <= sharedLeast || c.wire() != nil {
+	if len(p) <= sharedLeast || c.layered() {
 		c.enqueue(p)
 	} else {
 		c.queue().share(&c.loop.pool, p)
@@ -201,8 +201,8 @@ func (c *Conn) counts(n int, most int64) bool {
 			return false
 		}
 		if waits.CompareAndSwap(had, had+int64(n)) {
-			if w := c.wire(); w != nil {
-				w.waits += n
+			if c.layered() {
+				c.wire().waits += n
 			}
 			return true
 		}
@@ -236,7 +236,7 @@ func (c *Conn) hasRoom(n int, own *Wire) bool {
 func (c *Conn) enqueue(p []byte) {
 	switch {
 	case len(p) == 0:
-	case c.wire() != nil:
+	case c.layered():
 		c.wrap(p)
 	default:
 		c.queue().append(&c.loop.pool, p)

@@ -72,6 +72,13 @@ type Handler struct {
 	// goodbye in its protocol, or Close.
 	Stopping func(c *Conn)
 
+	// Closing is called when the framework closes the connection in good order: for a timeout,
+	// or in the place of the handler where that has no Ended. From now on no bytes are delivered,
+	// and Write fails; what waits is sent, and Closed follows when the peer has closed, too, within
+	// Limits.LingerTimeout. It is for code that has something wait for the connection. It is
+	// not called after Conn.Close, nor where the connection is reset: Closed is not far then.
+	Closing func(c *Conn, cause error)
+
 	// Closed is the last callback, made exactly once for each Opened, when no operation of
 	// the connection is outstanding any more. The cause tells which side ended the
 	// connection and why, see [ErrPeerClosed]; test it with errors.Is.

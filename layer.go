@@ -80,6 +80,7 @@ type Wire struct {
 
 	called atomic.Bool // Ready was: what it asks for comes before the end of the stream
 	ready  bool        // the loop has done that; guarded by Conn.mu
+	aside  bool        // bytes pass it by, see LendTLS; changed on the loop, with Conn.mu held
 	held   chunk       // plain bytes of Writes that go to the layer together; guarded by Conn.mu
 	full   []chunk     // and those before them, while it is not ready: gatherMost in each
 	waits  int         // plain bytes that count in evictor.waits: of both, and of a Write in progress
@@ -186,6 +187,12 @@ func (c *Conn) unready() bool {
 	return c.flags&flagReady == 0 && c.wire() != nil && c.state.open()
 }
 
+// layered reports whether bytes go through a layer. On the loop, or with mu held.
+func (c *Conn) layered() bool {
+	w := c.wire()
+	return w != nil && !w.aside
+}
+
 // receive, send and closeWrite are the layer's. mu is held; see contain.
 func (w *Wire) receive(wire []byte, fin bool) (plain, reply []byte, err error) {
 	returned := false
@@ -253,7 +260,7 @@ func (c *Conn) onWire(wire []byte) {
 // handler.
 func (c *Conn) unwrap(wire []byte, fin bool) {
 	w := c.wire()
-	if w.over || !c.state.follows() {
+	if w.over || w.aside || !c.state.follows() {
 		return
 	}
 	c.mu.Lock()
@@ -338,7 +345,11 @@ func (c *Conn) endWire() {
 // spoken is how many bytes the peer has sent, as the handler counts them. Those of a record that
 // is under way count: a peer that sends in large ones is not slower for it.
 func (c *Conn) spoken() int64 {
-	if w := c.wire(); w != nil {
+	w := c.wire()
+	switch {
+	case w != nil && w.aside:
+		return w.plain + c.bytesIn.Load()
+	case w != nil:
 		return w.plain + int64(w.partial)
 	}
 	return c.bytesIn.Load()

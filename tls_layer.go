@@ -25,6 +25,11 @@ type tlsLayer struct {
 	reply   []byte     // of Receive
 	inside  bool       // in Receive
 	failed  bool       // Receive has returned an error
+
+	lentTo net.Conn // of a tls.Conn that is lent, or was; see LendTLS
+	driver driver
+	held   []byte // came while it was lent, and is to be read first; its capacity is counted in Engine.inbound
+	drains bool   // tls.Conn itself may hold bytes
 }
 
 // layerTLS makes a layer. client: we are.
@@ -65,6 +70,9 @@ func (l *tlsLayer) Receive(wire []byte, fin bool) (plain, reply []byte, err erro
 		l.shake = nil
 		wire = append(h.rest(), wire...)
 	}
+	if l.held != nil {
+		wire = append(l.unheld(), wire...)
+	}
 	l.inside = true
 	plain, err = l.decrypt(wire)
 	l.inside = false
@@ -102,6 +110,12 @@ func (l *tlsLayer) decrypt(wire []byte) (plain []byte, err error) {
 	buffer := &l.wire.conn.loop.plain
 	plain = (*buffer)[:0]
 	defer func() { *buffer = plain }()
+	l.drive()
+	defer l.idle()
+	if l.drains {
+		plain, err = l.read(plain)
+		l.drains = false
+	}
 	for len(wire) > 0 && err == nil {
 		n, _, _ := l.records.next(wire)
 		l.in, wire = wire[:n], wire[n:]
@@ -110,7 +124,8 @@ func (l *tlsLayer) decrypt(wire []byte) (plain []byte, err error) {
 	return plain, err
 }
 
-// read appends the plain bytes of one record. Where it is whole, one Read takes them all.
+// read appends the plain bytes of one record. Where it is whole, one Read takes them all, unless
+// tls.Conn holds more.
 func (l *tlsLayer) read(plain []byte) ([]byte, error) {
 	const most = 16 << 10 // plain bytes of a record
 	for {
@@ -124,7 +139,7 @@ func (l *tlsLayer) read(plain []byte) ([]byte, error) {
 			return plain, nil
 		case err != nil:
 			return plain, err
-		case len(l.in) == 0:
+		case len(l.in) == 0 && !l.drains:
 			return plain, nil
 		}
 	}
@@ -133,6 +148,8 @@ func (l *tlsLayer) read(plain []byte) ([]byte, error) {
 // Send encrypts. After an alert of ours nothing may follow: that and the end of the connection
 // tell the peer enough.
 func (l *tlsLayer) Send(plain []byte) ([]byte, error) {
+	l.drive()
+	defer l.idle()
 	_, err := l.conn.Write(plain)
 	if l.failed {
 		err = nil
@@ -142,6 +159,8 @@ func (l *tlsLayer) Send(plain []byte) ([]byte, error) {
 
 // CloseWrite sends a close_notify.
 func (l *tlsLayer) CloseWrite() []byte {
+	l.drive()
+	defer l.idle()
 	l.conn.CloseWrite()
 	return nil
 }
@@ -158,6 +177,7 @@ func (l *tlsLayer) End() {
 		h.stop()
 		h.rest()
 	}
+	l.unheld()
 }
 
 // below is the connection below tls.Conn: memory, until Detach gives tls.Conn to package net.
@@ -169,6 +189,11 @@ type memory struct{ *tlsLayer }
 // Read is called by the handshake's goroutine, and after it by the loop, with Conn.mu held.
 func (m memory) Read(b []byte) (int, error) {
 	l := m.tlsLayer
+	if to := m.lent(); to != nil {
+		n, err := to.Read(b)
+		l.records.pass(b[:n])
+		return n, err
+	}
 	if len(l.in) == 0 {
 		h := l.shake
 		if h == nil {
@@ -189,6 +214,9 @@ func (m memory) Read(b []byte) (int, error) {
 // Write is called by the handshake's goroutine, and after it with Conn.mu held.
 func (m memory) Write(b []byte) (int, error) {
 	l := m.tlsLayer
+	if to := m.lent(); to != nil {
+		return to.Write(b)
+	}
 	switch {
 	case l.inside:
 		l.reply = append(l.reply, b...)
@@ -202,14 +230,30 @@ func (m memory) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close is called by nobody: we close the socket.
-func (memory) Close() error { return nil }
+// Close is called by nobody but who has it lent: we close the socket.
+func (m memory) Close() error { return m.set(net.Conn.Close) }
 
 // LocalAddr and RemoteAddr are for functions of the tls.Config.
 func (m memory) LocalAddr() net.Addr  { return m.wire.conn.LocalAddr() }
 func (m memory) RemoteAddr() net.Addr { return m.wire.conn.RemoteAddr() }
 
-// Deadlines are set by tls.Conn around a close_notify. Nothing waits.
-func (memory) SetDeadline(time.Time) error      { return nil }
-func (memory) SetReadDeadline(time.Time) error  { return nil }
-func (memory) SetWriteDeadline(time.Time) error { return nil }
+// Deadlines are also set by tls.Conn around a close_notify. Where we drive it nothing waits.
+func (m memory) SetDeadline(t time.Time) error {
+	return m.set(func(c net.Conn) error { return c.SetDeadline(t) })
+}
+
+func (m memory) SetReadDeadline(t time.Time) error {
+	return m.set(func(c net.Conn) error { return c.SetReadDeadline(t) })
+}
+
+func (m memory) SetWriteDeadline(t time.Time) error {
+	return m.set(func(c net.Conn) error { return c.SetWriteDeadline(t) })
+}
+
+// set does something to what is below, where that is lent.
+func (m memory) set(do func(net.Conn) error) error {
+	if to := m.lent(); to != nil {
+		return do(to)
+	}
+	return nil
+}

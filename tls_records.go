@@ -48,6 +48,14 @@ func (r *records) next(b []byte) (n, body int, whole bool) {
 	return n, body, true
 }
 
+// pass is next for bytes of as many records as there are.
+func (r *records) pass(b []byte) {
+	for len(b) > 0 {
+		n, _, _ := r.next(b)
+		b = b[n:]
+	}
+}
+
 // hello looks at the first bytes of a client, until its ClientHello is whole.
 type hello struct {
 	records records

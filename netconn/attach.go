@@ -44,6 +44,10 @@ func Hijack(pc *proactor.Conn) (*Conn, error) {
 // that has served it can end; so does Close, and does nothing. h.Opened is the place to set the
 // connection's value.
 //
+// Where there is a *tls.Conn over the Conn, see [Of], ahead are plain bytes; what that has not read
+// or not decrypted follows. From then on h has plain bytes, and the loop does the rest. The
+// *tls.Conn must not be used any more, nor closed, and no Write of it may be in progress; a Read may.
+//
 // It fails with net.ErrClosed after Close, with the error of Reads where the stream has ended
 // otherwise than by the peer's FIN, with [proactor.ErrInbound] where Config.MaxInbound has no
 // room, with [proactor.ErrOnLoop] in a callback, and with that of [proactor.Conn.SetHandler]
@@ -101,7 +105,13 @@ func (c *Conn) handOver(h *proactor.Handler, ahead []byte) error {
 	if err := c.pc.SetHandler(h); err != nil {
 		return err
 	}
-	if err := c.pc.Unread(slices.Concat(ahead, c.in.mem[c.in.from:])); err != nil {
+	var err error
+	if unread := c.in.mem[c.in.from:]; c.tls != nil {
+		err = c.pc.ReturnTLS(ahead, unread)
+	} else {
+		err = c.pc.Unread(slices.Concat(ahead, unread))
+	}
+	if err != nil {
 		_ = c.pc.SetHandler(&callbacks)
 		if err == proactor.ErrClosed && c.readErr != nil && c.readErr != io.EOF {
 			err = c.readErr

@@ -2,6 +2,8 @@ package netconn
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -16,8 +18,9 @@ import (
 // [proactor.ErrIdle]. The end of the stream is io.EOF.
 type Conn struct {
 	pc    *proactor.Conn
-	value any // of pc, before it was this
-	piece int // bytes of one write to pc
+	tls   *tls.Conn // over this, see Of; nil: none
+	value any       // of pc, before it was this
+	piece int       // bytes of one write to pc
 
 	writing sync.Mutex // held by the Write in progress
 
@@ -55,10 +58,47 @@ func (c *Conn) is(f connFlags) bool { return c.state&f != 0 }
 
 // ours reports, by its error, whether the connection is still open, and this one's. mu is held.
 func (c *Conn) ours() error {
-	if c.is(closed | attached) {
+	switch {
+	case c.is(closed) || c.is(attached) && c.tls == nil:
 		return net.ErrClosed
+	case c.is(attached):
+		return errAttached
 	}
 	return nil
+}
+
+// opens makes one, with a tls.Conn over it where pc speaks TLS. It is called in Handler.Opened.
+func opens(pc *proactor.Conn) (*Conn, error) {
+	c := newConn(pc)
+	var err error
+	if c.tls, err = pc.LendTLS(c); errors.Is(err, errors.ErrUnsupported) { // there is none
+		err = nil
+	}
+	return c, err
+}
+
+// given is what Accept and Dial give.
+func (c *Conn) given() net.Conn {
+	if c.tls != nil {
+		return c.tls
+	}
+	return c
+}
+
+// Of finds the Conn in what Accept or Dial gave: that itself or, where the Server or the
+// Dialer has TLS, what is below the *tls.Conn. The Conn of a *tls.Conn has the bytes of the wire to
+// read and write, which is not for others; it is there for Attach, Stats and SetLinger.
+// ok is false for all other connections, such as a *tls.Conn that ServeTLS has put over a Conn.
+func Of(nc net.Conn) (c *Conn, ok bool) {
+	if t, isTLS := nc.(*tls.Conn); isTLS {
+		lent, isLent := t.NetConn().(interface{ Lent() net.Conn })
+		if !isLent {
+			return nil, false
+		}
+		nc = lent.Lent()
+	}
+	c, ok = nc.(*Conn)
+	return c, ok
 }
 
 // newConn makes one. It is called in a callback of pc.

@@ -43,7 +43,11 @@
 //
 // # TLS
 //
-// With Server.TLS a Conn has plain bytes, and after the handshake no goroutine of TLS; but
-// net/http, which looks for a *tls.Conn, speaks HTTP/1.1 then, and leaves Request.TLS nil. With
-// http.Server.ServeTLS, on a Listener whose server has no TLS, it has both, and HTTP/2.
+// With Server.TLS, Accept gives a *tls.Conn, as does Dial with Dialer.TLS. Its handshake was made
+// as for any connection of the framework, with its bounds, timeout and counters, and has ended. So
+// net/http, which looks for a *tls.Conn, has Request.TLS and, where TLS.NextProtos has "h2",
+// HTTP/2. The goroutine that reads and writes decrypts and encrypts. [Of] finds the Conn that is
+// below; its Attach gives the connection to a handler, for which the loop does that.
+//
+// A Write of a *tls.Conn that has run into its deadline ends it for good: see package crypto/tls.
 package netconn

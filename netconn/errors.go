@@ -27,6 +27,17 @@ func (r reset) Error() string        { return r.cause.Error() }
 func (r reset) Unwrap() error        { return r.cause }
 func (r reset) Is(target error) bool { return target == syscall.ECONNRESET }
 
+// errAttached is net.ErrClosed for a tls.Conn that goes to the loop: one that is temporary leaves
+// it as it is.
+var errAttached error = attachedError{}
+
+type attachedError struct{}
+
+func (attachedError) Error() string   { return net.ErrClosed.Error() }
+func (attachedError) Unwrap() error   { return net.ErrClosed }
+func (attachedError) Timeout() bool   { return false }
+func (attachedError) Temporary() bool { return true }
+
 // ends are the errors of Reads and Writes on a connection that has ended.
 func ends(cause error) (read, write error) {
 	switch {

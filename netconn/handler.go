@@ -4,7 +4,7 @@ import "github.com/proactor-go/proactor"
 
 // callbacks is the handler of all connections but for Opened. They are called on the loop of
 // the connection, and wait for nothing.
-var callbacks = proactor.Handler{Data: data, Drained: drained, Ended: ended, Closed: gone}
+var callbacks = proactor.Handler{Data: data, Drained: drained, Ended: ended, Closing: gone, Closed: gone}
 
 // of is the Conn over a connection. There is none where another's value was set, and this
 // handler by SetHandler(nil): that is nobody's.
@@ -66,7 +66,7 @@ func ended(pc *proactor.Conn, why error) {
 	}
 }
 
-// gone notes the end of the connection.
+// gone notes the end of the connection, first when the framework begins to close it.
 func gone(pc *proactor.Conn, cause error) {
 	c, ok := of(pc)
 	if !ok {
@@ -78,6 +78,8 @@ func gone(pc *proactor.Conn, cause error) {
 	if c.readErr == nil {
 		c.readErr = read
 	}
-	c.writeErr = write
+	if c.writeErr == nil {
+		c.writeErr = write
+	}
 	c.wake()
 }

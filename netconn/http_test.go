@@ -3,6 +3,7 @@ package netconn_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log"
@@ -133,27 +134,45 @@ func TestHTTPLarge(t *testing.T) {
 	})
 }
 
-// With Server.TLS net/http has plain bytes, and speaks HTTP/1.1.
+// With Server.TLS and Dialer.TLS net/http has a *tls.Conn on both ends: it speaks the protocol that
+// was agreed on, and has Request.TLS.
 func TestHTTPOverTLS(t *testing.T) {
+	body := must.Pattern(7, testenv.Scaled(1<<20))
 	rig.Each(t, func(t *testing.T, backend string) {
 		e := rig.New(t, backend).Engine
 		serves, dials := rig.TLS()
-		s := serveOn(t, &proactor.Server{Engine: e, TLS: serves}, http.HandlerFunc(echoBody))
-		client := client(t, e)
-		client.Transport.(*http.Transport).TLSClientConfig = dials
+		serves.NextProtos = []string{"h2", "http/1.1"}
+		s := serveOn(t, &proactor.Server{Engine: e, TLS: serves}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.TLS == nil || !r.TLS.HandshakeComplete || r.TLS.ServerName != "server" {
+				t.Errorf("Request.TLS is %+v", r.TLS)
+			}
+			echoBody(w, r)
+		}))
 		at := s.url()
 		at.Scheme = "https"
-		body := must.Pattern(7, testenv.Scaled(4<<20))
-		r, err := client.Post(at.String(), "application/octet-stream", bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
+		for major, proto := range map[int]string{1: "http/1.1", 2: "h2"} {
+			dials := dials.Clone()
+			dials.NextProtos = []string{proto}
+			d := netconn.Dialer{Engine: e, TLS: dials}
+			client := &http.Client{Transport: &http.Transport{DialTLSContext: d.DialContext, ForceAttemptHTTP2: major == 2}, Timeout: must.Lifetime}
+			var all sync.WaitGroup
+			for range 4 {
+				all.Go(func() {
+					r, err := client.Post(at.String(), "application/octet-stream", bytes.NewReader(body))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					got, err := io.ReadAll(r.Body)
+					r.Body.Close()
+					if err != nil || !bytes.Equal(got, body) || r.ProtoMajor != major {
+						t.Errorf("%s %s: %d of %d bytes came back: %v", r.Proto, r.Status, len(got), len(body), err)
+					}
+				})
+			}
+			all.Wait()
+			client.CloseIdleConnections()
 		}
-		got, err := io.ReadAll(r.Body)
-		r.Body.Close()
-		if err != nil || !bytes.Equal(got, body) || r.ProtoMajor != 1 {
-			t.Errorf("%s %s: %d of %d bytes came back: %v", r.Proto, r.Status, len(got), len(body), err)
-		}
-		client.CloseIdleConnections()
 		s.end(t)
 	})
 }
@@ -249,24 +268,36 @@ func TestHTTPShutdown(t *testing.T) {
 func TestHTTPHijackThenAttach(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		echo := proactor.Handler{Data: rig.Echo}
-		s := serve(t, rig.New(t, backend).Engine, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			c, rw, err := w.(http.Hijacker).Hijack()
+		attach := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			nc, rw, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				t.Error(err)
 				return
 			}
+			c, ok := netconn.Of(nc)
+			if !ok {
+				t.Errorf("a %T has no Conn", nc)
+				return
+			}
 			ahead, _ := rw.Reader.Peek(rw.Reader.Buffered())
-			if _, err := c.(*netconn.Conn).Attach(&echo, ahead); err != nil {
+			if _, err := c.Attach(&echo, ahead); err != nil {
 				t.Error(err)
 			}
-		}))
-		peer := must.Dial(t, s.at)
-		must.Send(t, peer, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\nahead"))
-		must.Read(t, peer, []byte("ahead"))
-		must.Ask(t, peer, "and more")
-		s.end(t)
-		must.Ask(t, peer, "after Shutdown")
-		peer.Close()
+		})
+		serves, dials := rig.TLS()
+		for _, config := range []*tls.Config{nil, serves} {
+			s := serveOn(t, &proactor.Server{Engine: rig.New(t, backend).Engine, TLS: config}, attach)
+			peer := must.Dial(t, s.at)
+			if config != nil {
+				peer = tls.Client(peer, dials)
+			}
+			must.Send(t, peer, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\nahead"))
+			must.Read(t, peer, []byte("ahead"))
+			must.Ask(t, peer, "and more")
+			s.end(t)
+			must.Ask(t, peer, "after Shutdown")
+			peer.Close()
+		}
 	})
 }
 

@@ -60,10 +60,10 @@ func Listen(srv *proactor.Server) (*Listener, error) {
 
 // opened is called on the loop of a connection that was accepted.
 func (l *Listener) opened(pc *proactor.Conn) {
-	c := newConn(pc)
+	c, err := opens(pc)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended != nil {
+	if l.ended != nil || err != nil {
 		pc.Abort()
 		return
 	}
@@ -75,7 +75,8 @@ func (l *Listener) opened(pc *proactor.Conn) {
 	l.waiting.Signal()
 }
 
-// Accept waits for a connection, which is a *[Conn]. After Close, and when the server has ended,
+// Accept waits for a connection, which is a *[Conn] or, where the server has TLS, a *tls.Conn that
+// has its handshake behind it, see [Of]. After Close, and when the server has ended,
 // it fails with net.ErrClosed, in a *net.OpError.
 func (l *Listener) Accept() (net.Conn, error) {
 	l.mu.Lock()
@@ -98,7 +99,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		l.paused = false
 		_ = l.srv.Resume()
 	}
-	return c, nil
+	return c.given(), nil
 }
 
 // Close stops listening, and resets connections that nobody has accepted. Those that were

@@ -2,7 +2,6 @@ package netconn
 
 import (
 	"context"
-	"net"
 	"os"
 	"syscall"
 
@@ -94,8 +93,8 @@ func (c *Conn) whyNot(err error) error {
 	if why := c.mayWrite(); why != nil {
 		return why
 	}
-	if err == proactor.ErrClosed {
-		return net.ErrClosed
+	if cause := c.pc.Cause(); err == proactor.ErrClosed && cause != nil {
+		_, err = ends(cause)
 	}
 	return err
 }

@@ -194,6 +194,12 @@ func (r *Rig) Watch(h proactor.Handler) proactor.Handler {
 			h.Stopping(c)
 		}
 	}
+	if h.Closing != nil {
+		w.Closing = func(c *proactor.Conn, cause error) {
+			defer inside(c, "Closing")()
+			h.Closing(c, cause)
+		}
+	}
 	if h.Ended != nil {
 		w.Ended = func(c *proactor.Conn, why error) {
 			defer inside(c, "Ended")()
