@@ -11,7 +11,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
+	"github.com/proactor-go/proactor/admin"
+	"github.com/proactor-go/proactor/cmd/proactor/internal/conns"
 	"github.com/proactor-go/proactor/cmd/proactor/internal/plain"
 )
 
@@ -68,13 +69,13 @@ func (c *connsCommand) Run(env *environment) error {
 	if c.JSON {
 		return c.printJSON(ctx, env.stdout)
 	}
-	var t *admin.Table
+	var t *conns.Table
 	begin := func() {
 		if t == nil {
-			t = admin.NewTable(env.stdout)
+			t = conns.NewTable(env.stdout)
 		}
 	}
-	if err := admin.Read(ctx, c.Addr.addr, func(conn admin.Conn) error {
+	if err := conns.Read(ctx, c.Addr.addr, func(conn admin.Conn) error {
 		begin()
 		return t.Row(conn)
 	}); err != nil {
@@ -91,7 +92,7 @@ func (c *connsCommand) Run(env *environment) error {
 func (c *connsCommand) printJSON(ctx context.Context, to io.Writer) error {
 	w := bufio.NewWriter(to)
 	before := "[\n"
-	err := admin.Read(ctx, c.Addr.addr, func(conn admin.Conn) error {
+	err := conns.Read(ctx, c.Addr.addr, func(conn admin.Conn) error {
 		element, err := json.Marshal(conn)
 		if err != nil {
 			return err

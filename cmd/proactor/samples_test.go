@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
+	"github.com/proactor-go/proactor/admin"
 	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/port/porttest"
 )

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
-	"github.com/proactor-go/proactor/cmd/proactor/internal/admin"
+	"github.com/proactor-go/proactor/admin"
 )
 
 // listenFlags are embedded in all commands that serve.
@@ -31,8 +31,9 @@ type serverFlags struct {
 	listenFlags
 	limitFlags
 	tlsFlags
-	Spin  time.Duration `default:"0s" help:"How long a loop looks for work before it blocks; that shortens latency and keeps a processor busy; default ${default}." placeholder:"DURATION"`
-	Admin *listenPlace  `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
+	Spin       time.Duration `default:"0s" help:"How long a loop looks for work before it blocks; that shortens latency and keeps a processor busy; default ${default}." placeholder:"DURATION"`
+	Admin      *listenPlace  `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
+	AdminToken string        `env:"PROACTOR_ADMIN_TOKEN" help:"What the page needs to close, pause and drain; without it, it only shows. Best given as $PROACTOR_ADMIN_TOKEN, which other users do not see." placeholder:"TOKEN"`
 
 	secure *tls.Config // of serve; nil: no TLS
 }
@@ -87,7 +88,11 @@ func serve(env *environment, name string, f *serverFlags, build func(*proactor.E
 	}
 	var page *admin.Page
 	if f.Admin != nil { // what cannot be had is told before anybody is served
-		if page, err = admin.Listen(f.Admin.addr, e); err != nil {
+		o := admin.Options{Token: f.AdminToken}
+		if s, ok := srv.(*proactor.Server); ok {
+			o.Servers = map[string]*proactor.Server{name: s}
+		}
+		if page, err = admin.Listen(f.Admin.addr, e, o); err != nil {
 			return fmt.Errorf("--admin: %w", err)
 		}
 		defer page.Close()

@@ -1,4 +1,5 @@
-package admin
+// Package conns reads the list of connections from the page of package admin, and prints it.
+package conns
 
 import (
 	"bufio"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/proactor-go/proactor/admin"
 	"github.com/proactor-go/proactor/cmd/proactor/internal/plain"
 )
 
@@ -23,7 +25,7 @@ const (
 	showError = 120      // and of what was wrong with it
 )
 
-// ErrNoPage says that a server is there, but is no page of this package.
+// ErrNoPage says that a server is there, but is no page of package admin.
 var ErrNoPage = errors.New("no operator's page; give the address of a server's --admin")
 
 // Read reads the list from the page at an address, "host:port", and calls each with
@@ -32,7 +34,7 @@ var ErrNoPage = errors.New("no operator's page; give the address of a server's -
 //
 // It is not package net/http's client, which logs what a server says without having
 // been asked.
-func Read(ctx context.Context, addr string, each func(Conn) error) error {
+func Read(ctx context.Context, addr string, each func(admin.Conn) error) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("no server has its --admin there: %w", err)
@@ -78,7 +80,7 @@ func orLate(ctx context.Context, err error) error {
 
 // decode reads the list from a body, whose bytes come through limited: what one
 // connection takes is bounded anew for each.
-func decode(body io.Reader, limited *io.LimitedReader, each func(Conn) error) error {
+func decode(body io.Reader, limited *io.LimitedReader, each func(admin.Conn) error) error {
 	var begin bytes.Buffer
 	limited.N = maxConn
 	d := json.NewDecoder(io.TeeReader(body, &firstBytes{&begin}))
@@ -86,7 +88,7 @@ func decode(body io.Reader, limited *io.LimitedReader, each func(Conn) error) er
 		return fmt.Errorf("it answers %q: %w", begin.Bytes(), ErrNoPage)
 	}
 	for limited.N = maxConn; d.More(); limited.N = maxConn {
-		var c Conn
+		var c admin.Conn
 		if err := d.Decode(&c); err != nil {
 			return fmt.Errorf("%w: %w", errBroken, err)
 		}

@@ -1,4 +1,4 @@
-package admin
+package conns
 
 import (
 	"context"
@@ -6,89 +6,17 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/admin"
 	"github.com/proactor-go/proactor/internal/must"
 )
 
 // patience is how long a test waits for what must come.
 const patience = time.Minute
-
-func page(t *testing.T, addr string) *Page {
-	t.Helper()
-	e, err := proactor.NewEngine(proactor.Config{Loops: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	p, err := Listen(addr, e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	return p
-}
-
-// A name that somebody lets point to this machine is not answered: the browser would
-// hand its page what the operator's page says.
-func TestHost(t *testing.T) {
-	p := page(t, "localhost:0")
-	for host, want := range map[string]int{
-		"127.0.0.1": 200, "127.0.0.1:6060": 200, "[::1]:6060": 200, "[::1]": 200, "10.1.2.3:6060": 200,
-		"localhost:6060": 200, "LOCALHOST": 200, "localhost.": 200, "a.localhost:1": 200,
-		"evil.example": 403, "evil.example:6060": 403, "127.0.0.1.evil.example": 403, "localhost.evil.example": 403,
-		"evillocalhost": 403, "[evil.example]:6060": 403, "1.2.3": 403,
-	} {
-		r, err := http.NewRequest("GET", p.URL()+"conns", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Host = host
-		if got := status(t, r); got != want {
-			t.Errorf("Host %q: status %d, want %d", host, got, want)
-		}
-	}
-	for host, want := range map[string]bool{"ops.example": true, "OPS.example:6060": true, "x.ops.example": false, "": false} {
-		if got := ours(host, "Ops.example"); got != want {
-			t.Errorf("listening at Ops.example, Host %q: %v", host, got)
-		}
-	}
-	if ours("", "") || ours(":6060", "") {
-		t.Error("no name is one of ours")
-	}
-}
-
-func status(t *testing.T, r *http.Request) int {
-	t.Helper()
-	a, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Body.Close()
-	io.Copy(io.Discard, a.Body)
-	return a.StatusCode
-}
-
-// What changes something is refused to the pages of others.
-func TestOrigin(t *testing.T) {
-	p := page(t, "127.0.0.1:0")
-	own := strings.TrimSuffix(p.URL(), "/")
-	for origin, want := range map[string]int{"https://evil.example": 403, "null": 403, own: 405} {
-		r, err := http.NewRequest("POST", p.URL()+"conns", strings.NewReader("x"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Origin", origin)
-		if got := status(t, r); got != want {
-			t.Errorf("Origin %s: status %d, want %d", origin, got, want)
-		}
-	}
-}
 
 // flood writes pieces until nobody takes them.
 func flood(begin, piece string) func(*net.TCPConn) {
@@ -148,7 +76,7 @@ func TestHostileServers(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
-		err := Read(ctx, must.Serve(t, 2*patience, s.talk), func(Conn) error { return nil })
+		err := Read(ctx, must.Serve(t, 2*patience, s.talk), func(admin.Conn) error { return nil })
 		if err == nil || !strings.Contains(err.Error(), s.want) {
 			t.Errorf("%v; want %q", err, s.want)
 		}
@@ -175,7 +103,7 @@ func TestEndlessList(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := heap()
-	err := Read(t.Context(), addr, func(Conn) error {
+	err := Read(t.Context(), addr, func(admin.Conn) error {
 		if n++; n%50_000 == 0 {
 			most = max(most, heap())
 		}
@@ -196,7 +124,7 @@ func TestTable(t *testing.T) {
 	var b strings.Builder
 	w := NewTable(&b)
 	for range tableBlock + 1 {
-		w.Row(Conn{Local: "\x1b[2J", Remote: "a\nb", State: "open\r"})
+		w.Row(admin.Conn{Local: "\x1b[2J", Remote: "a\nb", State: "open\r"})
 	}
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)

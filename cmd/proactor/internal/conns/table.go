@@ -1,4 +1,4 @@
-package admin
+package conns
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/proactor-go/proactor/admin"
 	"github.com/proactor-go/proactor/cmd/proactor/internal/plain"
 )
 
@@ -28,7 +29,7 @@ func NewTable(w io.Writer) *Table {
 
 // Row adds a connection. Its texts may come from anywhere: the path of a Unix socket
 // is what its user chose.
-func (t *Table) Row(c Conn) error {
+func (t *Table) Row(c admin.Conn) error {
 	_, err := fmt.Fprintf(t.w, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%v\t%v\n", c.ID, plain.Text(c.Local), plain.Text(c.Remote), plain.Text(c.State),
 		c.BytesIn, c.BytesOut, c.Pending, c.Age.Round(time.Millisecond), c.Idle.Round(time.Millisecond))
 	if t.rows++; t.rows%tableBlock == 0 {

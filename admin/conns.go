@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/proactor-go/proactor"
+)
+
+// Conn is a connection as the page lists it.
+type Conn struct {
+	ID       uint64        `json:"id"`
+	Local    string        `json:"local"`
+	Remote   string        `json:"remote"`
+	State    string        `json:"state"`
+	BytesIn  int64         `json:"bytes_in"`
+	BytesOut int64         `json:"bytes_out"`
+	Pending  int           `json:"pending"`
+	Age      time.Duration `json:"age_ns"`
+	Idle     time.Duration `json:"idle_ns"`
+}
+
+// orders has the fields by which a list may be sorted, smallest first.
+var orders = map[string]func(a, b *proactor.ConnInfo) int{
+	"id":        func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.ID, b.ID) },
+	"remote":    func(a, b *proactor.ConnInfo) int { return strings.Compare(a.Remote.String(), b.Remote.String()) },
+	"state":     func(a, b *proactor.ConnInfo) int { return strings.Compare(a.State, b.State) },
+	"bytes_in":  func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.BytesIn, b.BytesIn) },
+	"bytes_out": func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.BytesOut, b.BytesOut) },
+	"pending":   func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.Pending, b.Pending) },
+	"age_ns":    func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.Age, b.Age) },
+	"idle_ns":   func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.Idle, b.Idle) },
+}
+
+// query is what a list shall have: of the connections whose addresses, state or ID contain search, in the order of sort,
+// limit ones from the number from on.
+type query struct {
+	search     string
+	sort       string
+	down       bool // largest first
+	from, most int  // most: 0: all
+}
+
+func parse(r *http.Request) (q query, err error) {
+	v := r.URL.Query()
+	q.search = v.Get("search")
+	q.sort, q.down = strings.CutPrefix(v.Get("sort"), "-")
+	if q.sort = cmp.Or(q.sort, "id"); orders[q.sort] == nil {
+		return q, fmt.Errorf("no list is sorted by %q", q.sort)
+	}
+	for name, to := range map[string]*int{"from": &q.from, "limit": &q.most} {
+		if text := v.Get(name); text != "" {
+			if *to, err = strconv.Atoi(text); err != nil || *to < 0 {
+				return q, fmt.Errorf("%s is no number from 0 on: %q", name, text)
+			}
+		}
+	}
+	return q, nil
+}
+
+// conns answers with a list. The header Total-Count has how many connections the search has found.
+func (a *admin) conns(w http.ResponseWriter, r *http.Request) {
+	q, err := parse(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	infos, err := a.engine.Conns()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	found := q.apply(infos)
+	w.Header().Set("Total-Count", strconv.Itoa(len(found)))
+	found = found[min(q.from, len(found)):]
+	if q.most > 0 {
+		found = found[:min(q.most, len(found))]
+	}
+	conns := make([]Conn, len(found))
+	for i, v := range found {
+		conns[i] = Conn{v.ID, v.Local.String(), v.Remote.String(), v.State, v.BytesIn, v.BytesOut, v.Pending, v.Age, v.Idle}
+	}
+	answer(w, conns)
+}
+
+// apply searches and sorts.
+func (q query) apply(infos []proactor.ConnInfo) []*proactor.ConnInfo {
+	found := make([]*proactor.ConnInfo, 0, len(infos))
+	for i := range infos {
+		v := &infos[i]
+		if q.search == "" || strings.Contains(v.Remote.String(), q.search) || strings.Contains(v.Local.String(), q.search) ||
+			strings.Contains(v.State, q.search) || strconv.FormatUint(v.ID, 10) == q.search {
+			found = append(found, v)
+		}
+	}
+	order := orders[q.sort]
+	slices.SortStableFunc(found, func(a, b *proactor.ConnInfo) int {
+		if q.down {
+			a, b = b, a
+		}
+		return order(a, b)
+	})
+	return found
+}
