@@ -3,22 +3,31 @@ package echotest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
+	"reflect"
 	"runtime"
+	"sync"
 	"testing"
+	"testing/cryptotest"
 	"time"
 
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/selfsigned"
+	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port"
 	"github.com/proactor-go/proactor/proactortest"
 )
 
 // Simulated checks a sample over simulated networks. On a fair one each client
 // is answered with exactly what it is owed; on a rough one too, up to where its
-// connection broke. Some clients reset their connections, some servers are shut
+// connection broke. Both once more over TLS. Some clients reset their connections, some servers are shut
 // down in the middle. Nothing hangs, and in the end nothing is left.
 type Simulated struct {
 	// Start makes a server on the engine of e; it need not listen yet.
@@ -43,14 +52,19 @@ func (s Simulated) Check(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		seeds = max(seeds/10, 1)
 	}
-	for name, network := range map[string]port.SimConfig{"fair": proactortest.Fair(), "rough": proactortest.Rough()} {
-		t.Run(name, func(t *testing.T) {
-			cfg := proactortest.Config{Seeds: seeds, Network: network}
-			cfg.Engine.Loops, cfg.Engine.BufferSize, cfg.Engine.BufferCount = 2, 1500, 4
-			cfg.Run(t, func(e *proactortest.Env) {
-				(&talks{Simulated: s, Env: e, fair: name == "fair"}).run()
+	for _, over := range []string{"", " over TLS"} {
+		for name, network := range map[string]port.SimConfig{"fair": proactortest.Fair(), "rough": proactortest.Rough()} {
+			t.Run(name+over, func(t *testing.T) {
+				cfg := proactortest.Config{Seeds: seeds, Network: network}
+				if over != "" && !testenv.Long() {
+					cfg.Seeds = max(seeds/5, 1)
+				}
+				cfg.Engine.Loops, cfg.Engine.BufferSize, cfg.Engine.BufferCount = 2, 1500, 4
+				cfg.Run(t, func(e *proactortest.Env) {
+					(&talks{Simulated: s, Env: e, fair: name == "fair", tls: over != ""}).run()
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -60,11 +74,17 @@ type talks struct {
 	*proactortest.Env
 	fair  bool
 	early bool // the server is shut down in the middle
+	tls   bool
+	dials *tls.Config // nil: no TLS
 	addr  string
 }
 
 func (k *talks) run() {
 	srv := k.Start(k.Env)
+	if k.tls {
+		cryptotest.SetGlobalRandom(k.T, k.Seed)
+		k.dials = speakTLS(srv)
+	}
 	if err := srv.Listen(); err != nil {
 		k.Fatal(err)
 	}
@@ -105,14 +125,27 @@ func (k *talks) run() {
 
 // client has one conversation.
 func (k *talks) client(r *rand.Rand) {
-	c, err := k.Net.Dial(context.Background(), "tcp", k.addr)
+	below, err := k.Net.Dial(context.Background(), "tcp", k.addr)
 	if err != nil {
 		if k.fair && !k.early {
 			k.Errorf("dial: %v", err)
 		}
 		return
 	}
-	defer c.Close()
+	defer below.Close()
+	var c conn = below
+	if k.dials != nil {
+		below.SetDeadline(time.Now().Add(time.Hour))
+		over := tls.Client(heedful{below}, k.dials)
+		if err := over.Handshake(); err != nil {
+			if k.fair && !k.early {
+				k.Errorf("handshake: %v", err)
+			}
+			return
+		}
+		below.SetDeadline(time.Time{})
+		c = over
+	}
 	sent, owed := k.Talk(r, netip.MustParseAddrPort(c.LocalAddr().String()))
 	reset := r.IntN(6) == 0
 	if reset {
@@ -130,8 +163,8 @@ func (k *talks) client(r *rand.Rand) {
 	})
 	k.send(c, sent, r, received)
 	if reset {
-		c.SetLinger(0)
-		c.Close()
+		below.SetLinger(0)
+		below.Close()
 	} else {
 		c.CloseWrite()
 	}
@@ -139,7 +172,7 @@ func (k *talks) client(r *rand.Rand) {
 }
 
 // send sends pieces, with pauses, unless the server has closed.
-func (k *talks) send(c *port.SimConn, p []byte, r *rand.Rand, closed <-chan struct{}) {
+func (k *talks) send(c conn, p []byte, r *rand.Rand, closed <-chan struct{}) {
 	for len(p) > 0 {
 		n := 1 + r.IntN(min(len(p), 1<<r.IntN(17)))
 		if _, err := c.Write(p[:n]); err != nil {
@@ -159,7 +192,7 @@ func (k *talks) send(c *port.SimConn, p []byte, r *rand.Rand, closed <-chan stru
 }
 
 // receive compares what comes with what is owed.
-func (k *talks) receive(c *port.SimConn, owed []byte, reset bool) {
+func (k *talks) receive(c conn, owed []byte, reset bool) {
 	got, err := io.ReadAll(patient{c})
 	if k.Hides != nil {
 		k.Hides(got)
@@ -178,12 +211,57 @@ func (k *talks) receive(c *port.SimConn, owed []byte, reset bool) {
 }
 
 // patient waits an hour for the next bytes, however many there are in all.
-type patient struct{ *port.SimConn }
+type patient struct{ conn }
 
 func (p patient) Read(b []byte) (int, error) {
 	p.SetReadDeadline(time.Now().Add(time.Hour))
-	return p.SimConn.Read(b)
+	return p.conn.Read(b)
 }
+
+// conn is a client's connection, with TLS or without.
+type conn interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// speakTLS has a server speak TLS, and gives what its clients need. Loops stall for a second at
+// a time, so a handshake may take long.
+func speakTLS(srv Server) (dials *tls.Config) {
+	pair, pool := certificate()
+	s := serverOf(srv)
+	s.TLS, s.Limits.HandshakeTimeout = &tls.Config{Certificates: []tls.Certificate{pair}}, time.Hour
+	return &tls.Config{RootCAs: pool, ServerName: "server"}
+}
+
+// serverOf is the server of the framework in a sample's.
+func serverOf(srv Server) *proactor.Server {
+	if s, ok := srv.(*proactor.Server); ok {
+		return s
+	}
+	return reflect.ValueOf(srv).Elem().FieldByName("Server").Interface().(*proactor.Server)
+}
+
+var certificate = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
+	pair, pool, err := selfsigned.Pair("server")
+	if err != nil {
+		panic(err)
+	}
+	return pair, pool
+})
+
+// heedful is a connection on which a FIN is an error. crypto/tls takes one between two records for
+// the end of the stream; with this below it, the end is that of a close_notify.
+type heedful struct{ *port.SimConn }
+
+func (c heedful) Read(p []byte) (int, error) {
+	n, err := c.SimConn.Read(p)
+	if err == io.EOF {
+		err = errNoNotify
+	}
+	return n, err
+}
+
+var errNoNotify = errors.New("a FIN without a close_notify")
 
 // Bytes are so many, by chance.
 func Bytes(r *rand.Rand, n int) []byte {
