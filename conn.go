@@ -37,7 +37,8 @@ import (
 // closed (Conn.finish). One table has all transitions, and Conn.turn makes them.
 
 // Conn is one connection. It stays on one loop, which makes all of its callbacks. Any goroutine
-// may call any method, in callbacks and elsewhere, also after the connection has closed.
+// may call any method, in callbacks and elsewhere, also after the connection has closed, unless the
+// method's comment says otherwise.
 type Conn struct {
 	// Fixed before the first callback. An idle connection must cost little: data that many
 	// connections share is in shared, and the order of the fields avoids padding.

@@ -121,7 +121,8 @@ func (c *Conn) refuse(err error) error {
 	return err
 }
 
-// WriteContext is a Write that waits for room in Limits.MaxPending, until ctx is done. It never
+// WriteContext is a Write that waits for room in Limits.MaxPending, until ctx is done; then it
+// returns ctx's error. It fails with [ErrClosed] as Write does, also while it waits. It never
 // ends this connection: after an error nothing of p is sent. If Config.MaxOutbound has no
 // room, it ends other connections as Write does, and waits until they have gone. It fails
 // with [ErrBacklog] if that would not make enough room and no bytes of this connection

@@ -18,7 +18,7 @@
 // one connection to another, inside the system if the system can, and [Join] does so for a pair.
 // [Server.TLS] and [Dialer.TLS] have connections speak TLS, from the first byte, and
 // [Conn.StartTLS] from a later one; a [Layer] changes bytes in any other
-// way. [Server.Adopt] takes over a connection of package net.
+// way. [Server.Adopt] takes over a connection of package net, and [Conn.Detach] gives one back.
 //
 // Package frame cuts a stream into messages. Package work serves messages on a pool of
 // goroutines that may block. Package proactortest tests handlers on simulated networks.
@@ -53,8 +53,10 @@
 // connection. [Handler.Closed] is the last. It is called once, with the cause:
 // [ErrPeerClosed], [ErrLocalClosed], [ErrServerClosed], [ErrEngineClosed], a timeout
 // ([ErrIdle], [ErrReadTimeout], [ErrWriteTimeout], [ErrFirstByte], [ErrTooSlow]), a limit
-// ([ErrTooLong], [ErrInbound], [ErrBacklog]), [ErrTruncated] with TLS, [ErrConsumed], a
-// [*JoinError], a [*PanicError], an error of the handler's framing, or one of the system, such as port.ErrReset.
+// ([ErrTooLong], [ErrInbound], [ErrBacklog]); with TLS [ErrTruncated] or one of crypto/tls, after
+// [Conn.StartTLS] also [ErrPlaintext], [ErrHandshake] or [ErrCrowded]; [ErrRelayEnd], a
+// [*JoinError], [ErrDetached], [ErrConsumed], a [*PanicError], an error of the handler's framing or
+// layer, or one of the system, such as port.ErrReset.
 //
 // # Memory
 //

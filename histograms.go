@@ -51,10 +51,10 @@ type Histograms struct {
 	Rounds Histogram
 	// Callbacks is a sample: of each round the first completion, with its callback.
 	Callbacks Histogram
-	// Handshakes is from Opened of the system to Opened of the handler, of connections with a Layer or
-	// TLS that came that far.
+	// Handshakes is how long it took until a Layer, or TLS, was ready: from the accept, the connect
+	// or StartTLS. Those that failed do not count.
 	Handshakes Histogram
-	// Lifetimes, Received and Sent are of connections that have gone: how long they were, and how many
+	// Lifetimes, Received and Sent are of connections that have gone: how long they lasted, and how many
 	// bytes came in and went out.
 	Lifetimes, Received, Sent Histogram
 }
