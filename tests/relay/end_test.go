@@ -120,7 +120,7 @@ func TestRelayEndsAtATimeout(t *testing.T) {
 		cb.SetReadBuffer(small)
 		rig.Relayed(t, a, b)
 		push(ca, make([]byte, 64<<20), false)
-		settled(t, 20*must.Short, func() int64 { return b.Stats().BytesOut })
+		settled(t, 20*must.Short, func() int64 { return a.Stats().BytesIn + b.Stats().BytesOut })
 		a.SetReadTimeout(must.Short)
 		rig.OnEveryLoop(t, r.Engine)
 		a.Post(func() {
@@ -158,7 +158,7 @@ func TestRelayTimeouts(t *testing.T) {
 		cb.SetReadBuffer(small)
 		rig.Relayed(t, a, b)
 		push(ca, make([]byte, 64<<20), false)
-		settled(t, 20*must.Short, func() int64 { return b.Stats().BytesOut })
+		settled(t, 20*must.Short, func() int64 { return a.Stats().BytesIn + b.Stats().BytesOut })
 		a.SetReadTimeout(2 * must.Short)
 		b.SetWriteTimeout(8 * must.Short) // later than the other one would end it
 		for range 2 {
