@@ -181,7 +181,6 @@ func TestUpgradeRefused(t *testing.T) {
 		unsupported bool
 	}{
 		{"a writer that cannot be hijacked", func(*http.Request) {}, 501, true},
-		{"TLS of net/http", func(r *http.Request) { r.TLS = new(tls.ConnectionState) }, 501, true},
 		{"HTTP/2", func(r *http.Request) { r.ProtoMajor, r.ProtoMinor = 2, 0 }, 505, true},
 		{"another origin", func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, 403, false},
 		{"no upgrade", func(r *http.Request) { r.Header.Del("Upgrade") }, 426, false},
@@ -192,20 +191,27 @@ func TestUpgradeRefused(t *testing.T) {
 			t.Errorf("%s: status %d, %v", test.name, w.Code, err)
 		}
 	}
-	// Without a Server, the client of a plain http.Server is told so as well.
-	failed := make(chan error, 1)
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		failed <- websocket.Upgrade(w, r, echo())
-	}))
-	defer site.Close()
-	peer := must.Dial(t, site.Listener.Addr())
-	must.Send(t, peer, []byte(request+"\r\n"))
-	answer, err := io.ReadAll(peer)
-	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 503 ") {
-		t.Errorf("%q, %v", answer, err)
-	}
-	if err := <-failed; err == nil || !strings.Contains(err.Error(), "Options.Server") {
-		t.Error(err)
+	// Without a Server, the client of a plain http.Server is told so as well, and one whose TLS
+	// net/http speaks.
+	for want, begin := range map[string]func(*httptest.Server){"Options.Server": (*httptest.Server).Start, "TLS": (*httptest.Server).StartTLS} {
+		failed := make(chan error, 1)
+		site := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			failed <- websocket.Upgrade(w, r, echo())
+		}))
+		begin(site)
+		defer site.Close()
+		peer := must.Dial(t, site.Listener.Addr())
+		if want == "TLS" {
+			peer = tls.Client(peer, &tls.Config{InsecureSkipVerify: true})
+		}
+		must.Send(t, peer, []byte(request+"\r\n"))
+		answer, err := io.ReadAll(peer)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 503 ") {
+			t.Errorf("%q, %v", answer, err)
+		}
+		if err := <-failed; err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, errors.ErrUnsupported) != (want == "TLS") {
+			t.Error(err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -26,9 +27,6 @@ import (
 func Upgrade(w http.ResponseWriter, r *http.Request, o *Options) error {
 	o.init()
 	answer, chosen, err := o.agree(r)
-	if r.TLS != nil && err == nil {
-		err = fmt.Errorf("%w: net/http speaks the TLS of this connection", errors.ErrUnsupported)
-	}
 	if err != nil {
 		return deny(w, err)
 	}
@@ -65,7 +63,7 @@ func deny(w http.ResponseWriter, err error) error {
 
 // takeOver gives a connection to a loop, which calls then.
 func (o *Options) takeOver(nc net.Conn, early []byte, then func(*Conn)) error {
-	if nc, ok := nc.(*netconn.Conn); ok {
+	if nc, ok := netconn.Of(nc); ok {
 		pc, err := nc.Attach(&o.taken, early)
 		if err != nil {
 			return err
@@ -76,6 +74,9 @@ func (o *Options) takeOver(nc net.Conn, early []byte, then func(*Conn)) error {
 				pc.ResumeRead()
 			}
 		})
+	}
+	if _, ok := nc.(*tls.Conn); ok {
+		return fmt.Errorf("%w: net/http speaks the TLS of this connection", errors.ErrUnsupported)
 	}
 	if o.Server == nil {
 		return errors.New("Options.Server is not set, which would carry it")
