@@ -215,7 +215,7 @@ func TestAttachTLSAtTheEnd(t *testing.T) {
 	}
 }
 
-// What net/http does not know of a *tls.Conn: one that is not ours has no Conn.
+// A *tls.Conn that is not ours has no Conn.
 func TestOf(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		c, peer := pair(t, rig.New(t, backend).Engine, proactor.Limits{})
