@@ -65,7 +65,6 @@ func nbioTLS(t task) error {
 		return err
 	}
 	config := &nbtls.Config{Certificates: []nbtls.Certificate{forked}}
-	config.BuildNameToCertificate()
 	nblog.SetLevel(nblog.LevelNone)
 	e := nbio.NewEngine(nbio.Config{Network: "tcp", Addrs: []string{t.Addr}, NPoller: t.Loops, MaxWriteBufferSize: 64 << 20})
 	buffer := make([]byte, 64<<10) // of the loop
