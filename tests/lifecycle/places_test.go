@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"reflect"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/port"
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/tests/rig"
 )
@@ -22,24 +24,31 @@ var connCalls = map[string]struct {
 	closed  error
 	outside error
 }{
-	"Abort":           {of((*proactor.Conn).Abort), nil, nil},
-	"After":           {func(c *proactor.Conn) error { c.After(time.Hour, func() {}).Stop(); return nil }, nil, nil},
-	"Again":           {of((*proactor.Conn).Again), nil, nil},
-	"TLS":             {got((*proactor.Conn).TLS), nil, nil},
-	"Close":           {(*proactor.Conn).Close, nil, nil},
-	"CloseWrite":      {(*proactor.Conn).CloseWrite, proactor.ErrClosed, nil},
-	"Detach":          {detaches, proactor.ErrClosed, nil},
-	"ID":              {got((*proactor.Conn).ID), nil, nil},
-	"LocalAddr":       {got((*proactor.Conn).LocalAddr), nil, nil},
-	"Loop":            {got((*proactor.Conn).Loop), nil, nil},
-	"PauseRead":       {of((*proactor.Conn).PauseRead), nil, nil},
-	"Post":            {func(c *proactor.Conn) error { return c.Post(func() {}) }, nil, nil},
-	"Relay":           {func(c *proactor.Conn) error { return c.Relay(c) }, proactor.ErrClosed, nil},
-	"RemoteAddr":      {got((*proactor.Conn).RemoteAddr), nil, nil},
-	"ResumeRead":      {of((*proactor.Conn).ResumeRead), nil, nil},
-	"Limits":          {func(c *proactor.Conn) error { c.Limits(); return nil }, nil, nil},
-	"SetHandler":      {func(c *proactor.Conn) error { return c.SetHandler(nil) }, proactor.ErrClosed, proactor.ErrNoCallback},
-	"Unread":          {func(c *proactor.Conn) error { return c.Unread([]byte("x")) }, proactor.ErrClosed, proactor.ErrNoCallback},
+	"Abort":      {of((*proactor.Conn).Abort), nil, nil},
+	"After":      {func(c *proactor.Conn) error { c.After(time.Hour, func() {}).Stop(); return nil }, nil, nil},
+	"Again":      {of((*proactor.Conn).Again), nil, nil},
+	"TLS":        {got((*proactor.Conn).TLS), nil, nil},
+	"Cause":      {func(c *proactor.Conn) error { c.Cause(); return nil }, nil, nil},
+	"Close":      {(*proactor.Conn).Close, nil, nil},
+	"CloseWrite": {(*proactor.Conn).CloseWrite, proactor.ErrClosed, nil},
+	"Detach":     {detaches, proactor.ErrClosed, nil},
+	"ID":         {got((*proactor.Conn).ID), nil, nil},
+	"LendTLS":    {func(c *proactor.Conn) error { _, err := c.LendTLS(nil); return unsecured(err) }, nil, nil},
+	"LocalAddr":  {got((*proactor.Conn).LocalAddr), nil, nil},
+	"Loop":       {got((*proactor.Conn).Loop), nil, nil},
+	"PauseRead":  {of((*proactor.Conn).PauseRead), nil, nil},
+	"Post":       {func(c *proactor.Conn) error { return c.Post(func() {}) }, nil, nil},
+	"Relay":      {func(c *proactor.Conn) error { return c.Relay(c) }, proactor.ErrClosed, nil},
+	"RemoteAddr": {got((*proactor.Conn).RemoteAddr), nil, nil},
+	"ResumeRead": {of((*proactor.Conn).ResumeRead), nil, nil},
+	"Limits":     {func(c *proactor.Conn) error { c.Limits(); return nil }, nil, nil},
+	"ReturnTLS":  {func(c *proactor.Conn) error { return unsecured(c.ReturnTLS(nil, nil)) }, nil, nil},
+	"SetHandler": {func(c *proactor.Conn) error { return c.SetHandler(nil) }, proactor.ErrClosed, proactor.ErrNoCallback},
+	"Unread":     {func(c *proactor.Conn) error { return c.Unread([]byte("x")) }, proactor.ErrClosed, proactor.ErrNoCallback},
+	"StartTLS": {func(c *proactor.Conn) error {
+		config, _ := rig.TLS()
+		return c.StartTLS(config)
+	}, proactor.ErrClosed, proactor.ErrNoCallback},
 	"SetIdleTimeout":  {func(c *proactor.Conn) error { c.SetIdleTimeout(time.Hour); return nil }, nil, nil},
 	"SetReadTimeout":  {func(c *proactor.Conn) error { c.SetReadTimeout(time.Hour); return nil }, nil, nil},
 	"SetValue":        {func(c *proactor.Conn) error { c.SetValue(1); return nil }, nil, nil},
@@ -76,6 +85,14 @@ func detaches(c *proactor.Conn) error {
 		return nil
 	}
 	return err
+}
+
+// unsecured is nil where a call has told that the connection, as those of the test, has no TLS.
+func unsecured(err error) error {
+	if errors.Is(err, port.ErrUnsupported) {
+		return nil
+	}
+	return fmt.Errorf("on a connection without TLS: %v", err)
 }
 
 // listed checks that a table has every method of a type.
@@ -253,7 +270,10 @@ func TestCallsAfterTheEnd(t *testing.T) {
 				"Len":           {func() error { g.Len(); return nil }, nil},
 				"Remove":        {func() error { g.Remove(1, c); return nil }, nil},
 			},
-			reflect.TypeFor[proactor.Loop]():   {"Post": {func() error { return c.Loop().Post(func() {}) }, proactor.ErrClosed}},
+			reflect.TypeFor[proactor.Loop](): {
+				"After": {func() error { c.Loop().After(0, func() { t.Error("a timer fired") }).Stop(); return nil }, nil},
+				"Post":  {func() error { return c.Loop().Post(func() {}) }, proactor.ErrClosed},
+			},
 			reflect.TypeFor[*proactor.Timer](): {"Stop": {func() error { ran.Stop(); return nil }, nil}},
 		}
 		for kind, some := range calls {
