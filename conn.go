@@ -172,7 +172,14 @@ func (c *Conn) Value() any {
 }
 
 // SetValue stores a value of the caller's choice with the connection.
-func (c *Conn) SetValue(v any) { c.value.Store(&v) }
+func (c *Conn) SetValue(v any) {
+	if v == nil {
+		c.value.Store(nil)
+		return
+	}
+	kept := v
+	c.value.Store(&kept)
+}
 
 // ConnStats is a snapshot of a connection.
 type ConnStats struct {
