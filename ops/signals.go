@@ -1,0 +1,98 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// ErrTerminated is the cause of a context of [Interrupted] that SIGTERM has ended.
+var ErrTerminated = errors.New("terminated")
+
+// Interrupted gives a context that is done at the first SIGINT or SIGTERM, so that the program ends in
+// an orderly way. The second one ends the process at once, with status 1. stop gives the signals back.
+//
+// On Windows Ctrl-C and Ctrl-Break are SIGINT; a process that was started with
+// CREATE_NEW_PROCESS_GROUP gets only Ctrl-Break. A console that is closed, a logoff
+// and a shutdown are SIGTERM (package os/signal).
+func Interrupted(log *slog.Logger) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	ended := make(chan struct{})
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case s := <-signals:
+				if n > 0 {
+					log.Error("stopped at once")
+					os.Exit(1)
+				}
+				if s == syscall.SIGTERM {
+					cancel(ErrTerminated)
+				} else {
+					cancel(nil)
+				}
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(ended)
+		cancel(nil)
+	}
+}
+
+// DrainTime is how long connections may take to end, of the time that was asked for, when ctx, one
+// of [Interrupted], is done.
+func DrainTime(ctx context.Context, asked time.Duration) time.Duration {
+	return drainTime(runtime.GOOS, context.Cause(ctx), asked)
+}
+
+// drainTime is DrainTime on a system. Windows ends a process about 5 s after it said that
+// the console closes, that the user logs off, or that it shuts down
+// (learn.microsoft.com, HandlerRoutine).
+func drainTime(system string, why error, asked time.Duration) time.Duration {
+	const windows = 4 * time.Second
+	if system == "windows" && errors.Is(why, ErrTerminated) {
+		return min(asked, windows)
+	}
+	return asked
+}
+
+// signals are those for work that is not the end.
+type signals struct{ reload, upgrade chan os.Signal }
+
+func listen(reloads bool) *signals {
+	s := &signals{upgrade: make(chan os.Signal, 1)}
+	if reloads {
+		s.reload = make(chan os.Signal, 1)
+		signal.Notify(s.reload, syscall.SIGHUP)
+	}
+	if upgradeSignal != nil {
+		signal.Notify(s.upgrade, upgradeSignal)
+	}
+	return s
+}
+
+// forgetUpgrades forgets a wish that came during the upgrade that it wants.
+func (s *signals) forgetUpgrades() {
+	select {
+	case <-s.upgrade:
+	default:
+	}
+}
+
+func (s *signals) stop() {
+	if s.reload != nil {
+		signal.Stop(s.reload)
+	}
+	signal.Stop(s.upgrade)
+}
