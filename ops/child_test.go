@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -60,6 +61,10 @@ type status struct {
 // new process is to do wrong a file in its directory says.
 func serve(dir string) error {
 	file := func(name string) string { return filepath.Join(dir, name) }
+	go func() { // whatever becomes of the test, no server is left
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(4)
+	}()
 	wrong, _ := os.ReadFile(file("wrong"))
 	limit, _ := time.ParseDuration(os.Getenv(limitEnv))
 	delay, _ := time.ParseDuration(os.Getenv(delayEnv))
@@ -157,6 +162,9 @@ func openBy(t *testing.T, command func(*room) *exec.Cmd, env ...string) *room {
 	r.cmd = command(r)
 	r.cmd.Env = append(append(os.Environ(), roomEnv+"="+dir), env...)
 	r.cmd.Stderr = r.log
+	if _, err := r.cmd.StdinPipe(); err != nil { // Wait closes it
+		t.Fatal(err)
+	}
 	out, err := r.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -212,7 +212,7 @@ func (p *Process) Run() error {
 // loop waits for what is to be done.
 func (p *Process) loop(ended <-chan error) error {
 	upgraded, reloaded := make(chan error), make(chan error)
-	var reload, upgrade <-chan os.Signal = p.signals.reload, p.signals.upgrade
+	reload, upgrading := p.signals.reload, false
 	rotate := time.NewTicker(rotation)
 	defer rotate.Stop()
 	within, cancel := context.WithCancel(p.ctx)
@@ -222,7 +222,7 @@ func (p *Process) loop(ended <-chan error) error {
 		case err := <-ended:
 			p.state.Store(leaving)
 			cancel()
-			if upgrade == nil { // it is killed, where it does not serve yet
+			if upgrading { // it is killed, where it does not serve yet
 				if <-upgraded == nil {
 					return p.handOver()
 				}
@@ -230,7 +230,7 @@ func (p *Process) loop(ended <-chan error) error {
 			return errors.Join(err, p.drain(0))
 		case <-p.ctx.Done():
 			p.state.Store(leaving)
-			if upgrade == nil && <-upgraded == nil {
+			if upgrading && <-upgraded == nil {
 				return p.handOver()
 			}
 			p.manager.tell("STOPPING=1", "STATUS=draining")
@@ -253,8 +253,12 @@ func (p *Process) loop(ended <-chan error) error {
 				p.log.Error("reload failed; all stays as it was", "err", err)
 			}
 			p.manager.tell("READY=1", "STATUS=serving")
-		case <-upgrade:
-			upgrade = nil
+		case <-p.signals.upgrade:
+			if upgrading {
+				p.log.Warn("an upgrade is under way already")
+				continue
+			}
+			upgrading = true
 			p.log.Info("upgrade begins")
 			p.manager.tell("RELOADING=1", monotonic(), "STATUS=upgrading")
 			go func() { upgraded <- p.succeed(within) }()
@@ -262,8 +266,7 @@ func (p *Process) loop(ended <-chan error) error {
 			if err == nil {
 				return p.handOver()
 			}
-			p.signals.forgetUpgrades()
-			upgrade = p.signals.upgrade
+			upgrading = false
 			p.log.Error("the upgrade failed; this process goes on", "err", err)
 			p.manager.tell("READY=1", "STATUS=serving; the upgrade failed")
 		}

@@ -82,14 +82,6 @@ func listen(reloads bool) *signals {
 	return s
 }
 
-// forgetUpgrades forgets a wish that came during the upgrade that it wants.
-func (s *signals) forgetUpgrades() {
-	select {
-	case <-s.upgrade:
-	default:
-	}
-}
-
 func (s *signals) stop() {
 	if s.reload != nil {
 		signal.Stop(s.reload)

@@ -231,7 +231,8 @@ func TestUpgradeFails(t *testing.T) {
 		r.signal(s, syscall.SIGUSR2)
 		pid := r.hanging()
 		l.more(10)
-		r.signal(s, syscall.SIGUSR2) // one is enough
+		r.signal(s, syscall.SIGUSR2)
+		r.logs("an upgrade is under way already", 1)
 		syscall.Kill(pid, syscall.SIGKILL)
 		failed("signal: killed")
 		if err := os.Remove(r.file("program")); err != nil {
