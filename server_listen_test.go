@@ -122,3 +122,59 @@ func TestEndWhileListening(t *testing.T) {
 		}
 	})
 }
+
+// A connection that comes when the server stops listening, and its heir listens already, is served
+// by one of them, although none comes after it: the system may have told the server alone, whose
+// accept was canceled before it was carried out.
+func TestHeirIsTold(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no listener leaves a server on Windows")
+	}
+	porttest.Each(t, func(t *testing.T, backend string) {
+		echo := Handler{Data: func(c *Conn, p []byte) int { c.Write(p); return len(p) }}
+		e, next := newTestEngine(t, Config{Backend: backend, Loops: 1}), newTestEngine(t, Config{Backend: backend, Loops: 1})
+		s := &Server{Network: "tcp4", Addr: "127.0.0.1:0", Engine: e, Handler: echo}
+		if err := s.Listen(); err != nil {
+			t.Fatal(err)
+		}
+		must.Ask(t, must.Dial(t, s.ListenAddr()), "first")
+		files, err := s.Files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.FileListener(files[0])
+		files[0].Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		heir := &Server{Engine: next, Handler: echo}
+		heir.Inherit(l)
+		if err := heir.Listen(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := next.Conns(); err != nil { // the loop has gone round
+			t.Fatal(err)
+		}
+		// The loop stops listening right after a task, in which the connection comes.
+		release := holdLoop(t, e.loops[0])
+		busy, done := make(chan struct{}), make(chan struct{})
+		e.loops[0].do(func() { close(busy); <-done })
+		ended := make(chan error, 1)
+		go func() { ended <- s.StopListening() }()
+		must.Eventually(t, "the loop is to stop listening", func() bool {
+			e.loops[0].mu.Lock()
+			defer e.loops[0].mu.Unlock()
+			return len(e.loops[0].tasks) > 1
+		})
+		release()
+		must.Take(t, "the loop is busy", busy)
+		last := must.Dial(t, s.ListenAddr())
+		must.Send(t, last, []byte("last"))
+		close(done)
+		if err := must.Take(t, "StopListening", ended); err != nil {
+			t.Error(err)
+		}
+		must.Read(t, last, []byte("last"))
+		must.Within(t, "Close", func() error { return errors.Join(s.Close(), heir.Close()) })
+	})
+}

@@ -122,6 +122,9 @@ func (u *uring) streamed(s *sock, op *Op, e *cqe, c *Completion) bool {
 func (u *uring) rearm(s *sock, op *Op) {
 	switch {
 	case op.flags&opCanceled != 0:
+		if op.kind == KindAccept {
+			u.takeWaiting(s, op)
+		}
 		u.p.fail(s, op, canceled(op.kind))
 	case op.kind == KindAccept:
 		u.accept(s, op)
@@ -232,9 +235,29 @@ func (u *uring) accepted(s *sock, op *Op, e *cqe, c *Completion) bool {
 		u.rearm(s, op)
 		return false
 	default:
-		*c = Completion{Op: op, Key: s.key, Kind: KindAccept, Err: result(op, e.res)}
+		u.takeWaiting(s, op)
+		u.p.complete(Completion{Op: op, Key: s.key, Kind: KindAccept, Err: result(op, e.res)})
 		u.p.finish(s, op)
-		return true
+		return false
+	}
+}
+
+// takeWaiting accepts what waits at a listener that closes, and that others have, too. The kernel tells one
+// of those that wait for a connection (EPOLLEXCLUSIVE): if it told this ring, whose accept was
+// canceled before it was carried out, nobody else would know of the connection before another one comes.
+func (u *uring) takeWaiting(s *sock, op *Op) {
+	if !s.isClosing() || s.flags&sockShared == 0 {
+		return
+	}
+	unix.SetNonblock(int(s.sys), true) // others may be quicker
+	for {
+		fd, _, errno := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(s.sys), 0, 0, unix.SOCK_CLOEXEC, 0, 0)
+		switch {
+		case errno == 0:
+			u.p.complete(Completion{Op: op, Key: s.key, Kind: KindAccept, Socket: Socket(fd), More: true})
+		case errno != unix.EINTR && !acceptAgain(errno):
+			return
+		}
 	}
 }
 
