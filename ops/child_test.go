@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -129,6 +130,7 @@ type room struct {
 	*testing.T
 	dir     string
 	cmd     *exec.Cmd
+	past    []int       // the processes that were upgraded, which may answer for a moment yet
 	said    chan string // by all of them; closed when the last has ended
 	log     *must.Log
 	client  http.Client
@@ -224,20 +226,13 @@ func (r *room) status() (s status, err error) {
 	return s, json.NewDecoder(resp.Body).Decode(&s)
 }
 
-// serves waits until a process serves that is not one of those before.
-func (r *room) serves(before ...status) (s status) {
+// serves waits until a process serves that has no successor.
+func (r *room) serves() (s status) {
 	r.Helper()
 	must.Eventually(r.T, "it serves", func() bool {
 		var err error
-		if s, err = r.status(); err != nil {
-			return false
-		}
-		for _, b := range before {
-			if b.PID == s.PID {
-				return false
-			}
-		}
-		return true
+		s, err = r.status()
+		return err == nil && !slices.Contains(r.past, s.PID)
 	})
 	return s
 }
@@ -246,7 +241,8 @@ func (r *room) serves(before ...status) (s status) {
 func (r *room) upgrade(s status) status {
 	r.Helper()
 	r.signal(s, syscall.SIGUSR2)
-	return r.serves(s)
+	r.past = append(r.past, s.PID)
+	return r.serves()
 }
 
 func (r *room) signal(s status, what syscall.Signal) {
