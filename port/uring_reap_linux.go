@@ -246,7 +246,7 @@ func (u *uring) accepted(s *sock, op *Op, e *cqe, c *Completion) bool {
 // of those that wait for a connection (EPOLLEXCLUSIVE): if it told this ring, whose accept was
 // canceled before it was carried out, nobody else would know of the connection before another one comes.
 func (u *uring) takeWaiting(s *sock, op *Op) {
-	if !s.isClosing() || s.flags&sockShared == 0 {
+	if !s.isClosing() || s.flags&sockShared == 0 || u.impatient { // impatient: the heir's accepts would not wait on what is non-blocking
 		return
 	}
 	unix.SetNonblock(int(s.sys), true) // others may be quicker
