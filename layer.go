@@ -357,7 +357,10 @@ func (c *Conn) spoken() int64 {
 
 // silent reports whether the handler has seen no byte.
 func (c *Conn) silent() bool {
-	if w := c.wire(); w != nil {
+	switch w := c.wire(); {
+	case w != nil && w.aside:
+		return w.plain+c.bytesIn.Load() == 0
+	case w != nil:
 		return w.plain == 0
 	}
 	return c.bytesIn.Load() == 0

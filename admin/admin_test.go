@@ -110,6 +110,21 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+// What costs something is refused to the pages of others, too; a link to the page is followed.
+func TestFetchSite(t *testing.T) {
+	p := page(t, "127.0.0.1:0")
+	for path, want := range map[string]int{"": 200, "conns": 403, "status": 403, "events": 403} {
+		r, err := http.NewRequest("GET", p.URL()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		if got := status(t, r); got != want {
+			t.Errorf("%q: status %d, want %d", path, got, want)
+		}
+	}
+}
+
 // get asks the page for JSON.
 func get(t *testing.T, p *Page, path string, to any) (status int, header http.Header) {
 	t.Helper()

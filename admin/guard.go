@@ -15,12 +15,18 @@ import (
 //   - by a name of its own that it lets point to this machine (DNS rebinding), for then
 //     the browser takes both for one site. Such a request has that name as its Host, so
 //     only names of which that cannot be said are answered.
+//   - by requests that cost something, such as a list of all connections. A browser says by
+//     Sec-Fetch-Site that they come from another page.
 //   - by a request that changes something, whose answer it need not see. It has no
 //     token, and CrossOriginProtection refuses it by its Origin and Sec-Fetch-Site.
 func guarded(h http.Handler, names []string) http.Handler {
 	h = http.NewCrossOriginProtection().Handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !ours(r.Host, names) {
+		switch site := r.Header.Get("Sec-Fetch-Site"); {
+		case r.URL.Path != "/" && (site == "cross-site" || site == "same-site"):
+			http.Error(w, "this is for the page itself, and not for others", http.StatusForbidden)
+			return
+		case !ours(r.Host, names):
 			http.Error(w, "this page answers to an IP address, localhost, or a name that it was told", http.StatusForbidden)
 			return
 		}

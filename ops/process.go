@@ -189,7 +189,10 @@ func (p *Process) Run() error {
 	}
 	p.handed = nil
 	if p.before.ready(p.ctx); p.before != nil && p.ctx.Err() != nil {
-		return p.drain(0) // the process before goes on
+		p.mu.Lock()
+		clear(p.paths) // they are those of the process before, which goes on
+		p.mu.Unlock()
+		return p.drain(0)
 	}
 	close(p.serves)
 	for _, s := range p.services {
@@ -227,7 +230,11 @@ func (p *Process) loop(ended <-chan error) error {
 					return p.handOver()
 				}
 			}
-			return errors.Join(err, p.drain(0))
+			within := time.Duration(0)
+			if errors.Is(err, proactor.ErrServerClosed) { // by a Shutdown of the program's own, which goes on
+				err, within = nil, p.drainTime()
+			}
+			return errors.Join(err, p.drain(within))
 		case <-p.ctx.Done():
 			p.state.Store(leaving)
 			if upgrading && <-upgraded == nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -43,11 +44,11 @@ func Interrupted(log *slog.Logger) (ctx context.Context, stop func()) {
 			}
 		}
 	}()
-	return ctx, func() {
+	return ctx, sync.OnceFunc(func() {
 		signal.Stop(signals)
 		close(ended)
 		cancel(nil)
-	}
+	})
 }
 
 // DrainTime is how long connections may take to end, of the time that was asked for, when ctx, one

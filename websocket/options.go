@@ -161,6 +161,7 @@ func ended(pc *proactor.Conn, why error) {
 		if code := codeFor(why); code != 0 && c.state&upgrading == 0 {
 			c.sendClose(code, "")
 		}
+		c.leave() // what waits to be sent is bounded by other timeouts
 	}
 	pc.Close()
 }

@@ -88,6 +88,9 @@ func (o *Options) takeOver(nc net.Conn, early []byte, then func(*Conn)) error {
 				pc.Abort()
 				return
 			}
+			if c != nil { // of the server's own options: its handshake will never be done
+				c.leave()
+			}
 			c = o.newConn(pc)
 		}
 		then(c)

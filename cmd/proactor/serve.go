@@ -33,7 +33,7 @@ type serverFlags struct {
 	tlsFlags
 	Spin       time.Duration `default:"0s" help:"How long a loop looks for work before it blocks; that shortens latency and keeps a processor busy; default ${default}." placeholder:"DURATION"`
 	Admin      *listenPlace  `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
-	AdminToken string        `env:"PROACTOR_ADMIN_TOKEN" help:"What the page needs to close, pause and drain; without it, it only shows. Best given as $PROACTOR_ADMIN_TOKEN, which other users do not see." placeholder:"TOKEN"`
+	AdminToken string        `env:"PROACTOR_ADMIN_TOKEN" help:"What the page needs to close, pause and drain, best given as $$PROACTOR_ADMIN_TOKEN, which other users do not see; none by default, and the page only shows." placeholder:"TOKEN"`
 
 	secure *tls.Config // of serve; nil: no TLS
 }
@@ -108,7 +108,9 @@ func serve(env *environment, name string, f *serverFlags, build func(*proactor.E
 	go func() { ended <- srv.Wait() }()
 	select {
 	case err := <-ended:
-		return err
+		if !errors.Is(err, proactor.ErrServerClosed) { // else the page drains it, and what has begun goes on
+			return err
+		}
 	case <-env.ctx.Done():
 	}
 	drain := env.drain(f.Drain)()
