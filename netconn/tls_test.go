@@ -240,3 +240,17 @@ func TestCloseTLS(t *testing.T) {
 		peer.Close()
 	})
 }
+
+// A client that says nothing after its handshake is closed by FirstByteTimeout, also where the
+// tls.Conn is lent; one that has said something is not.
+func TestMuteOverTLS(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		nc, _, mute, _ := pairTLS(t, r.Engine, tls.VersionTLS13, proactor.Limits{FirstByteTimeout: must.Short, LingerTimeout: -1})
+		if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, proactor.ErrFirstByte) {
+			t.Errorf("Read: %v", err)
+		}
+		rig.Limited(t, r, proactor.LimitCounts{FirstByte: 1})
+		mute.Close()
+	})
+}

@@ -86,6 +86,38 @@ func TestEchoTLS(t *testing.T) {
 	})
 }
 
+// A Server that upgrades by itself, with Options of its own, carries those that Upgrade takes over with
+// others, too. The handshake that the server's own Options wait for is not theirs.
+func TestUpgradeWithOtherOptions(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend, func(c *proactor.Config) { c.Loops = 1 })
+		o := echo()
+		o.Server = &proactor.Server{ // not by the rig, whose book has those that end with the handler they began with
+			Network: "tcp4", Addr: "127.0.0.1:0", Engine: r.Engine, Handler: websocket.Handler(echo()), Limits: proactor.Limits{HandshakeTimeout: must.Short},
+		}
+		if err := o.Server.Listen(); err != nil {
+			t.Fatal(err)
+		}
+		defer o.Server.Close()
+		failed := make(chan error, 1)
+		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { failed <- websocket.Upgrade(w, r, o) }))
+		defer site.Close()
+		peer := must.Dial(t, site.Listener.Addr())
+		must.Send(t, peer, []byte(request+"\r\n"))
+		if err := must.Take(t, "Upgrade", failed); errors.Is(err, errors.ErrUnsupported) && runtime.GOOS == "windows" {
+			t.Skipf("this Windows hands no socket over: %v", err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		must.Read(t, peer, []byte(upgraded+"\r\n"))
+		late := must.Dial(t, o.Server.ListenAddr()) // never asks, and is closed in its turn
+		must.ReadEnd(t, late, nil)
+		must.Send(t, peer, []byte(in(whole, 0, text, "still here")))
+		must.Read(t, peer, []byte(out(text, "still here")))
+		peer.Close()
+	})
+}
+
 // In a handler of net/http, on its own listener and on netconn's: the connection goes to a loop with
 // what its client has sent ahead, and no goroutine of net/http is left of it.
 func TestUpgrade(t *testing.T) {
