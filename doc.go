@@ -23,7 +23,10 @@
 // Package frame cuts a stream into messages. Package work serves messages on a pool of
 // goroutines that may block. Package proactortest tests handlers on simulated networks.
 // Package netconn has a net.Listener and net.Conn over this one, for net/http and others. Package
-// websocket has WebSockets. Package certs loads a certificate again when its files change. Package port is the completion port itself.
+// websocket has WebSockets. Package certs loads a certificate again when its files change. Package
+// ops has what a main function does beside serving: signals, systemd, upgrades in place. Package
+// admin is a page for operators, package metrics is for Prometheus. Package port is the completion
+// port itself.
 //
 // # Goroutines
 //
