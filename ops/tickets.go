@@ -3,7 +3,6 @@ package ops
 import (
 	"crypto/rand"
 	"crypto/tls"
-	"slices"
 	"sync"
 	"time"
 )
@@ -39,13 +38,6 @@ func (t *tickets) begin(configs []*tls.Config, before [][]key) error {
 		}
 	}
 	return nil
-}
-
-// all are the keys of each config.
-func (t *tickets) all() [][]key {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Clone(t.keys)
 }
 
 // rotate has tickets encrypted with new keys.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -331,4 +332,11 @@ func (l *line) exchange(all handover) (pid string, err error) {
 		return "", fmt.Errorf("it says %q", word)
 	}
 	return pid, nil
+}
+
+// all are the keys of each config.
+func (t *tickets) all() [][]key {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.keys)
 }
