@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"strconv"
@@ -123,7 +124,7 @@ func begin(r *room, s status, talkers, each int) *load {
 		l.clients.Go(func() {
 			for !l.over() {
 				if c := l.dial(names[i%len(names)]); c != nil {
-					l.talk(c, 1<<40)
+					l.talk(c, math.MaxInt)
 				}
 			}
 		})
