@@ -69,15 +69,18 @@ func (l *churn) receive(fd int) error {
 	return l.open()
 }
 
-func (l *churn) run(length time.Duration) error {
+func (l *churn) run(length time.Duration) error { return receives(l.ep, length, l.receive) }
+
+// receives calls receive for each descriptor that an epoll has ready, so long.
+func receives(ep int, length time.Duration, receive func(fd int) error) error {
 	var events [512]unix.EpollEvent
 	for end := time.Since(epoch) + length; time.Since(epoch) < end; {
-		n, err := unix.EpollWait(l.ep, events[:], 20)
+		n, err := unix.EpollWait(ep, events[:], 20)
 		if err != nil && err != unix.EINTR {
 			return err
 		}
 		for _, ev := range events[:max(n, 0)] {
-			if err := l.receive(int(ev.Fd)); err != nil {
+			if err := receive(int(ev.Fd)); err != nil {
 				return err
 			}
 		}

@@ -128,21 +128,7 @@ func (l *commander) receive(fd int) error {
 	return t.say(fd)
 }
 
-func (l *commander) run(length time.Duration) error {
-	var events [512]unix.EpollEvent
-	for end := time.Since(epoch) + length; time.Since(epoch) < end; {
-		n, err := unix.EpollWait(l.ep, events[:], 20)
-		if err != nil && err != unix.EINTR {
-			return err
-		}
-		for _, ev := range events[:max(n, 0)] {
-			if err := l.receive(int(ev.Fd)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
+func (l *commander) run(length time.Duration) error { return receives(l.ep, length, l.receive) }
 
 func (l *commander) close() {
 	for fd := range l.talks {

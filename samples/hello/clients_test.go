@@ -79,20 +79,25 @@ func TestCurl(t *testing.T) {
 	})
 }
 
-// wrk prints a line about socket errors, and one about other statuses, only
+// wrk runs it. It prints a line about socket errors, and one about other statuses, only
 // where there were some.
+func wrk(t *testing.T, args ...string) {
+	t.Helper()
+	report := run(t, time.Minute, []string{"wrk"}, append([]string{"-t2", "--timeout", "30s"}, args...)...)
+	if !strings.Contains(report, "Requests/sec:") || strings.Contains(report, " 0 requests in") ||
+		strings.Contains(report, "Socket errors") || strings.Contains(report, "Non-2xx") {
+		t.Error(report)
+	}
+	t.Log(report)
+}
+
 func TestWrk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 3 s a backend")
 	}
 	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
-		report := run(t, time.Minute, []string{"wrk"}, "-t2", "-c500", "-d3s", "--timeout", "30s", "http://"+addr+"/")
-		if !strings.Contains(report, "Requests/sec:") || strings.Contains(report, " 0 requests in") ||
-			strings.Contains(report, "Socket errors") || strings.Contains(report, "Non-2xx") {
-			t.Error(report)
-		}
-		t.Log(report)
+		wrk(t, "-c500", "-d3s", "http://"+addr+"/")
 	})
 }
 
@@ -134,11 +139,6 @@ func TestWrkTLS(t *testing.T) {
 	}
 	porttest.Each(t, func(t *testing.T, backend string) {
 		addr, _ := secure(t, backend)
-		report := run(t, time.Minute, []string{"wrk"}, "-t2", "-c100", "-d1s", "--timeout", "30s", "https://"+addr+"/")
-		if !strings.Contains(report, "Requests/sec:") || strings.Contains(report, " 0 requests in") ||
-			strings.Contains(report, "Socket errors") || strings.Contains(report, "Non-2xx") {
-			t.Error(report)
-		}
-		t.Log(report)
+		wrk(t, "-c100", "-d1s", "https://"+addr+"/")
 	})
 }
