@@ -27,29 +27,10 @@ func in(fin bool, rsv, op byte, p string) string { return wire(fin, rsv, op, p, 
 func out(op byte, p string) string               { return wire(true, 0, op, p, "") }
 
 func wire(fin bool, rsv, op byte, p, mask string) string {
-	b := []byte{rsv<<4 | op, 0}
-	if fin {
-		b[0] |= 0x80
-	}
-	switch {
-	case len(p) < 126:
-		b[1] = byte(len(p))
-	case len(p) < 1<<16:
-		b[1] = 126
-		b = binary.BigEndian.AppendUint16(b, uint16(len(p)))
-	default:
-		b[1] = 127
-		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
-	}
 	if mask == "" {
-		return string(b) + p
+		return string(websocket.Frame(fin, rsv, op, p, nil))
 	}
-	b[1] |= 0x80
-	b = append(b, mask...)
-	for i := range len(p) {
-		b = append(b, p[i]^mask[i%4])
-	}
-	return string(b)
+	return string(websocket.Frame(fin, rsv, op, p, []byte(mask)))
 }
 
 const (

@@ -154,8 +154,8 @@ func prefix(b []byte, whole bool) bool {
 	return true
 }
 
-// frame is one as it is on the wire.
-func frame(fin bool, rsv, op byte, p string, mask []byte) []byte {
+// Frame is one as it is on the wire, also for the tests from outside.
+func Frame(fin bool, rsv, op byte, p string, mask []byte) []byte {
 	b := []byte{rsv<<4 | op, 0}
 	if fin {
 		b[0] |= 0x80
@@ -201,7 +201,7 @@ func random(r *rand.Rand, role decoderFlags) (b []byte) {
 		if r.IntN(200) == 0 {
 			rsv = byte(r.IntN(8))
 		}
-		b = append(b, frame(r.IntN(2) == 0 || op >= 8, rsv, op, p, mask)...)
+		b = append(b, Frame(r.IntN(2) == 0 || op >= 8, rsv, op, p, mask)...)
 	}
 	return b
 }
@@ -245,9 +245,9 @@ func FuzzFrames(f *testing.F) {
 func TestEverySplit(t *testing.T) {
 	mask := []byte{1, 2, 3, 4}
 	stream := slices.Concat(
-		frame(true, 0, 1, "häß", mask), frame(false, 0, 1, "€", mask), frame(true, 0, 9, "ping", mask), frame(false, 0, 0, "", mask),
-		frame(false, 0, 0, "\xf0\x9f", mask), frame(true, 0, 10, "", mask), frame(true, 0, 0, "\x98\x80!", mask),
-		frame(true, 0, 2, string(make([]byte, 200)), mask), frame(true, 0, 8, "\x03\xe8", mask))
+		Frame(true, 0, 1, "häß", mask), Frame(false, 0, 1, "€", mask), Frame(true, 0, 9, "ping", mask), Frame(false, 0, 0, "", mask),
+		Frame(false, 0, 0, "\xf0\x9f", mask), Frame(true, 0, 10, "", mask), Frame(true, 0, 0, "\x98\x80!", mask),
+		Frame(true, 0, 2, string(make([]byte, 200)), mask), Frame(true, 0, 8, "\x03\xe8", mask))
 	want := naive(stream, 0)
 	if len(want) != 6 {
 		t.Fatalf("%q", want)
@@ -264,11 +264,11 @@ func TestEverySplit(t *testing.T) {
 func TestManyFrames(t *testing.T) {
 	mask := []byte{1, 2, 3, 4}
 	for _, n := range []int{most, most + 1} {
-		stream := frame(false, 0, 2, "", mask)
+		stream := Frame(false, 0, 2, "", mask)
 		var want told
 		for i := range n {
-			stream = append(stream, frame(true, 0, 9, "ping", mask)...)
-			stream = append(stream, frame(i == n-1, 0, 0, "x", mask)...)
+			stream = append(stream, Frame(true, 0, 9, "ping", mask)...)
+			stream = append(stream, Frame(i == n-1, 0, 0, "x", mask)...)
 			want = append(want, `op 9 "ping"`)
 		}
 		if n == most {
