@@ -104,7 +104,7 @@ func naive(b []byte, role decoderFlags) (got told) {
 			key, rest = rest[:4], rest[4:]
 		}
 		switch {
-		case n < least || n > 1<<62, op >= 8 && !fin, rsv != 0, mask == (role&client != 0),
+		case n < least || n >= 1<<63, op >= 8 && !fin, rsv != 0, mask == (role&client != 0),
 			kind != 0 && (op == 1 || op == 2), kind == 0 && op == 0:
 			return append(got, fault)
 		case op < 8 && uint64(len(message))+n > most:
@@ -226,6 +226,9 @@ func FuzzFrames(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		role := decoderFlags(seed%2) * client
 		f.Add(random(r, role), role != 0, byte(seed))
+	}
+	for _, n := range []uint64{1<<62 + 1, 1<<63 - 1, 1 << 63} { // only the last one is no length (RFC 6455, 5.2)
+		f.Add(append(binary.BigEndian.AppendUint64([]byte{0x82, 0xff}, n), 1, 2, 3, 4), false, byte(0))
 	}
 	f.Fuzz(func(t *testing.T, stream []byte, isClient bool, piece byte) {
 		role := decoderFlags(0)
