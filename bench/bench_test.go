@@ -67,7 +67,7 @@ func exchanged(t *testing.T, p protocol, addr string, w workload, messages int64
 	if err := c.exchange(messages, enough); err != nil {
 		t.Errorf("%v: %v", w, err)
 	}
-	if want := int64(w.Conns) * messages * int64(w.Size); c.bytes != want {
+	if want := int64(w.Conns) * messages * int64(c.size); c.bytes != want {
 		t.Errorf("%v: %d bytes came back, want %d", w, c.bytes, want)
 	}
 }
@@ -183,7 +183,7 @@ func TestFramed(t *testing.T) {
 // Every line of the sender reaches all, in order, byte by byte.
 func TestBroadcast(t *testing.T) {
 	each(t, broadcast, 1, func(t *testing.T, s server) {
-		l, err := newFanout(workload{50, 64, 4, 1}, begin(t, s, broadcast, task{}).addr)
+		l, err := newFanout(workload{50, 64, 4, 1}, broadcast, begin(t, s, broadcast, task{}).addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -336,7 +336,7 @@ func TestFamilies(t *testing.T) {
 			if _, err := exec.LookPath(f.needs); f.needs != "" && err != nil {
 				t.Skip(err)
 			}
-			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", secured: "net-tls", hybrid: "net-tls", commands: "epoll-data"}[f.protocol]
+			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", secured: "net-tls", hybrid: "net-tls", commands: "epoll-data", sockets: "gorilla", upgrades: "gorilla", socketBroadcast: "gws"}[f.protocol]
 			b := bout{server: find(servers, name), workload: f.quick[0], rate: 5000, warmup: time.Millisecond, length: 200 * time.Millisecond}
 			b.Conns = min(b.Conns, 50)
 			r, err := f.measure(b)

@@ -21,15 +21,16 @@ type fanout struct {
 	took   []int // how many have had a line, by its number modulo those on their way
 	next   int64 // the first line that not all have had
 	hist   *hdrhistogram.Histogram
+	lasts  *hdrhistogram.Histogram // of the last connection that has a line
 	record bool
 }
 
-func newFanout(w workload, addr string) (*fanout, error) {
-	c, err := dial(w, broadcast, addr)
+func newFanout(w workload, p protocol, addr string) (*fanout, error) {
+	c, err := dial(w, p, addr)
 	if err != nil {
 		return nil, err
 	}
-	l := &fanout{client: c, sender: &c.conns[c.order[w.Conns-1]], took: make([]int, w.Flight), hist: newHistogram()}
+	l := &fanout{client: c, sender: &c.conns[c.order[w.Conns-1]], took: make([]int, w.Flight), hist: newHistogram(), lasts: newHistogram()}
 	for _, fd := range c.order {
 		c.conns[fd].place = 0 // all get one stream
 	}
@@ -48,6 +49,9 @@ func (l *fanout) delivered(_ *clientConn, first, end int64) {
 	}
 	for l.took[l.next%flight] == l.Conns {
 		l.took[l.next%flight] = 0
+		if l.record {
+			l.lasts.RecordValue(int64(now - l.sender.times[l.next%flight]))
+		}
 		l.next++
 	}
 }
@@ -67,7 +71,7 @@ func (l *fanout) begin() error {
 
 // run sends lines for so long.
 func (l *fanout) run(length time.Duration) error {
-	flight, size := int64(l.Flight), int64(l.Size)
+	flight, size := int64(l.Flight), int64(l.ask.size)
 	for end := time.Since(epoch) + length; time.Since(epoch) < end; {
 		now := time.Since(epoch)
 		for m := l.sender.limit / size; m < l.next+flight; m++ {
@@ -84,9 +88,13 @@ func (l *fanout) run(length time.Duration) error {
 	return nil
 }
 
-func measureBroadcast(b bout) (row, error) {
-	return b.against(broadcast, "", func(s *process) (row, error) {
-		l, err := newFanout(b.workload, s.addr)
+func measureBroadcast(b bout) (row, error) { return measureFanout(b, broadcast) }
+
+func measureSocketBroadcast(b bout) (row, error) { return measureFanout(b, socketBroadcast) }
+
+func measureFanout(b bout, p protocol) (row, error) {
+	return b.against(p, "", func(s *process) (row, error) {
+		l, err := newFanout(b.workload, p, s.addr)
 		if err != nil {
 			return row{}, err
 		}
@@ -103,8 +111,9 @@ func measureBroadcast(b bout) (row, error) {
 		if err := l.run(b.length); err != nil {
 			return row{}, err
 		}
-		r, err := m.read(float64(l.bytes-bytes) / float64(b.Size))
+		r, err := m.read(float64(l.bytes-bytes) / float64(l.size))
 		r.latencies(l.hist)
+		r.Last = micros(time.Duration(l.lasts.ValueAtQuantile(50)))
 		return r, err
 	})
 }

@@ -16,7 +16,8 @@ import (
 // for those to say who embed it: windows, arrivals, fanout.
 type client struct {
 	workload
-	stream
+	stream        // what comes back
+	ask    stream // what is sent
 	ep     int
 	events [512]unix.EpollEvent
 	conns  []clientConn // by descriptor
@@ -31,10 +32,10 @@ type client struct {
 type clientConn struct {
 	fd      int
 	index   int // in client.order
-	place   int // of the stream
+	place   int // in the streams
 	sent    int64
 	got     int64
-	limit   int64           // what may be sent by now
+	limit   int64           // bytes that may have been sent by now
 	times   []time.Duration // when each message in flight was to be sent
 	waiting bool            // for room to send
 	secure  *tls.Conn       // nil: the bytes are sent as they are
@@ -53,7 +54,7 @@ func dial(w workload, p protocol, addr string) (*client, error) {
 		return nil, err
 	}
 	c := &client{workload: w, ep: ep, buf: make([]byte, 256<<10)}
-	c.stream = newStream(p, w.Size, max(len(c.buf), w.Size*w.Flight))
+	c.ask, c.stream = streams(p, w, len(c.buf))
 	for i := range w.Conns {
 		fd, err := connect(to, i>>14)
 		if err != nil {
@@ -71,12 +72,27 @@ func dial(w workload, p protocol, addr string) (*client, error) {
 				return nil, fmt.Errorf("handshake of connection %d: %w", i, err)
 			}
 		}
+		if p.sockets() {
+			if err := upgrade(fd); err != nil {
+				c.close()
+				return nil, fmt.Errorf("upgrade of connection %d: %w", i, err)
+			}
+		}
 		if err := watch(ep, fd); err != nil {
 			c.close()
 			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// streams are what is sent, and what comes back, of which read bytes are compared at once.
+func streams(p protocol, w workload, read int) (ask, answer stream) {
+	if p.sockets() {
+		return socketStreams(w, read)
+	}
+	s := newStream(p, w.Size, max(read, w.Size*w.Flight))
+	return s, s
 }
 
 func (c *client) close() {
@@ -127,10 +143,10 @@ func (c *client) verify(s *clientConn, n int) error {
 	if !bytes.Equal(c.buf[:n], c.from(s.place, s.got)[:n]) {
 		return fmt.Errorf("a byte is wrong between %d and %d of a connection", s.got, s.got+int64(n))
 	}
-	first := s.got / int64(c.Size)
+	first := s.got / int64(c.size)
 	s.got += int64(n)
 	c.bytes += int64(n)
-	if end := s.got / int64(c.Size); end > first {
+	if end := s.got / int64(c.size); end > first {
 		c.answered(s, first, end)
 	}
 	return nil
@@ -139,7 +155,7 @@ func (c *client) verify(s *clientConn, n int) error {
 // send sends up to the limit.
 func (c *client) send(s *clientConn) error {
 	for s.sent < s.limit {
-		p := c.from(s.place, s.sent)
+		p := c.ask.from(s.place, s.sent)
 		p = p[:min(s.limit-s.sent, int64(len(p)))]
 		if s.secure != nil {
 			n, err := s.secure.Write(p)

@@ -36,7 +36,7 @@ func newWindows(w workload, p protocol, addr string) (*windows, error) {
 func (l *windows) fill() error {
 	for _, fd := range l.order {
 		s := &l.conns[fd]
-		l.allow(s, s.got/int64(l.Size), time.Since(epoch))
+		l.allow(s, s.got/int64(l.size), time.Since(epoch))
 		if err := l.send(s); err != nil {
 			return err
 		}
@@ -64,10 +64,10 @@ func (l *windows) allow(s *clientConn, done int64, now time.Duration) {
 	if l.quota > 0 {
 		end = min(end, l.quota)
 	}
-	for m := s.limit / int64(l.Size); m < end; m++ {
+	for m := s.limit / int64(l.ask.size); m < end; m++ {
 		s.times[m%int64(l.Flight)] = now
 	}
-	s.limit = max(s.limit, end*int64(l.Size))
+	s.limit = max(s.limit, end*int64(l.ask.size))
 }
 
 // exchange has each connection send messages until there were so many in all,

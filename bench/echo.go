@@ -22,6 +22,9 @@ func measureWritten(b bout) (row, error) { return measureWindows(b, written) }
 // measureWorked is measureFramed for servers whose workers answer.
 func measureWorked(b bout) (row, error) { return measureWindows(b, worked) }
 
+// measureSockets is measureEcho by WebSockets.
+func measureSockets(b bout) (row, error) { return measureWindows(b, sockets) }
+
 func measureWindows(b bout, p protocol) (row, error) {
 	return b.against(p, "", func(s *process) (row, error) {
 		c, err := newWindows(b.workload, p.wire(), s.addr)
@@ -29,6 +32,6 @@ func measureWindows(b bout, p protocol) (row, error) {
 			return row{}, err
 		}
 		defer c.close()
-		return c.timed(b, float64(b.Size), s)
+		return c.timed(b, float64(c.size), s)
 	})
 }

@@ -2,7 +2,11 @@
 
 package main
 
-import "github.com/proactor-go/proactor/samples/hello"
+import (
+	"slices"
+
+	"github.com/proactor-go/proactor/samples/hello"
+)
 
 // family is a kind of measurement.
 type family struct {
@@ -26,6 +30,7 @@ type family struct {
 func families() []family {
 	peers := []string{"uring-bare", "epoll-bare", "gnet", "net-4k"}
 	closed := []figure{cpuFigure, rateFigure, p50Figure, p99Figure, p999Figure}
+	socketPeers := []string{"gws", "gorilla", "coder", "nbio"}
 	return []family{
 		{
 			name: "echo", unit: "message", units: "messages", protocol: echo, measure: measureEcho,
@@ -137,6 +142,36 @@ func families() []family {
 			quick:   []workload{{100, 64, 1, 1}},
 			figures: []figure{cpuFigure, rateFigure, p50Figure, p99Figure, p999Figure}, charted: []figure{p99Figure}, references: []string{"net-tls", "nbio"},
 			judged: &p99Figure,
+		},
+		{
+			name: "ws", unit: "message", units: "messages", protocol: sockets, measure: measureSockets,
+			about: "Echo of binary messages by WebSockets; none compresses. The size is that of a message without its header. " +
+				"gorilla, coder and gws have a goroutine for each connection.",
+			cases:   []workload{{100, 64, 1, 1}, {1_000, 64, 1, 1}, {1_000, 1 << 10, 16, 1}},
+			quick:   []workload{{1_000, 64, 1, 1}},
+			figures: closed, charted: []figure{cpuFigure}, references: socketPeers,
+		},
+		{
+			name: "ws-idle", protocol: sockets, measure: measureIdleSockets,
+			about:   "Memory of an idle WebSocket: anonymous memory of the server's process, garbage collected.",
+			cases:   []workload{{10_000, 64, 1, 1}},
+			quick:   []workload{{10_000, 64, 1, 1}},
+			figures: []figure{idleFigure, spokenFigure}, charted: []figure{idleFigure, spokenFigure}, references: socketPeers,
+		},
+		{
+			name: "ws-broadcast", unit: "delivered message", units: "delivered messages", protocol: socketBroadcast, measure: measureSocketBroadcast,
+			about:   "Broadcast: messages of one WebSocket to all of them, one after the other. A latency is that of one delivery.",
+			cases:   []workload{{10_000, 128, 1, 1}},
+			quick:   []workload{{1_000, 128, 1, 1}},
+			figures: append(slices.Clone(closed), lastFigure), charted: []figure{cpuFigure, lastFigure}, references: socketPeers,
+		},
+		{
+			name: "ws-upgrade", unit: "upgrade", units: "upgrades", protocol: upgrades, measure: measureUpgrades,
+			about: "Upgrades: so many connections, as many of them at a time as are in flight; they are held, and the server's goroutines " +
+				"counted. -adopt is Upgrade in a plain http.Server, -netconn in one on a netconn.Listener; proactor's own and gws have no net/http.",
+			cases:   []workload{{10_000, 64, 100, 1}},
+			quick:   []workload{{1_000, 64, 100, 1}},
+			figures: []figure{cpuFigure, rateFigure, p50Figure, p99Figure, goroutines}, charted: []figure{cpuFigure, rateFigure}, references: socketPeers,
 		},
 		{
 			name: "http", unit: "request", units: "requests", protocol: web, measure: measureHTTP, needs: wrk,

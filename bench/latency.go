@@ -70,7 +70,7 @@ func (l *arrivals) run(length time.Duration) (unanswered int64, err error) {
 		now := time.Since(epoch)
 		for ; sent < count && l.due(sent) <= now; sent++ {
 			s := &l.conns[l.order[sent%conns]]
-			s.limit += int64(l.Size)
+			s.limit += int64(l.ask.size)
 			if s.waiting {
 				continue // sent when there is room
 			}
@@ -95,7 +95,7 @@ func (l *arrivals) run(length time.Duration) (unanswered int64, err error) {
 		l.before -= turns
 		for _, fd := range l.order {
 			s := &l.conns[fd]
-			l.note(s, s.got/int64(l.Size), l.before+turns)
+			l.note(s, s.got/int64(l.size), l.before+turns)
 		}
 	}
 	return l.left, nil

@@ -122,6 +122,7 @@ type serverCmd struct {
 // Run serves until the process is killed.
 func (c *serverCmd) Run() error {
 	collects()
+	counts()
 	s := find(servers, c.Name)
 	if !s.can(c.Protocol, c.Loops) {
 		return fmt.Errorf("no server %q for %s with %d loops", c.Name, c.Protocol, c.Loops)

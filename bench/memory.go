@@ -4,10 +4,10 @@ package main
 
 import "time"
 
-// held is the server's memory. With TLS garbage is left of each handshake, as much again as
-// what is in use, for some time that depends on the load: it is collected first.
+// held is the server's memory. With TLS, and WebSockets, garbage is left of each handshake, as much
+// again as what is in use, for some time that depends on the load: it is collected first.
 func held(s *process, p protocol) (int64, error) {
-	if clientTLS(p) != nil {
+	if clientTLS(p) != nil || p.sockets() {
 		if err := s.collect(); err != nil {
 			return 0, err
 		}
@@ -57,6 +57,8 @@ func measureIdle(b bout) (row, error) { return measureMemory(b, echo) }
 func measureIdleTLS(b bout) (row, error) { return measureMemory(b, secured) }
 
 func measureIdleHybrid(b bout) (row, error) { return measureMemory(b, hybrid) }
+
+func measureIdleSockets(b bout) (row, error) { return measureMemory(b, sockets) }
 
 func measureMemory(b bout, p protocol) (row, error) {
 	return b.against(p, "", func(s *process) (row, error) {

@@ -24,10 +24,11 @@ import (
 
 // process is a server that runs.
 type process struct {
-	cmd   *exec.Cmd
-	addr  string
-	words bytes.Buffer // what it printed
-	ended chan error
+	cmd    *exec.Cmd
+	addr   string
+	words  bytes.Buffer // what it printed
+	counts *os.File     // see goroutines
+	ended  chan error
 }
 
 // serverEnv tells a child that it is to be a server, whatever program it is.
@@ -47,6 +48,12 @@ func start(s server, p protocol, t task, cpus []int) (*process, error) {
 		return nil, err
 	}
 	run := &process{cmd: exec.Command(args[0], args[1:]...), addr: t.Addr, ended: make(chan error, 1)}
+	var counts *os.File
+	if run.counts, counts, err = os.Pipe(); err != nil {
+		return nil, err
+	}
+	defer counts.Close()
+	run.cmd.ExtraFiles = []*os.File{counts}
 	run.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", t.Loops), serverEnv+"=1")
 	run.cmd.Stdout, run.cmd.Stderr = &run.words, &run.words
 	// A child has the CPU mask of the thread that made it, and ends with it: that
@@ -97,6 +104,7 @@ func (p *process) blame(err error) error {
 func (p *process) stop() {
 	p.cmd.Process.Kill()
 	<-p.ended
+	p.counts.Close()
 }
 
 // cpu is the time that all threads of the process have had.

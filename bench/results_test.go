@@ -125,7 +125,7 @@ func TestSave(t *testing.T) {
 		return string(b)
 	}
 	rows := read("rows.csv")
-	if strings.Count(rows, "\n") != len(c.rows)+1 || !strings.Contains(rows, "\n2,echo,gnet,10,64,1,1,10,100000,,,,,,,0.000,0.200,0,true\n") {
+	if strings.Count(rows, "\n") != len(c.rows)+1 || !strings.Contains(rows, "\n2,echo,gnet,10,64,1,1,10,100000,,,,,,,,,0.000,0.200,0,true\n") {
 		t.Errorf("rows.csv:\n%s", rows)
 	}
 	if text := read("table.md"); !strings.Contains(text, "3 rounds of 1s") || !strings.Contains(text, "## growth") {

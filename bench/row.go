@@ -21,6 +21,8 @@ type row struct {
 	Rate           float64 // units a second
 	Offered        float64 // units a second that the load began, at a fixed rate
 	P50, P99, P999 float64 // microseconds
+	Last           float64 // microseconds until the last connection has a line, in the median
+	Goroutines     float64 // of the server, a connection
 	Idle, Spoken   float64 // bytes of the server's memory a connection, before and after a first message
 	Steal, Foreign float64 // shares of the CPUs' time: other machines', other processes'
 	Repeats        int     // how often it was measured again, as it was disturbed
@@ -54,10 +56,12 @@ var (
 	p50Figure     = figure{"p50_us", "p50, µs", "%.0f", func(r row) float64 { return r.P50 }}
 	p99Figure     = figure{"p99_us", "p99, µs", "%.0f", func(r row) float64 { return r.P99 }}
 	p999Figure    = figure{"p999_us", "p99.9, µs", "%.0f", func(r row) float64 { return r.P999 }}
+	lastFigure    = figure{"last_us", "to the last, µs", "%.0f", func(r row) float64 { return r.Last }}
+	goroutines    = figure{"goroutines", "goroutines left a connection", "%.2f", func(r row) float64 { return r.Goroutines }}
 	idleFigure    = figure{"idle_bytes", "idle, bytes a connection", "%.0f", func(r row) float64 { return r.Idle }}
 	spokenFigure  = figure{"spoken_bytes", "after a message, bytes a connection", "%.0f", func(r row) float64 { return r.Spoken }}
 
-	figures = []figure{cpuFigure, rateFigure, offeredFigure, p50Figure, p99Figure, p999Figure, idleFigure, spokenFigure}
+	figures = []figure{cpuFigure, rateFigure, offeredFigure, p50Figure, p99Figure, p999Figure, idleFigure, spokenFigure, lastFigure, goroutines}
 )
 
 func (g figure) heading(f family) string {

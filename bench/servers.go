@@ -16,16 +16,19 @@ import (
 type protocol string
 
 const (
-	echo      protocol = "echo"      // send back what comes
-	written   protocol = "written"   // the same, by plain writes: with WriteLent not used
-	worked    protocol = "worked"    // send back messages that begin with their length, each by a worker
-	framed    protocol = "framed"    // send back messages that begin with their length, whole ones only
-	broadcast protocol = "broadcast" // send each line to every connection
-	web       protocol = "web"       // answer each HTTP request with the page of samples/hello
-	secured   protocol = "secured"   // send back what comes, both over TLS; X25519
-	hybrid    protocol = "hybrid"    // the same, with X25519 and ML-KEM
-	commands  protocol = "commands"  // answer the commands of Redis: PING, SET, GET
-	relay     protocol = "relay"     // pass on what comes to a server, and back
+	echo            protocol = "echo"         // send back what comes
+	written         protocol = "written"      // the same, by plain writes: with WriteLent not used
+	worked          protocol = "worked"       // send back messages that begin with their length, each by a worker
+	framed          protocol = "framed"       // send back messages that begin with their length, whole ones only
+	broadcast       protocol = "broadcast"    // send each line to every connection
+	web             protocol = "web"          // answer each HTTP request with the page of samples/hello
+	secured         protocol = "secured"      // send back what comes, both over TLS; X25519
+	hybrid          protocol = "hybrid"       // the same, with X25519 and ML-KEM
+	sockets         protocol = "ws"           // send back each message of a WebSocket
+	socketBroadcast protocol = "ws-broadcast" // send each message to every WebSocket
+	upgrades        protocol = "ws-upgrade"   // take over connections that ask for a WebSocket
+	commands        protocol = "commands"     // answer the commands of Redis: PING, SET, GET
+	relay           protocol = "relay"        // pass on what comes to a server, and back
 )
 
 // task is what the process of a server is to do.
@@ -54,11 +57,15 @@ var servers = []server{
 	{name: "proactor-spin", serves: map[protocol]func(task) error{echo: proactorSpin}},
 	proactorRedis("uring", "data"), proactorRedis("uring", "data-once"), proactorRedis("uring", "messages"), proactorRedis("uring", "split"),
 	proactorRedis("epoll", "data"), proactorRedis("epoll", "data-once"), proactorRedis("epoll", "messages"), proactorRedis("epoll", "split"),
+	{name: "uring-adopt", serves: map[protocol]func(task) error{upgrades: proactorAdopt("uring")}},
+	{name: "epoll-adopt", serves: map[protocol]func(task) error{upgrades: proactorAdopt("epoll")}},
+	{name: "uring-netconn", serves: map[protocol]func(task) error{upgrades: proactorUpgrade("uring")}},
+	{name: "epoll-netconn", serves: map[protocol]func(task) error{upgrades: proactorUpgrade("epoll")}},
 	{name: "uring-bare", serves: map[protocol]func(task) error{echo: bareUring}},
 	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll, secured: bareTLS}},
 	{name: "gnet", loops: true, serves: map[protocol]func(task) error{echo: gnetEcho, framed: gnetFramed, broadcast: gnetBroadcast}},
 	{name: "netpoll", loops: true, serves: map[protocol]func(task) error{echo: netpollEcho}},
-	{name: "nbio", loops: true, serves: map[protocol]func(task) error{echo: nbioEcho, secured: nbioTLS}},
+	{name: "nbio", loops: true, serves: map[protocol]func(task) error{echo: nbioEcho, secured: nbioTLS, sockets: nbioSockets, upgrades: nbioSockets, socketBroadcast: nbioSocketBroadcast}},
 	{name: "select", serves: map[protocol]func(task) error{echo: selectEcho}},
 	{name: "net-4k", loops: true, serves: map[protocol]func(task) error{
 		echo: netEcho(4 << 10), framed: netFramed(4 << 10), broadcast: netBroadcast,
@@ -69,6 +76,9 @@ var servers = []server{
 	{name: "net-tls", loops: true, serves: map[protocol]func(task) error{secured: netTLS, hybrid: netTLS}},
 	{name: "net-splice", loops: true, serves: map[protocol]func(task) error{echo: spliceEcho, relay: netRelay(copySpliced)}},
 	{name: "fasthttp", loops: true, serves: map[protocol]func(task) error{web: fastHTTP}},
+	{name: "gws", loops: true, serves: map[protocol]func(task) error{sockets: gwsEcho, upgrades: gwsEcho, socketBroadcast: gwsBroadcast}},
+	{name: "gorilla", loops: true, serves: map[protocol]func(task) error{sockets: gorillaEcho, upgrades: gorillaEcho, socketBroadcast: gorillaBroadcast}},
+	{name: "coder", loops: true, serves: map[protocol]func(task) error{sockets: coderEcho, upgrades: coderEcho, socketBroadcast: coderBroadcast}},
 	{name: "net-http", loops: true, serves: map[protocol]func(task) error{web: netHTTP}},
 }
 
@@ -82,6 +92,7 @@ func proactorOn(backend string) server {
 	return server{name: "proactor-" + backend, loops: true, serves: map[protocol]func(task) error{
 		echo: on(proactorEcho), framed: on(proactorFramed), broadcast: on(proactorBroadcast),
 		web: on(proactorWeb), relay: on(proactorRelay), written: on(proactorWritten), secured: on(proactorTLS), hybrid: on(proactorTLS), worked: on(proactorWorked),
+		sockets: on(proactorSockets), upgrades: on(proactorSockets), socketBroadcast: on(proactorSocketBroadcast),
 	}}
 }
 
@@ -103,6 +114,9 @@ func (p protocol) wire() protocol {
 	}
 	return p
 }
+
+// sockets says whether the clients are WebSockets.
+func (p protocol) sockets() bool { return p == sockets || p == socketBroadcast || p == upgrades }
 
 // args are those of the server's process: this program again, or the outside one.
 func (s server) args(p protocol, t task) ([]string, error) {

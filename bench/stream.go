@@ -11,6 +11,7 @@ type stream struct {
 	data   []byte // a period, and as many more as are sent or compared at once
 	period int
 	step   int // between the places where a connection may begin
+	size   int // of a message
 }
 
 // A period is no power of two: a stream that is shifted does not match.
@@ -24,18 +25,13 @@ const headerSize = 4
 
 // newStream makes a stream of messages of a size, header or line end included.
 func newStream(p protocol, size, room int) stream {
-	s := stream{period: rawPeriod, step: 1}
+	length, step := rawPeriod, 1
 	if p == framed || p == broadcast {
-		s.period, s.step = messagePeriod*size, size
+		length, step = messagePeriod*size, size
 	}
-	s.data = make([]byte, s.period+room)
-	x := uint32(1)
-	for i := range s.period {
-		x = x*1664525 + 1013904223
-		s.data[i] = byte(x >> 24)
-	}
-	for at := 0; at+size <= s.period; at += size {
-		switch message := s.data[at:][:size]; p {
+	data := random(length)
+	for at := 0; at+size <= length; at += size {
+		switch message := data[at:][:size]; p {
 		case framed:
 			binary.BigEndian.PutUint32(message, uint32(size-headerSize))
 		case broadcast:
@@ -45,16 +41,33 @@ func newStream(p protocol, size, room int) stream {
 			message[size-1] = '\n'
 		}
 	}
-	for i := s.period; i < len(s.data); i++ {
-		s.data[i] = s.data[i-s.period]
+	return repeated(data, size, step, room)
+}
+
+// random gives so many bytes, the same ones each time.
+func random(n int) []byte {
+	data := make([]byte, n)
+	x := uint32(1)
+	for i := range data {
+		x = x*1664525 + 1013904223
+		data[i] = byte(x >> 24)
+	}
+	return data
+}
+
+// repeated is the stream whose period is data.
+func repeated(data []byte, size, step, room int) stream {
+	s := stream{data: make([]byte, len(data)+room), period: len(data), step: step, size: size}
+	for n := copy(s.data, data); n < len(s.data); {
+		n += copy(s.data[n:], s.data[:n])
 	}
 	return s
 }
 
-// place is where the i-th connection begins.
-func (s *stream) place(i int) int { return i * 131 % (s.period / s.step) * s.step }
+// place is where the i-th connection begins, in steps.
+func (s *stream) place(i int) int { return i * 131 % (s.period / s.step) }
 
 // from gives at least room bytes of a connection's stream, from the n-th on.
 func (s *stream) from(place int, n int64) []byte {
-	return s.data[(int64(place)+n)%int64(s.period):]
+	return s.data[(int64(place*s.step)+n)%int64(s.period):]
 }
