@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -54,6 +57,28 @@ func TestServeHello(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(string(got), "\r\n\r\nHello, World!") {
 		t.Errorf("%q, %v", got, err)
 	}
+}
+
+// TestServeChat: the page, and a WebSocket after it, on one connection.
+func TestServeChat(t *testing.T) {
+	s := server(t, "chat", "--listen", "127.0.0.1:0", "--history", "3")
+	c := dial(t, s.addr)
+	in := bufio.NewReader(c)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+s.addr+"\r\n\r\n")
+	r, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK || !strings.Contains(string(page), "<title>Chat</title>") {
+		t.Errorf("%s, %d bytes, %v", r.Status, len(page), err)
+	}
+	io.WriteString(c, "GET /ws?room=a&name=Ada HTTP/1.1\r\nHost: "+s.addr+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	if r, err = http.ReadResponse(in, nil); err != nil || r.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", r, err)
+	}
+	const here = `{"type":"here","names":["Ada"],"count":1}`
+	must.Read(t, in, fmt.Appendf(nil, "\x81%c%s", len(here), here))
 }
 
 // TestServeProxy: load goes through the proxy to an echo server.
