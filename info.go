@@ -2,6 +2,7 @@ package proactor
 
 import (
 	"cmp"
+	"context"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -23,10 +24,11 @@ type ConnInfo struct {
 
 // Conns lists the connections, oldest first. A loop lists its own a few hundred at a time, and
 // serves them in between, so one that opens or closes meanwhile may be missing. Conns waits for the
-// loops. It fails with [ErrOnLoop] in a callback, and with [ErrEngineClosed] if the engine has ended.
-func (e *Engine) Conns() ([]ConnInfo, error) {
+// loops. It fails with the error of ctx when that is done first, for a callback may block a loop, with
+// [ErrOnLoop] in a callback, and with [ErrEngineClosed] if the engine has ended.
+func (e *Engine) Conns(ctx context.Context) ([]ConnInfo, error) {
 	lists := make([][]ConnInfo, len(e.loops))
-	if err := e.visit(func(l *loop, c *Conn) { lists[l.number] = append(lists[l.number], c.info()) }); err != nil {
+	if err := e.visit(ctx, func(l *loop, c *Conn) { lists[l.number] = append(lists[l.number], c.info()) }); err != nil {
 		return nil, err
 	}
 	all := slices.Concat(lists...)
@@ -37,9 +39,9 @@ func (e *Engine) Conns() ([]ConnInfo, error) {
 // Conn finds a connection by its ID; nil: there is none, or no longer. It looks at each connection
 // of the engine, so it is for an operator, and not for each message: see [Registry]. The errors are those of
 // [Engine.Conns].
-func (e *Engine) Conn(id uint64) (*Conn, error) {
+func (e *Engine) Conn(ctx context.Context, id uint64) (*Conn, error) {
 	var found atomic.Pointer[Conn]
-	if err := e.visit(func(_ *loop, c *Conn) {
+	if err := e.visit(ctx, func(_ *loop, c *Conn) {
 		if c.id == id && id != 0 {
 			found.Store(c)
 		}
@@ -49,8 +51,9 @@ func (e *Engine) Conn(id uint64) (*Conn, error) {
 	return found.Load(), nil
 }
 
-// visit has each loop call f with its connections, and waits for that.
-func (e *Engine) visit(f func(*loop, *Conn)) error {
+// visit has each loop call f with its connections, and waits for that. After an error loops may still
+// call it.
+func (e *Engine) visit(ctx context.Context, f func(*loop, *Conn)) error {
 	if err := e.mayWait(); err != nil {
 		return err
 	}
@@ -63,7 +66,12 @@ func (e *Engine) visit(f func(*loop, *Conn)) error {
 	}
 	whole := true
 	for _, s := range seen {
-		whole = <-s && whole
+		select {
+		case got := <-s:
+			whole = whole && got
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	if !whole {
 		return ErrEngineClosed

@@ -41,10 +41,12 @@ func (a *admin) endConn(r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("connection %q: %w", r.PathValue("id"), errNotThere)
 	}
-	c, err := a.engine.Conn(id)
+	ctx, cancel := context.WithTimeout(r.Context(), blocked)
+	defer cancel()
+	c, err := a.engine.Conn(ctx, id)
 	switch {
 	case err != nil:
-		return err
+		return blamed(err)
 	case c == nil:
 		return fmt.Errorf("connection %d: %w", id, errNotThere)
 	}

@@ -15,6 +15,7 @@
 //	POST /conns/{id}/close        ends a connection in good order; abort: by a reset
 //	POST /servers/{name}/pause    stops accepting; resume: goes on; drain: Server.Shutdown
 //	POST /level/{level}           sets the level of the log: debug, info, warn, error
+//	GET  /ready                   whether the process serves, where Options.Ready is set
 //	GET  /debug/pprof/            package net/http/pprof, where Options.Profile is set
 package admin
 
@@ -43,6 +44,12 @@ type Options struct {
 	Servers map[string]*proactor.Server
 	// Level is what the level of the log can be set by; nil: it cannot.
 	Level *slog.LevelVar
+	// Ready answers /ready, for load balancers, under any name of the host. nil: nothing does. Process.Ready of package
+	// ops is one.
+	Ready http.Handler
+	// Listen makes the listener. nil: net.Listen. With Process.Listen of package ops the page is handed on in an
+	// upgrade in place.
+	Listen func(network, address string) (net.Listener, error)
 	// Profile adds package net/http/pprof, which needs no token.
 	Profile bool
 }
@@ -66,7 +73,10 @@ func Listen(addr string, e *proactor.Engine, o Options) (*Page, error) {
 		}
 		o.Hosts = append(o.Hosts[:len(o.Hosts):len(o.Hosts)], host)
 	}
-	l, err := net.Listen(network, addr)
+	if o.Listen == nil {
+		o.Listen = net.Listen
+	}
+	l, err := o.Listen(network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +129,14 @@ func Handler(e *proactor.Engine, o Options) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return guarded(mux, o.Hosts)
+	page := guarded(mux, o.Hosts)
+	if o.Ready == nil {
+		return page
+	}
+	public := http.NewServeMux()
+	public.Handle("GET /ready", o.Ready)
+	public.Handle("/", page)
+	return public
 }
 
 // admin is the page of one engine.

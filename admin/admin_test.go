@@ -367,3 +367,23 @@ func TestSince(t *testing.T) {
 		t.Errorf("nothing: %+v", got)
 	}
 }
+
+// A load balancer asks by whatever name it likes, and learns nothing else.
+func TestReady(t *testing.T) {
+	p := listen(t, "127.0.0.1:0", engine(t), Options{Ready: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+	})})
+	for path, want := range map[string]int{"ready": http.StatusTeapot, "conns": http.StatusForbidden} {
+		r, err := http.NewRequest("GET", p.URL()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "balancer.example"
+		if got := status(t, r); got != want {
+			t.Errorf("/%s: status %d, want %d", path, got, want)
+		}
+	}
+	if r, _ := http.NewRequest("GET", page(t, "127.0.0.1:0").URL()+"ready", nil); status(t, r) != http.StatusNotFound {
+		t.Error("a page that knows nothing of it answers /ready")
+	}
+}

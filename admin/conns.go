@@ -2,6 +2,8 @@ package admin
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -37,6 +39,17 @@ var orders = map[string]func(a, b *proactor.ConnInfo) int{
 	"idle_ns":   func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.Idle, b.Idle) },
 }
 
+// blocked is how long a list waits for each loop to name its connections, or to find one.
+const blocked = 3 * time.Second
+
+// blamed says what a deadline that has passed means.
+func blamed(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("a callback blocks a loop; the log names it")
+	}
+	return err
+}
+
 // query is what a list shall have: of the connections whose addresses, state or ID contain search, in the order of sort,
 // limit ones from the number from on.
 type query struct {
@@ -70,9 +83,11 @@ func (a *admin) conns(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	infos, err := a.engine.Conns()
+	ctx, cancel := context.WithTimeout(r.Context(), blocked)
+	defer cancel()
+	infos, err := a.engine.Conns(ctx)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		http.Error(w, blamed(err).Error(), http.StatusServiceUnavailable)
 		return
 	}
 	found := q.apply(infos)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -15,11 +16,21 @@ import (
 	"github.com/proactor-go/proactor/port/porttest"
 )
 
-// asCommand has the test binary be the command.
-const asCommand = "PROACTOR_TEST_AS_COMMAND"
+// asCommand has the test binary be the command, and leash has that end with its standard input: a
+// process that an upgrade has started is no child of the test, and would live on without it.
+const (
+	asCommand = "PROACTOR_TEST_AS_COMMAND"
+	leash     = "PROACTOR_TEST_LEASH"
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
+		if os.Getenv(leash) != "" {
+			go func() {
+				io.Copy(io.Discard, os.Stdin)
+				os.Exit(4)
+			}()
+		}
 		main()
 		return
 	}
@@ -147,6 +158,7 @@ func TestBadFlags(t *testing.T) {
 		"serve echo --loops x",
 		"serve echo --loops=-1",
 		"serve echo --drain=-1s",
+		"serve echo --drain-delay=-1s",
 		"serve raw --workers 0",
 		"serve select --drain=-1s",
 		"serve echo --log-level loud",

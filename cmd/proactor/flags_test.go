@@ -147,7 +147,7 @@ func TestLimitsInHelp(t *testing.T) {
 	}
 	samples := map[string]*proactor.Server{
 		"packet": p, "line": line.New(line.Options{}), "line-pool": lp.Server, "large": lg.Server, "hello": hello.New(hello.Options{}),
-		"greet": greet.New(greet.Options{}), "broadcast": broadcast.New(broadcast.Options{Engine: e}).Clients(), "chat": chat.New(chat.Options{}).Server, "proxy": px.Server,
+		"greet": greet.New(greet.Options{}), "broadcast": broadcast.New(broadcast.Options{Engine: e}).Server, "chat": chat.New(chat.Options{}).Server, "proxy": px.Server,
 	}
 	_, k := model(t)
 	leaves(k.Model.Node, func(n *kong.Node) {

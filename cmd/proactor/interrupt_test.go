@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/proactor-go/proactor/ops"
 )
 
 // canInterrupt skips a test where no process can interrupt another.
@@ -109,7 +111,11 @@ func TestSecondInterrupt(t *testing.T) {
 
 // TestTerminated: each server takes no more time to drain than Windows gives it.
 func TestTerminated(t *testing.T) {
-	for why, want := range map[error]string{errTerminated: "for=4s", context.Canceled: "for=1h0m0s"} {
+	terminated := "for=1h0m0s"
+	if runtime.GOOS == "windows" {
+		terminated = "for=4s"
+	}
+	for why, want := range map[error]string{ops.ErrTerminated: terminated, context.Canceled: "for=1h0m0s"} {
 		t.Run(why.Error(), func(t *testing.T) {
 			servers(t, func(t *testing.T, args []string) { drains(t, args, why, want) })
 			t.Run("duplex", func(t *testing.T) { drains(t, []string{"raw", "--duplex", "--listen", "127.0.0.1:0"}, why, want) })
@@ -117,7 +123,7 @@ func TestTerminated(t *testing.T) {
 	}
 }
 
-// drains runs a server as on Windows, ends it, and checks how long it says it drains.
+// drains runs a server, ends it, and checks how long it says it drains.
 func drains(t *testing.T, args []string, why error, want string) {
 	var c command
 	parser, err := newParser(&c, io.Discard, io.Discard)
@@ -132,7 +138,7 @@ func drains(t *testing.T, args []string, why error, want string) {
 	defer log.Close()
 	ctx, end := context.WithCancelCause(t.Context())
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	env := &environment{ctx: ctx, system: "windows", stdout: io.Discard, stderr: stderr, log: logger, warnings: logger}
+	env := &environment{ctx: ctx, stdout: io.Discard, stderr: stderr, log: logger, warnings: logger}
 	ended := make(chan error, 1)
 	go func() { ended <- parsed.Run(env) }()
 	lines := bufio.NewReader(log)
@@ -162,24 +168,5 @@ func drains(t *testing.T, args []string, why error, want string) {
 		}
 	case <-time.After(patience):
 		t.Error("it does not end")
-	}
-}
-
-// TestDrainTime: what Windows ends by itself must be over before.
-func TestDrainTime(t *testing.T) {
-	for _, x := range []struct {
-		system string
-		why    error
-		asked  time.Duration
-		want   time.Duration
-	}{
-		{"windows", errTerminated, 10 * time.Second, 4 * time.Second},
-		{"windows", errTerminated, time.Second, time.Second},
-		{"windows", context.Canceled, 10 * time.Second, 10 * time.Second},
-		{"linux", errTerminated, 10 * time.Second, 10 * time.Second},
-	} {
-		if got := drainTime(x.system, x.why, x.asked); got != x.want {
-			t.Errorf("%s, %v, %v: %v, want %v", x.system, x.why, x.asked, got, x.want)
-		}
 	}
 }

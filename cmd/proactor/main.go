@@ -18,12 +18,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/proactor-go/proactor/cmd/proactor/internal/plain"
+	"github.com/proactor-go/proactor/ops"
 	"github.com/proactor-go/proactor/port"
 )
 
@@ -45,7 +45,6 @@ type command struct {
 // environment is what a command gets beside its flags.
 type environment struct {
 	ctx            context.Context // done when the command is to end
-	system         string          // runtime.GOOS
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
@@ -91,14 +90,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return complain(stderr, err, 2)
 	}
-	ctx, stop := interruptible(stderr)
-	defer stop()
 	var level slog.Level
 	level.UnmarshalText([]byte(c.LogLevel)) // one of the four, says the parser
 	logAt := func(l slog.Level) *slog.Logger {
 		return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: l}))
 	}
-	env := &environment{ctx, runtime.GOOS, os.Stdin, stdout, stderr, logAt(level), logAt(level)}
+	log := logAt(level)
+	ctx, stop := ops.Interrupted(log)
+	defer stop()
+	env := &environment{ctx, os.Stdin, stdout, stderr, log, log}
 	if level == slog.LevelInfo {
 		env.warnings = logAt(slog.LevelWarn)
 	}

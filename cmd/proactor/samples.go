@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/ops"
 	"github.com/proactor-go/proactor/samples/broadcast"
 	"github.com/proactor-go/proactor/samples/chat"
 	"github.com/proactor-go/proactor/samples/echo"
@@ -62,7 +63,7 @@ func (c *serveRaw) Validate() error {
 
 // Run is called by the parser.
 func (c *serveRaw) Run(env *environment) error {
-	o := raw.Options{Network: c.Listen.network, Addr: c.Listen.addr, Backend: c.name(), Workers: c.Workers, Duplex: c.Duplex, Drain: env.drain(c.Drain), Log: env.log}
+	o := raw.Options{Network: c.Listen.network, Addr: c.Listen.addr, Backend: c.name(), Workers: c.Workers, Duplex: c.Duplex, Drain: c.drainTime(env.ctx), Log: env.log}
 	o.Ready = func(a net.Addr, backend string) {
 		env.log.Info("listening", "server", "raw", "addr", written(a), "backend", backend, "workers", c.Workers)
 	}
@@ -79,7 +80,7 @@ type serveEcho struct {
 
 // Run is called by the parser.
 func (c *serveEcho) Run(env *environment) error {
-	return serve(env, "echo", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "echo", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		return c.configure(echo.New(echo.Options{Banner: c.Banner, Engine: e, Log: env.log})), nil
 	})
 }
@@ -109,7 +110,7 @@ func (c *servePacket) Validate() error {
 
 // Run is called by the parser.
 func (c *servePacket) Run(env *environment) error {
-	return serve(env, "packet", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "packet", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		o := c.options()
 		o.Engine, o.Log = e, env.log
 		srv, err := packet.New(o)
@@ -135,7 +136,7 @@ func (c *serveLine) Validate() error {
 
 // Run is called by the parser.
 func (c *serveLine) Run(env *environment) error {
-	return serve(env, "line", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "line", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		o := line.Options{Engine: e, Log: env.log}
 		if c.STLS {
 			o.TLS, c.secure = c.secure, nil
@@ -174,7 +175,7 @@ func (c *serveLinePool) Validate() error {
 
 // Run is called by the parser.
 func (c *serveLinePool) Run(env *environment) error {
-	return serve(env, "line-pool", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "line-pool", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		srv, err := linepool.New(linepool.Options{Work: c.Work, Workers: c.Workers, Queue: c.Queue, Priority: c.Priority, Engine: e, Log: env.log})
 		if err != nil {
 			return nil, err
@@ -200,7 +201,7 @@ func (c *serveLarge) Validate() error {
 
 // Run is called by the parser.
 func (c *serveLarge) Run(env *environment) error {
-	return serve(env, "large", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "large", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		srv, err := large.New(large.Options{MaxPacket: c.MaxPacket, Workers: c.Workers, Queue: c.Queue, Engine: e, Log: env.log})
 		if err != nil {
 			return nil, err
@@ -214,7 +215,7 @@ type serveHello struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveHello) Run(env *environment) error {
-	return serve(env, "hello", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "hello", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		return c.configure(hello.New(hello.Options{Engine: e, Log: env.log})), nil
 	})
 }
@@ -223,7 +224,7 @@ type serveGreet struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveGreet) Run(env *environment) error {
-	return serve(env, "greet", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "greet", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		return c.configure(greet.New(greet.Options{Engine: e, Log: env.log})), nil
 	})
 }
@@ -239,7 +240,7 @@ func (c *serveSelect) Validate() error {
 
 // Run is called by the parser.
 func (c *serveSelect) Run(env *environment) error {
-	return selectecho.Run(env.ctx, selectecho.Options{Addr: c.Listen.addr, Drain: env.drain(c.Drain), Log: env.log, Ready: func(a net.Addr) {
+	return selectecho.Run(env.ctx, selectecho.Options{Addr: c.Listen.addr, Drain: c.drainTime(env.ctx), Log: env.log, Ready: func(a net.Addr) {
 		env.log.Info("listening", "server", "select", "addr", a, "backend", "poll", "loops", 1)
 	}})
 }
@@ -248,7 +249,7 @@ type serveMinimal struct{ serverFlags }
 
 // Run is called by the parser.
 func (c *serveMinimal) Run(env *environment) error {
-	return serve(env, "minimal", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "minimal", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		srv := minimal.New("")
 		srv.Engine, srv.Log = e, env.log
 		return c.configure(srv), nil
@@ -271,10 +272,10 @@ func (c *serveBroadcast) Validate() error {
 
 // Run is called by the parser.
 func (c *serveBroadcast) Run(env *environment) error {
-	return serve(env, "broadcast", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serveAll(env, &c.serverFlags, func(e *proactor.Engine) ([]service, error) {
 		s := broadcast.New(broadcast.Options{Control: c.Control.addr, Tick: c.Tick, Engine: e, Log: env.log})
-		c.configure(s.Clients())
-		return s, nil
+		c.configure(s.Server)
+		return []service{{"broadcast", s}, {"control", s.Operators}}, nil
 	})
 }
 
@@ -293,7 +294,7 @@ func (c *serveChat) Validate() error {
 
 // Run is called by the parser.
 func (c *serveChat) Run(env *environment) error {
-	return serve(env, "chat", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "chat", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		s := chat.New(chat.Options{History: c.History, Engine: e, Log: env.log})
 		c.configure(s.Server)
 		return s, nil
@@ -316,7 +317,7 @@ func (c *serveProxy) Validate() error {
 
 // Run is called by the parser.
 func (c *serveProxy) Run(env *environment) error {
-	return serve(env, "proxy", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "proxy", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		p, err := proxy.New(proxy.Options{ToNetwork: c.To.network, To: c.To.addr, Timeout: c.Timeout, Engine: e, Log: env.log})
 		if err != nil {
 			return nil, err

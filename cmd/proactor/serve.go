@@ -10,6 +10,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/admin"
+	"github.com/proactor-go/proactor/ops"
 )
 
 // listenFlags are embedded in all commands that serve.
@@ -25,6 +26,20 @@ func (f listenFlags) check() error {
 	return nil
 }
 
+// drain is the time as package ops has it: 0 is none.
+func (f listenFlags) drain() time.Duration {
+	if f.Drain == 0 {
+		return -1
+	}
+	return f.Drain
+}
+
+// drainTime tells, once ctx is done, how long connections may take to end: for samples that are
+// no proactor.Server, which package ops ends.
+func (f listenFlags) drainTime(ctx context.Context) func() time.Duration {
+	return func() time.Duration { return ops.DrainTime(ctx, f.Drain) }
+}
+
 // serverFlags are embedded in commands that serve on an engine.
 type serverFlags struct {
 	engineFlags
@@ -32,6 +47,7 @@ type serverFlags struct {
 	limitFlags
 	tlsFlags
 	Spin       time.Duration `default:"0s" help:"How long a loop looks for work before it blocks; that shortens latency and keeps a processor busy; default ${default}." placeholder:"DURATION"`
+	DrainDelay time.Duration `default:"0s" help:"How long /ready of the page for operators fails before draining begins, so that load balancers see it; default ${default}." placeholder:"DURATION"`
 	Admin      *listenPlace  `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
 	AdminToken string        `env:"PROACTOR_ADMIN_TOKEN" help:"What the page needs to close, pause and drain, best given as $$PROACTOR_ADMIN_TOKEN, which other users do not see; none by default, and the page only shows." placeholder:"TOKEN"`
 
@@ -42,6 +58,9 @@ type serverFlags struct {
 func (f *serverFlags) Validate() error {
 	if f.Spin < 0 {
 		return errors.New("--spin must not be negative")
+	}
+	if f.DrainDelay < 0 {
+		return errors.New("--drain-delay must not be negative")
 	}
 	if f.Admin != nil {
 		if err := f.Admin.onlyTCP("--admin"); err != nil {
@@ -59,17 +78,22 @@ func (f *serverFlags) configure(srv *proactor.Server) *proactor.Server {
 	return srv
 }
 
-// service is a sample server: a proactor.Server, or one with something beside it.
-type service interface {
-	Listen() error
-	ListenAddr() net.Addr
-	Wait() error
-	Conns() int
-	Shutdown(context.Context) error
+// service is a server of a sample, under the name that its listener has at systemd and in an upgrade.
+type service struct {
+	name   string
+	server ops.Server
 }
 
-// serve runs a server on an engine of its own until the command is to end.
-func serve(env *environment, name string, f *serverFlags, build func(*proactor.Engine) (service, error)) error {
+// serve runs a sample server on an engine of its own until the command is to end.
+func serve(env *environment, name string, f *serverFlags, build func(*proactor.Engine) (ops.Server, error)) error {
+	return serveAll(env, f, func(e *proactor.Engine) ([]service, error) {
+		srv, err := build(e)
+		return []service{{name, srv}}, err
+	})
+}
+
+// serveAll is serve for a sample of several servers.
+func serveAll(env *environment, f *serverFlags, build func(*proactor.Engine) ([]service, error)) error {
 	// Until the end of the drain, too, a SIGHUP is one to reload the certificate.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(env.ctx))
 	defer cancel()
@@ -77,51 +101,52 @@ func serve(env *environment, name string, f *serverFlags, build func(*proactor.E
 	if f.secure, err = f.tlsFlags.config(ctx, env); err != nil {
 		return err
 	}
+	o := ops.Options{Drain: f.drain(), Delay: f.DrainDelay, Context: env.ctx, Log: env.log}
+	if f.secure != nil {
+		o.Tickets = []*tls.Config{f.secure}
+	}
+	p, err := ops.Start(o)
+	if err != nil {
+		return err
+	}
 	e, err := proactor.NewEngine(proactor.Config{Backend: f.name(), Loops: f.Loops, Spin: f.Spin, Log: env.log})
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	srv, err := build(e)
+	services, err := build(e)
 	if err != nil {
 		return err
 	}
+	for _, s := range services {
+		if err := p.Add(s.name, s.server); err != nil {
+			return err
+		}
+	}
 	var page *admin.Page
 	if f.Admin != nil { // what cannot be had is told before anybody is served
-		o := admin.Options{Token: f.AdminToken}
-		if s, ok := srv.(*proactor.Server); ok {
-			o.Servers = map[string]*proactor.Server{name: s}
-		}
-		if page, err = admin.Listen(f.Admin.addr, e, o); err != nil {
+		if page, err = f.page(p, e, services); err != nil {
 			return fmt.Errorf("--admin: %w", err)
 		}
 		defer page.Close()
 	}
-	if err := srv.Listen(); err != nil {
-		return err
+	for _, s := range services {
+		env.log.Info("listening", "server", s.name, "addr", written(s.server.ListenAddr()), "backend", e.Backend(), "loops", e.Loops())
 	}
-	env.log.Info("listening", "server", name, "addr", written(srv.ListenAddr()), "backend", e.Backend(), "loops", e.Loops())
 	if page != nil {
 		env.log.Info("admin page", "url", page.URL())
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Wait() }()
-	select {
-	case err := <-ended:
-		if !errors.Is(err, proactor.ErrServerClosed) { // else the page drains it, and what has begun goes on
-			return err
+	return p.Run()
+}
+
+// page is the page for operators. It pauses and drains what has no more than a proactor.Server to end.
+func (f *serverFlags) page(p *ops.Process, e *proactor.Engine, services []service) (*admin.Page, error) {
+	o := admin.Options{Token: f.AdminToken, Servers: map[string]*proactor.Server{}, Ready: p.Ready()}
+	o.Listen = func(network, addr string) (net.Listener, error) { return p.Listen("admin", network, addr) }
+	for _, s := range services {
+		if srv, ok := s.server.(*proactor.Server); ok {
+			o.Servers[s.name] = srv
 		}
-	case <-env.ctx.Done():
 	}
-	drain := env.drain(f.Drain)()
-	env.log.Info("draining", "server", name, "conns", srv.Conns(), "for", drain)
-	deadline, stop := context.WithTimeout(context.Background(), drain)
-	defer stop()
-	if err := srv.Shutdown(deadline); errors.Is(err, context.DeadlineExceeded) {
-		env.log.Warn("connections were reset: they did not end in time", "server", name)
-	} else if err != nil {
-		return err
-	}
-	env.log.Info("ended", "server", name)
-	return nil
+	return admin.Listen(f.Admin.addr, e, o)
 }

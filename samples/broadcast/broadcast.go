@@ -13,12 +13,10 @@ package broadcast
 import (
 	"bufio"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,21 +50,23 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Server is the server for clients, with the operator's beside it.
+// Server is the server for clients. Before Listen its address and limits may be changed.
 type Server struct {
-	clients *proactor.Server
-	control *proactor.Server // nil: none
-	users   proactor.Registry[uint64]
-	tick    time.Duration
-	ticks   uint64
-	log     *slog.Logger
+	*proactor.Server
+	// Operators is the one for operators, which listens and ends for itself. nil: there is none.
+	Operators *proactor.Server
+
+	users proactor.Registry[uint64]
+	tick  time.Duration
+	ticks uint64
+	log   *slog.Logger
 }
 
-// New makes the server.
+// New makes the servers.
 func New(o Options) *Server {
 	s := &Server{tick: o.Tick, log: cmp.Or(o.Log, slog.Default())}
 	lines := frame.Delimiter{Delim: "\n", Max: MaxLine}
-	s.clients = &proactor.Server{
+	s.Server = &proactor.Server{
 		Addr: o.Addr, Engine: o.Engine, Log: o.Log,
 		Handler: proactor.Handler{
 			Opened:   func(c *proactor.Conn) { s.users.Add(c.ID(), c) },
@@ -83,7 +83,7 @@ func New(o Options) *Server {
 		Limits: proactor.Limits{HighWater: 64 << 10, MaxPending: 1 << 20, Overflow: proactor.CloseSlow, WriteTimeout: deafAfter},
 	}
 	if o.Control != "" {
-		s.control = &proactor.Server{
+		s.Operators = &proactor.Server{
 			Addr: o.Control, Engine: o.Engine, Log: o.Log,
 			Handler: proactor.Handler{
 				NewSplit: func() bufio.SplitFunc { return lines.Splitter() },
@@ -95,41 +95,11 @@ func New(o Options) *Server {
 	return s
 }
 
-// Listen is that of both servers.
+// Listen has clients connect, and begins the ticks.
 func (s *Server) Listen() error {
-	if err := s.clients.Listen(); err != nil {
-		return err
-	}
-	if s.control != nil {
-		if err := s.control.Listen(); err != nil {
-			s.clients.Close()
-			return err
-		}
-	}
-	if s.tick > 0 {
-		s.clients.After(s.tick, s.push)
-	}
-	return nil
-}
-
-// ListenAddr is where clients connect.
-func (s *Server) ListenAddr() net.Addr { return s.clients.ListenAddr() }
-
-// Serve waits for the end of the server for clients.
-func (s *Server) Wait() error { return s.clients.Wait() }
-
-// Clients is the server that clients connect to. Before Listen its address and limits
-// may be changed.
-func (s *Server) Clients() *proactor.Server { return s.clients }
-
-// Conns is the number of clients.
-func (s *Server) Conns() int { return s.clients.Conns() }
-
-// Shutdown is that of both servers.
-func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.clients.Shutdown(ctx)
-	if s.control != nil {
-		err = errors.Join(err, s.control.Shutdown(ctx))
+	err := s.Server.Listen()
+	if err == nil && s.tick > 0 {
+		s.After(s.tick, s.push)
 	}
 	return err
 }
@@ -156,7 +126,7 @@ const (
 func (s *Server) push() {
 	s.ticks++
 	s.users.Broadcast(fmt.Appendf(nil, "tick %d\n", s.ticks))
-	s.clients.After(s.tick, s.push)
+	s.After(s.tick, s.push)
 }
 
 func ended(c *proactor.Conn, why error) {

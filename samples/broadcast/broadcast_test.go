@@ -20,6 +20,7 @@ func start(t *testing.T, backend string, o Options) *Server {
 	o.Addr, o.Control, o.Engine = "127.0.0.1:0", "127.0.0.1:0", echotest.Engine(t, backend)
 	s := New(o)
 	echotest.Listen(t, s)
+	echotest.Listen(t, s.Operators)
 	return s
 }
 
@@ -33,7 +34,7 @@ func join(t *testing.T, s *Server, n int) *echotest.Client {
 
 func operator(t *testing.T, s *Server) *echotest.Client {
 	t.Helper()
-	return echotest.NewClient(t, s.control.ListenAddr().String())
+	return echotest.NewClient(t, s.Operators.ListenAddr().String())
 }
 
 func TestLineToEveryClient(t *testing.T) {
@@ -160,7 +161,7 @@ func TestBadInput(t *testing.T) {
 		random := make([]byte, 20_000)
 		rand.NewChaCha8([32]byte{}).Read(random)
 		conversation := "KICK 18446744073709551616\nWHO\n\n\x00\xff\n"
-		for _, to := range []string{s.ListenAddr().String(), s.control.ListenAddr().String()} {
+		for _, to := range []string{s.ListenAddr().String(), s.Operators.ListenAddr().String()} {
 			for i := range len(conversation) + 1 {
 				for _, reset := range []bool{false, true} {
 					c := echotest.Dial(t, to)
@@ -227,7 +228,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 			if _, err := fmt.Fprintf(sender, "%d %0*d\n", n, 4000, 0); err != nil {
 				t.Fatal(err)
 			}
-			worst = max(worst, s.clients.Engine.Stats().Pending)
+			worst = max(worst, s.Server.Engine.Stats().Pending)
 			echotest.Until(t, "the slowest has heard enough", func() bool {
 				for i := range heardBy {
 					if int64(n)-heardBy[i].Load() > ahead {
@@ -247,7 +248,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 		}
 		sender.CloseWrite()
 		<-heard
-		if most := int64((deaf + good + 1) * s.clients.Limits.MaxPending); worst > most {
+		if most := int64((deaf + good + 1) * s.Server.Limits.MaxPending); worst > most {
 			t.Errorf("%d bytes waited at one time, over %d", worst, most)
 		}
 	})

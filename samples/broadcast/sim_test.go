@@ -3,6 +3,7 @@ package broadcast
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -55,7 +56,7 @@ func newRoom(e *proactortest.Env, fair bool) *room {
 }
 
 func (r *room) run() {
-	if err := r.srv.Listen(); err != nil {
+	if err := errors.Join(r.srv.Listen(), r.srv.Operators.Listen()); err != nil {
 		r.Fatal(err)
 	}
 	var members []*port.SimConn
@@ -81,7 +82,7 @@ func (r *room) run() {
 	r.Net.Calm()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
-	if err := r.srv.Shutdown(ctx); err != nil {
+	if err := errors.Join(r.srv.Shutdown(ctx), r.srv.Operators.Shutdown(ctx)); err != nil {
 		r.Errorf("shutdown: %v", err)
 	}
 	if n := r.srv.users.Len(); n != 0 {
@@ -162,7 +163,7 @@ func (r *room) visits() {
 
 // operates asks who is there. The answers are whole.
 func (r *room) operates() {
-	c := r.dial(r.srv.control.ListenAddr().String())
+	c := r.dial(r.srv.Operators.ListenAddr().String())
 	if c == nil {
 		return
 	}

@@ -118,7 +118,7 @@ func TestRedialerEnds(t *testing.T) {
 			t.Error(err)
 		}
 		bad.Stop()
-		if _, err := r.Engine.Conns(); !errors.Is(err, proactor.ErrEngineClosed) {
+		if _, err := r.Engine.Conns(t.Context()); !errors.Is(err, proactor.ErrEngineClosed) {
 			t.Errorf("Conns: %v", err)
 		}
 	})

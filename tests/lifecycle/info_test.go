@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -18,7 +19,7 @@ func TestConns(t *testing.T) {
 		s := r.Serve(proactor.Handler{Data: rig.Echo, Ended: func(*proactor.Conn, error) {}})
 		find := func(c *proactor.Conn) (found proactor.ConnInfo) {
 			t.Helper()
-			all, err := r.Engine.Conns()
+			all, err := r.Engine.Conns(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +51,7 @@ func TestConns(t *testing.T) {
 		other.Close()
 		must.Eventually(t, "lingering", func() bool { return find(other).State == "lingering" })
 		rig.OnLoop(t, c, func() {
-			if _, err := r.Engine.Conns(); err != proactor.ErrOnLoop {
+			if _, err := r.Engine.Conns(t.Context()); err != proactor.ErrOnLoop {
 				t.Errorf("in a callback: %v", err)
 			}
 		})
@@ -85,7 +86,7 @@ func TestManyConns(t *testing.T) {
 			}
 		}()
 		for range 3 {
-			all, err := r.Engine.Conns()
+			all, err := r.Engine.Conns(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,15 +103,42 @@ func TestManyConns(t *testing.T) {
 		close(over)
 		must.Take(t, "the end of the others", churned)
 		for _, want := range []*proactor.Conn{conns[100], conns[599]} {
-			if got, err := r.Engine.Conn(want.ID()); got != want || err != nil {
+			if got, err := r.Engine.Conn(t.Context(), want.ID()); got != want || err != nil {
 				t.Errorf("connection %d: %v, %v", want.ID(), got, err)
 			}
 		}
-		if got, err := r.Engine.Conn(conns[0].ID()); got != nil || err != nil {
+		if got, err := r.Engine.Conn(t.Context(), conns[0].ID()); got != nil || err != nil {
 			t.Errorf("one that has gone: %v, %v", got, err)
 		}
-		if got, err := r.Engine.Conn(0); got != nil || err != nil {
+		if got, err := r.Engine.Conn(t.Context(), 0); got != nil || err != nil {
 			t.Errorf("none: %v, %v", got, err)
+		}
+	})
+}
+
+// A loop that a callback blocks keeps nobody waiting who has a deadline.
+func TestConnsOfABlockedLoop(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend, rig.OneLoop)
+		s := r.Serve(proactor.Handler{Data: rig.Echo})
+		rig.Client(t, s)
+		c := r.Accepted()
+		busy, done := make(chan struct{}), make(chan struct{})
+		c.Post(func() { close(busy); <-done })
+		defer close(done)
+		must.Take(t, "the loop is busy", busy)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for name, ask := range map[string]func() error{
+			"Conns": func() error { _, err := r.Engine.Conns(ctx); return err },
+			"Conn":  func() error { _, err := r.Engine.Conn(ctx, c.ID()); return err },
+		} {
+			must.Within(t, name, func() error {
+				if err := ask(); !errors.Is(err, context.Canceled) {
+					t.Errorf("%s: %v", name, err)
+				}
+				return nil
+			})
 		}
 	})
 }

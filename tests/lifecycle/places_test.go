@@ -236,8 +236,8 @@ func TestCallsAfterTheEnd(t *testing.T) {
 			reflect.TypeFor[*proactor.Engine](): {
 				"Backend":    {func() error { r.Engine.Backend(); return nil }, nil},
 				"Close":      {r.Engine.Close, proactor.ErrEngineClosed},
-				"Conn":       {func() error { _, err := r.Engine.Conn(c.ID()); return err }, proactor.ErrEngineClosed},
-				"Conns":      {func() error { _, err := r.Engine.Conns(); return err }, proactor.ErrEngineClosed},
+				"Conn":       {func() error { _, err := r.Engine.Conn(t.Context(), c.ID()); return err }, proactor.ErrEngineClosed},
+				"Conns":      {func() error { _, err := r.Engine.Conns(t.Context()); return err }, proactor.ErrEngineClosed},
 				"Detail":     {func() error { r.Engine.Detail(); return nil }, nil},
 				"Histograms": {func() error { _, err := r.Engine.Histograms(ctx); return err }, nil},
 				"Loops":      {func() error { r.Engine.Loops(); return nil }, nil},

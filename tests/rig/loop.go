@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"context"
 	"sync"
 	"testing"
 
@@ -50,7 +51,7 @@ func (r *Rig) Hold(s *proactor.Server, c *proactor.Conn) (release func()) {
 func OnEveryLoop(t *testing.T, e *proactor.Engine) {
 	t.Helper()
 	must.Within(t, "a round of every loop", func() error {
-		_, err := e.Conns()
+		_, err := e.Conns(context.Background())
 		return err
 	})
 }
