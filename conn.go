@@ -77,6 +77,7 @@ type Conn struct {
 type rare struct {
 	cause error // why the connection closes; the first one counts. Guarded by mu
 	wire  *Wire // set on the loop, with mu held; nil: no layer
+	done  Layer // that has done its part; fixed; nil: none
 }
 
 // wire is the connection's side of its layer; nil: it has none. Other goroutines than the loop's
@@ -108,6 +109,7 @@ const (
 	flagStopping                         // the server shuts down: ends at the next boundary
 	flagOpened                           // Opened was called
 	flagReady                            // and its layer, if it has one, is ready
+	flagCounted                          // its peer counts since the layer was done, or has named it
 )
 
 // sendFlags are what a goroutine that writes has to know, whichever it is.

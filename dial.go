@@ -35,7 +35,8 @@ type Dialer struct {
 	LocalAddr string
 	// Layer makes what stands between each connection and the handler, see [Layer]. It is
 	// called on the loops, for connections that are made and not for each address that is
-	// tried, and must not block. nil: nothing does.
+	// tried, and must not block. nil: nothing does. Where TLS is set, too, it comes before that, see
+	// Server.Layer.
 	Layer func() Layer
 	// TLS has the connections speak TLS, see [Server.TLS]. If its ServerName is empty, it is the
 	// host of the address. A Renegotiation is refused. A dial whose handshake fails has the
@@ -118,7 +119,7 @@ func (d *Dialer) dial(ctx context.Context, l *loop, network, address string, don
 		r.refuse(err)
 		return
 	}
-	if r.settings.layer, err = d.makeLayer(network, address); err != nil {
+	if err = d.makeLayers(r.settings, network, address); err != nil {
 		r.refuse(err)
 		return
 	}

@@ -3,6 +3,7 @@ package proactor
 import (
 	"io"
 	"sync/atomic"
+	"time"
 
 	"github.com/proactor-go/proactor/port"
 )
@@ -25,6 +26,9 @@ import (
 // FirstByteTimeout or Dialer.Timeout may end it sooner.
 // Until Ready not much more than [LayerMost] bytes are read.
 //
+// A layer may do its part at the beginning only, and then say [ErrLayerDone]: it is taken away, and the
+// connection is as fast as one that never had any. TLS of the same Server or Dialer begins then.
+//
 // At [Server.Shutdown] a connection whose layer is not ready ends at once, and of a message that
 // is under way only plain bytes count: what the layer holds until it is complete is not waited for.
 //
@@ -41,7 +45,8 @@ type Layer interface {
 	// layer holds.
 	// The error io.EOF says that the peer has closed its sending side in the way of the
 	// layer; any other ends the stream, with that as the cause, when plain was delivered. One
-	// before Ready was called closes the connection, and the handler does not hear of it.
+	// before Ready was called closes the connection, and the handler does not hear of it, but for
+	// ErrLayerDone: then plain is what has come behind the layer's own bytes.
 	Receive(wire []byte, fin bool) (plain, reply []byte, err error)
 	// Send returns what plain bytes of a Write put on the wire, and is copied at once. Writes
 	// come in the order of the calls, small ones together, large ones in pieces of 16 KiB. plain is the layer's to
@@ -50,9 +55,9 @@ type Layer interface {
 	Send(plain []byte) (wire []byte, err error)
 	// CloseWrite returns what goes before our FIN. No Send follows. It comes only after Ready.
 	CloseWrite() (wire []byte)
-	// End is called last, on the loop, once, when the connection's socket is closed, or soon after
-	// the connection was before Ready: it ends what the layer has begun. It is like a callback and
-	// must not wait either.
+	// End is called last, on the loop, once, when the layer has done its part, or the connection's
+	// socket is closed, or soon after the connection was before Ready: it ends what the layer has
+	// begun. It is like a callback and must not wait either.
 	End()
 }
 
@@ -61,12 +66,15 @@ type Layer interface {
 const LayerMost = 1 << 20
 
 // Wire is the side of a connection that its Layer sees. Its methods may be called by any
-// goroutine; Receive, Send and CloseWrite may call only Ready.
+// goroutine, unless they say otherwise; Receive may call only Ready and SetPeer, Send and CloseWrite only
+// Ready.
 type Wire struct {
-	conn  *Conn
-	layer Layer
-	from  *adopted // what the server was given with the connection; nil: nothing
-	own   rare     // the connection's
+	conn   *Conn
+	layer  Layer
+	behind func() Layer  // makes the layer that follows when this one has done its part; nil: none
+	from   *adopted      // what the server was given with the connection; nil: nothing
+	own    rare          // the connection's
+	most   time.Duration // until it is ready: ErrHandshake; 0: no bound
 
 	// Of the loop's goroutine alone.
 	since   int64 // ns: when FirstByteTimeout began
@@ -90,11 +98,15 @@ type Wire struct {
 func (w *Wire) Conn() *Conn { return w.conn }
 
 // Send puts bytes of the layer's own on the wire, those of a handshake. It copies, and
-// does not wait. The errors are those of [Conn.Write].
+// does not wait. The errors are those of [Conn.Write]; once the layer is done, ErrClosed.
 func (w *Wire) Send(b []byte) error {
 	c := w.conn
 	c.mu.Lock()
-	if err := c.admit(len(b), w); err != nil {
+	err := ErrClosed
+	if c.wire() == w {
+		err = c.admit(len(b), w)
+	}
+	if err != nil {
 		return c.refuse(err)
 	}
 	c.queueCopy(b)
@@ -105,8 +117,8 @@ func (w *Wire) Send(b []byte) error {
 
 // Ready gives the connection to its handler: what was received and what the layer holds is
 // shown after Opened. An error closes it instead, with that as the cause, after what
-// was sent; the handler does not hear of it, and a dial fails with it. Only the first call
-// counts. It takes no lock of the connection, so the layer may call it with one of its own.
+// was sent; the handler does not hear of it, and a dial fails with it. [ErrLayerDone] takes the layer
+// away. Only the first call counts. It takes no lock of the connection, so the layer may call it with one of its own.
 func (w *Wire) Ready(err error) {
 	if w.called.Swap(true) {
 		return
@@ -114,18 +126,29 @@ func (w *Wire) Ready(err error) {
 	c := w.conn
 	c.loop.do(func() {
 		switch {
-		case !c.unready():
+		case !c.unready() || c.wire() != w:
+		case err == ErrLayerDone:
+			w.done(nil, c.state.fin())
+			c.goOn()
 		case err != nil:
-			c.close(err)
-			if r := c.race(); r != nil {
-				r.unmade(c, err)
-			}
+			w.refuse(err)
+		case w.stays() != nil:
+			w.refuse(w.stays())
 		default:
 			w.opens()
 			c.unwrap(nil, c.state.fin())
 			c.goOn()
 		}
 	})
+}
+
+// refuse closes a connection that is not ready.
+func (w *Wire) refuse(err error) {
+	c := w.conn
+	c.close(err)
+	if r := c.race(); r != nil {
+		r.unmade(c, err)
+	}
 }
 
 // opens gives the handler the connection, whose layer is ready now, and the layer what was
@@ -140,6 +163,7 @@ func (w *Wire) opens() {
 	c.mu.Lock()
 	w.ready = true
 	w.release()
+	w.leave()
 	c.mu.Unlock()
 	if c.flags&flagOpened == 0 {
 		from := w.from
@@ -158,7 +182,7 @@ func (w *Wire) opens() {
 
 // addLayer makes the connection's layer, and begins it.
 func (c *Conn) addLayer(from *adopted) {
-	w := &Wire{conn: c, from: from, since: c.loop.now()}
+	w := &Wire{conn: c, behind: c.cfg.behind, from: from, most: c.cfg.limits.HandshakeTimeout, since: c.loop.now()}
 	c.addWire(w)
 	c.call("Layer.Begin", func(*Conn) {
 		w.layer = c.cfg.layer()
@@ -169,7 +193,7 @@ func (c *Conn) addLayer(from *adopted) {
 // addWire has a layer stand between the connection and its handler from now on.
 func (c *Conn) addWire(w *Wire) {
 	c.mu.Lock()
-	w.own = rare{cause: c.closeCause(), wire: w}
+	w.own = rare{cause: c.closeCause(), wire: w, done: c.Layer()}
 	c.rare.Store(&w.own)
 	c.mu.Unlock()
 }
@@ -277,6 +301,10 @@ func (c *Conn) unwrap(wire []byte, fin bool) {
 	} else {
 		c.mu.Unlock()
 	}
+	if err == ErrLayerDone && c.unready() {
+		w.done(plain, fin)
+		return
+	}
 	w.plain += int64(len(plain))
 	if len(plain) == 0 && c.cfg.limits.MinRate > 0 { // else deliver does it
 		c.setPace(false, c.keeps())
@@ -363,5 +391,5 @@ func (c *Conn) silent() bool {
 	case w != nil:
 		return w.plain == 0
 	}
-	return c.bytesIn.Load() == 0
+	return c.bytesIn.Load() == c.times.before
 }

@@ -106,7 +106,7 @@ func (ln *listener) onAccept(cp *port.Completion) {
 func (ln *listener) give(s port.Socket) {
 	srv := ln.server
 	in := incoming{socket: s, id: ln.loop.engine.ids.Add(1)}
-	if most := srv.MaxConnsPerPeer; most > 0 {
+	if most := srv.perPeer(); most > 0 {
 		in.peer, _ = ln.loop.port.PeerAddr(s)
 		if !srv.peers.Add(peers.Of(in.peer.AddrPort), most) {
 			ln.refuse(in)
@@ -342,7 +342,7 @@ func (l *loop) attach(in incoming, srv *Server) *Conn {
 	}
 	l.count.accepted++
 	remote := in.peer
-	if srv.MaxConnsPerPeer == 0 { // nobody has asked yet
+	if srv.perPeer() == 0 { // nobody has asked yet
 		remote, _ = l.port.RemoteAddr(c.handle)
 	}
 	c.setAddrs(l, srv.settings, remote)

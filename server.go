@@ -64,10 +64,12 @@ type Server struct {
 	// of an IPv6 address, which is the least that a customer is given and so what one machine may
 	// choose its addresses from. Connections of Unix sockets have no peer and are not counted. 0:
 	// no bound, since many clients may share the address of a NAT, a proxy or a load generator; on
-	// a public address a few hundred bother none of these but the largest.
+	// a public address a few hundred bother none of these but the largest. Where Layer is set, a
+	// connection counts when that is ready or has named the peer, and one over the bound is closed then.
 	MaxConnsPerPeer int
 	// Layer makes what stands between each connection and the handler, see [Layer]. It is
-	// called on the loops, and must not block. nil: nothing does.
+	// called on the loops, and must not block. nil: nothing does. Where TLS is set, too, the layer comes
+	// before that, and must end with [ErrLayerDone]; a connection of one that stays is closed.
 	Layer func() Layer
 	// TLS has the connections speak TLS, by crypto/tls: the handler has plain bytes, and
 	// Opened is called when the handshake is done. See [Conn.TLS], Limits.HandshakeTimeout,
@@ -76,8 +78,8 @@ type Server struct {
 	// Functions of the tls.Config may wait, until the context of the tls.ClientHelloInfo is done;
 	// private keys that wait, as those of another machine, hold up other handshakes. The connections
 	// have no goroutine. The fields of TLS must not be changed any more; SetSessionTicketKeys may be
-	// called, but does not reach the configs that GetConfigForClient returns. Layer must be nil.
-	// nil: no TLS.
+	// called, but does not reach the configs that GetConfigForClient returns. nil: no
+	// TLS.
 	TLS *tls.Config
 	// Engine carries the connections. nil: the server makes one with the zero
 	// Config and closes it when it ends.
@@ -221,8 +223,16 @@ func (s *Server) After(d time.Duration, f func()) *Timer {
 // Conns is the number of connections that are open now.
 func (s *Server) Conns() int { return int(s.live.Load()) }
 
+// perPeer bounds the connections of a peer when they are accepted. 0: not then.
+func (s *Server) perPeer() int {
+	if s.Layer != nil { // it knows better who the peer is, see Wire.counts
+		return 0
+	}
+	return s.MaxConnsPerPeer
+}
+
 func (s *Server) closed(c *Conn) {
-	if c.hadBegun() { // else it was refused, and not counted
+	if c.hadBegun() && (s.Layer == nil || c.flags&flagCounted != 0) { // else it was refused, and not counted
 		s.uncount(c.peer())
 	}
 	s.left()

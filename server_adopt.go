@@ -54,7 +54,7 @@ func (s *Server) Start() error {
 // runtime.
 func (s *Server) Adopt(nc net.Conn, received []byte, opened func(*Conn)) error {
 	in := incoming{from: &adopted{received: bytes.Clone(received), opened: opened}}
-	if nc != nil && s.MaxConnsPerPeer > 0 {
+	if nc != nil && s.perPeer() > 0 {
 		in.peer = addrOf(nc.RemoteAddr())
 	}
 	if err := s.reserve(in.peer); err != nil {
@@ -102,7 +102,7 @@ func (s *Server) reserve(peer port.Addr) error {
 	case isClosed(s.engine.over):
 		return ErrEngineClosed
 	}
-	if most := s.MaxConnsPerPeer; most > 0 && !s.peers.Add(peers.Of(peer.AddrPort), most) {
+	if most := s.perPeer(); most > 0 && !s.peers.Add(peers.Of(peer.AddrPort), most) {
 		return ErrTooMany
 	}
 	if s.waiting.Load() == 0 { // else those that wait come first

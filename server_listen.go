@@ -109,7 +109,7 @@ func (s *Server) start(from []net.Listener, listens bool) error {
 	if err != nil {
 		return err
 	}
-	if set.layer, err = s.makeLayer(); err != nil {
+	if err = s.makeLayers(set); err != nil {
 		return err
 	}
 	if s.MaxConns < 0 || s.MaxConnsPerPeer < 0 {

@@ -17,6 +17,7 @@ type settings struct {
 	log     *slog.Logger
 	owner   owner
 	layer   func() Layer // nil: none
+	behind  func() Layer // TLS that begins when layer has done its part; nil: none
 
 	plainHTTP atomic.Bool // was sent to a port where TLS is spoken, and logged
 }

@@ -84,7 +84,7 @@ func (c *Conn) StartTLS(config *tls.Config) error {
 
 // putLayer puts a layer between the connection and its handler, which has had it without.
 func (c *Conn) putLayer(l Layer) {
-	w := &Wire{conn: c, layer: l, since: c.loop.now(), plain: c.bytesIn.Load()}
+	w := &Wire{conn: c, layer: l, most: c.cfg.limits.HandshakeTimeout, since: c.loop.now(), plain: c.bytesIn.Load()}
 	c.flags &^= flagReady
 	c.addWire(w)
 	if c.cfg.limits.HandshakeTimeout > 0 {

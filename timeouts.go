@@ -16,6 +16,7 @@ type times struct {
 	idle, read, write time.Duration
 	lingerEnd         int64 // ns; 0: not lingering
 	dropped           int   // bytes that came after the connection was closed
+	before            int64 // bytes that came before the handler's first, for a layer that has done its part
 	lastIn, lastOut   int64 // ns: when bytes were last received, sent
 	moved             int64 // the progress of the send in flight, when it was last looked
 	pace              pace
@@ -133,7 +134,7 @@ func (c *Conn) nearest() (at int64, cause error) {
 		if c.flags&flagOpened == 0 || c.spoken() == 0 {
 			try(c.wire().since, first, ErrFirstByte)
 		}
-		try(c.wire().since, c.cfg.limits.HandshakeTimeout, ErrHandshake)
+		try(c.wire().since, c.wire().most, ErrHandshake)
 	} else if !c.state.fin() {
 		if c.silent() {
 			tryRead(c.silentSince(), first, ErrFirstByte)

@@ -32,15 +32,13 @@ func (c *Conn) tlsLayer() *tlsLayer {
 	return l
 }
 
-// makeLayer makes the layers of a server's connections; nil: they have none.
-func (s *Server) makeLayer() (func() Layer, error) {
-	switch {
-	case s.TLS == nil:
-		return s.Layer, nil
-	case s.Layer != nil:
-		return nil, errBothLayers
+// makeLayers makes what makes the layers of a server's connections.
+func (s *Server) makeLayers(set *settings) (err error) {
+	if set.layer = s.Layer; s.TLS != nil {
+		set.behind, err = s.makeTLS(s.TLS)
 	}
-	return s.makeTLS(s.TLS)
+	set.closeRanks()
+	return err
 }
 
 func (s *Server) makeTLS(config *tls.Config) (func() Layer, error) {
@@ -61,15 +59,20 @@ type tlsMade struct {
 	layer  func() Layer
 }
 
-// makeLayer makes the layer of a dialer, for one address; nil: it has none.
-func (d *Dialer) makeLayer(network, address string) (func() Layer, error) {
-	switch {
-	case d.TLS == nil:
-		return d.Layer, nil
-	case d.Layer != nil:
-		return nil, errBothLayers
+// makeLayers makes what makes the layers of a dialer's connections to one address.
+func (d *Dialer) makeLayers(set *settings, network, address string) (err error) {
+	if set.layer = d.Layer; d.TLS != nil {
+		set.behind, err = layerTLSClient(d.TLS, network, address)
 	}
-	return layerTLSClient(d.TLS, network, address)
+	set.closeRanks()
+	return err
+}
+
+// closeRanks has TLS begin at once where nothing stands before it.
+func (s *settings) closeRanks() {
+	if s.layer == nil {
+		s.layer, s.behind = s.behind, nil
+	}
 }
 
 func (r *race) makeTLS(config *tls.Config) (func() Layer, error) {
@@ -96,8 +99,6 @@ func layerTLSClient(config *tls.Config, network, address string) (func() Layer, 
 	}
 	return layerTLS(config, true), nil
 }
-
-var errBothLayers = fmt.Errorf("%w: both TLS and Layer are set", port.ErrInvalid)
 
 // noTLS tells the log, once for each server, that a client speaks plain HTTP. mu is held.
 func (l *tlsLayer) noTLS() {

@@ -33,6 +33,7 @@ var connCalls = map[string]struct {
 	"CloseWrite": {(*proactor.Conn).CloseWrite, proactor.ErrClosed, nil},
 	"Detach":     {detaches, proactor.ErrClosed, nil},
 	"ID":         {got((*proactor.Conn).ID), nil, nil},
+	"Layer":      {got((*proactor.Conn).Layer), nil, nil},
 	"LendTLS":    {func(c *proactor.Conn) error { _, err := c.LendTLS(nil); return unsecured(err) }, nil, nil},
 	"LocalAddr":  {got((*proactor.Conn).LocalAddr), nil, nil},
 	"Loop":       {got((*proactor.Conn).Loop), nil, nil},
