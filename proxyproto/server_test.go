@@ -220,10 +220,11 @@ func TestAdoptAndShutdown(t *testing.T) {
 			c.Close()
 			r.Ends(proactor.ErrPeerClosed)
 		}
-		waits := r.Serve(who, behind(proxyproto.Options{Trusted: everybody, Timeout: must.Lifetime}))
+		waits := r.Serve(who, behind(proxyproto.Options{Trusted: everybody, Timeout: must.Lifetime}), rig.Limits(proactor.Limits{LingerTimeout: -1}))
 		c := rig.Client(t, waits)
 		must.Send(t, c, []byte("PROXY "))
 		rig.Counted(t, waits, 1)
+		go func() { io.Copy(io.Discard, c); c.Close() }()
 		must.Within(t, "Shutdown", func() error { return waits.Shutdown(must.Context(t)) })
 	})
 }
