@@ -203,6 +203,7 @@ func TestBadFlags(t *testing.T) {
 		"client echo --loops=-1",
 		"conns --timeout 0s",
 		"conns a b",
+		"doctor --conns=-1",
 		"addrs x",
 		"load",
 		"load echo --conns 0",

@@ -5,6 +5,7 @@
 //	proactor serve echo --admin 127.0.0.1:6060
 //	proactor load echo --conns 1000 --duration 10s
 //	proactor conns
+//	proactor doctor
 //	proactor soak --for 10m
 //
 // Bad flags end it with status 2, anything that fails with status 1, each with
@@ -37,6 +38,7 @@ type command struct {
 	Load   loadCommand   `cmd:"" help:"Put load on a server and check what it answers."`
 	Soak   soakCommand   `cmd:"" help:"Run load and faults of all sorts against a server, with a ledger of every byte, and judge the result."`
 	Addrs  addrsCommand  `cmd:"" help:"Print this machine's host name and addresses."`
+	Doctor doctorCommand `cmd:"" help:"Tell what this machine allows a server: the backend and why, how many connections fit, and what stops the next one."`
 	Conns  connsCommand  `cmd:"" help:"List a server's connections, as netstat -a does. The server needs --admin."`
 
 	VersionCommand versionCommand `cmd:"" name:"version" help:"Print the version, and what it was built with."`

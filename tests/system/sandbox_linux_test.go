@@ -9,17 +9,16 @@ import (
 	"net"
 	"os"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/internal/sandbox"
 	"github.com/proactor-go/proactor/tests/rig"
 )
 
@@ -43,7 +42,7 @@ func beSandboxed(args []string) error {
 			return err
 		}
 	}
-	if err := forbid(unix.Errno(numbers[0]), numbers[1:]); err != nil {
+	if err := sandbox.Forbid(unix.Errno(numbers[0]), numbers[1:]...); err != nil {
 		fmt.Println("no seccomp:", err)
 		return nil
 	}
@@ -51,28 +50,6 @@ func beSandboxed(args []string) error {
 	backend, err := tryServer(proactor.Config{Loops: 2, Log: slog.New(slog.NewTextHandler(log, nil))}, within)
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	fmt.Printf("%s: %v | %s\n", backend, err, lines[len(lines)-1])
-	return nil
-}
-
-// forbid has system calls fail on all threads of this process.
-func forbid(with unix.Errno, calls []int) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	const loadNumber, ifEqual, answer = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
-	filter := []unix.SockFilter{{Code: loadNumber}}
-	for i, nr := range calls {
-		filter = append(filter, unix.SockFilter{Code: ifEqual, K: uint32(nr), Jt: uint8(len(calls) - i)})
-	}
-	filter = append(filter,
-		unix.SockFilter{Code: answer, K: unix.SECCOMP_RET_ALLOW},
-		unix.SockFilter{Code: answer, K: unix.SECCOMP_RET_ERRNO | uint32(with)})
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	if _, _, e := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog))); e != 0 {
-		return e
-	}
 	return nil
 }
 
