@@ -99,5 +99,6 @@ var (
 	errUTF8      = errors.New("text is not UTF-8")
 	errCode      = errors.New("a Close frame has a code that is not to be sent")
 	errShortCode = errors.New("a Close frame has half a code")
+	errDeflate   = errors.New("a compressed message cannot be inflated")
 	errLength    = errors.New("a length is not written in the fewest bytes, or is negative")
 )

@@ -18,8 +18,9 @@ import (
 // Conn is one WebSocket. Any goroutine may call any method, in callbacks and elsewhere, also
 // after it has closed.
 type Conn struct {
-	pc   *proactor.Conn
-	opts *Options
+	pc        *proactor.Conn
+	opts      *Options
+	deflation *deflation // nil: messages are not compressed; fixed when Opened is called
 
 	// For the loop alone.
 	in    decoder
@@ -53,7 +54,7 @@ const (
 // newConn makes the WebSocket over a connection, whose handshake is to come, on the loop.
 func (o *Options) newConn(pc *proactor.Conn) *Conn {
 	limits := pc.Limits()
-	c := &Conn{pc: pc, opts: o, in: decoder{most: limits.MaxMessage - overhead(limits.MaxMessage)}, state: upgrading}
+	c := &Conn{pc: pc, opts: o, in: decoder{most: messageMost(limits.MaxMessage)}, state: upgrading}
 	pc.SetValue(c)
 	if limits.HandshakeTimeout > 0 {
 		c.queue(limits.HandshakeTimeout)
@@ -98,20 +99,20 @@ func (c *Conn) Write(t Type, p []byte) error {
 	if t != Text && t != Binary {
 		return fmt.Errorf("%w: %v", ErrInvalid, t)
 	}
-	return c.send(ws.OpCode(t), p)
+	return c.sendMessage(ws.OpCode(t), p)
 }
 
 // WriteLent is a Write for bytes that are only lent, as [proactor.Conn.WriteLent]: p is the
 // message in progress on this connection, or a beginning of it, and must not be changed before the
-// callback returns. A server sends it from where it was received, if it fits. Any other p is
-// written as Write does it. Only Options.Message may call it.
+// callback returns. A server sends it from where it was received, if it fits, and neither came
+// compressed nor goes so. Any other p is written as Write does it. Only Options.Message may call it.
 func (c *Conn) WriteLent(t Type, p []byte) error {
 	if t != Text && t != Binary {
 		return fmt.Errorf("%w: %v", ErrInvalid, t)
 	}
 	n := ws.HeaderSize(ws.Header{Length: int64(len(p))})
-	if c.lent == nil || unsafe.SliceData(p) != c.lent || n > int(c.room) || c.isClient {
-		return c.send(ws.OpCode(t), p)
+	if c.lent == nil || unsafe.SliceData(p) != c.lent || n > int(c.room) || c.isClient || c.deflates(p) {
+		return c.sendMessage(ws.OpCode(t), p)
 	}
 	// The header goes where that of the message was, which is the message's own memory.
 	frame := unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(c.lent), -n)), n+len(p))
@@ -204,6 +205,19 @@ func (c *Conn) peerCloses(p []byte) error {
 	return e
 }
 
+// sendMessage writes a message.
+func (c *Conn) sendMessage(op ws.OpCode, p []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.deflates(p) {
+		return c.writeDeflated(op, p)
+	}
+	return c.write(op, p)
+}
+
+// deflates reports whether a message goes compressed, if it shrinks.
+func (c *Conn) deflates(p []byte) bool { return c.deflation != nil && len(p) >= deflateLeast }
+
 // send writes one frame.
 func (c *Conn) send(op ws.OpCode, p []byte) error {
 	c.mu.Lock()
@@ -254,7 +268,7 @@ func (c *Conn) appendFrame(b []byte, op ws.OpCode, p []byte) []byte {
 	return b
 }
 
-// putHeader writes the header of a frame that is a whole message, and not masked.
+// putHeader writes the header of a frame that is a whole message, and not masked. op may have rsv1.
 func putHeader(b []byte, op ws.OpCode, length int) (n int) {
 	b[0] = 0x80 | byte(op)
 	switch {

@@ -37,7 +37,7 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 // dialing is the value of a connection until the handshake is done.
 type dialing struct {
 	key   string
-	asked []string // subprotocols
+	asked *Options
 	done  func(*Conn, error) (wanted bool)
 }
 
@@ -85,7 +85,7 @@ func Dial(ctx context.Context, d *proactor.Dialer, rawURL string, header http.He
 	results := make(chan result, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	state := &dialing{key: r.Header.Get(hdrKey), asked: o.Protocols}
+	state := &dialing{key: r.Header.Get(hdrKey), asked: o}
 	var once sync.Once
 	state.done = func(c *Conn, err error) (wanted bool) {
 		once.Do(func() { wanted = true; results <- result{c, err} })
@@ -146,6 +146,9 @@ func (o *Options) request(rawURL string, header http.Header) (*http.Request, err
 	if len(o.Protocols) > 0 {
 		r.Header.Set(hdrProtocol, strings.Join(o.Protocols, ", "))
 	}
+	if o.Compression != NoCompression {
+		r.Header.Set(hdrExtensions, o.Compression.offer().String())
+	}
 	return r, nil
 }
 
@@ -156,16 +159,16 @@ func (c *Conn) answered(data []byte) (advance int, err error) {
 	if err == nil && n == 0 {
 		return 0, nil
 	}
-	var chosen uint8
+	var a agreement
 	if err == nil {
-		chosen, err = d.check(data[:n])
+		a, err = d.check(data[:n])
 	}
 	if err != nil {
 		d.fail(err)
 		return len(data), bufio.ErrFinalToken
 	}
 	c.value = nil
-	c.open(nil, nil, chosen)
+	c.open(nil, a)
 	if !d.done(c, nil) {
 		c.pc.Abort()
 	}
@@ -173,13 +176,13 @@ func (c *Conn) answered(data []byte) (advance int, err error) {
 }
 
 // check checks an answer (RFC 6455, 4.1).
-func (d *dialing) check(b []byte) (chosen uint8, err error) {
+func (d *dialing) check(b []byte) (a agreement, err error) {
 	r, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(b)), nil)
 	if err != nil {
-		return 0, fmt.Errorf("websocket: not upgraded by the server: %w", err)
+		return a, fmt.Errorf("websocket: not upgraded by the server: %w", err)
 	}
-	fail := func(why string) (uint8, error) {
-		return 0, &HandshakeError{r.StatusCode, r.Header, errors.New(why)}
+	fail := func(why string) (agreement, error) {
+		return a, &HandshakeError{r.StatusCode, r.Header, errors.New(why)}
 	}
 	protocols := r.Header[hdrProtocol]
 	switch {
@@ -189,16 +192,19 @@ func (d *dialing) check(b []byte) (chosen uint8, err error) {
 		return fail("it is not upgraded to websocket")
 	case r.Header.Get(hdrAccept) != accept(d.key):
 		return fail(hdrAccept + " is not what the key calls for")
-	case len(r.Header["Sec-Websocket-Extensions"]) > 0:
-		return fail("it has an extension that was not asked for")
 	case len(protocols) > 1:
 		return fail("it has several subprotocols")
 	case len(protocols) == 1:
-		i := slices.Index(d.asked, protocols[0])
+		i := slices.Index(d.asked.Protocols, protocols[0])
 		if i < 0 {
 			return fail("it has a subprotocol that was not asked for")
 		}
-		chosen = uint8(i + 1)
+		a.chosen = uint8(i + 1)
 	}
-	return chosen, nil
+	deflation, why := d.asked.Compression.accepted(r.Header)
+	if why != "" {
+		return fail(why)
+	}
+	a.deflation = deflation
+	return a, nil
 }

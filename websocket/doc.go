@@ -1,4 +1,4 @@
-// Package websocket speaks the WebSocket protocol (RFC 6455) on the loops of proactor.
+// Package websocket speaks the WebSocket protocol (RFC 6455, RFC 7692) on the loops of proactor.
 //
 //	echo := &websocket.Options{Message: func(c *websocket.Conn, t websocket.Type, p []byte) { c.WriteLent(t, p) }}
 //	srv := &proactor.Server{Addr: ":8080", Handler: websocket.Handler(echo)}
@@ -20,11 +20,27 @@
 // waits for its end, and an idle connection has no buffer.
 //
 // A message may have Limits.MaxMessage bytes less 1 KiB (less half, where that is less), which are
-// for the headers of its frames, and for pings between them. The limit is the same however the
+// for the headers of its frames, and for pings between them; 2 GiB at most. The limit is the same however the
 // message is fragmented and cut into pieces. A longer one is refused as soon as a header tells
 // its length, with [StatusTooBig] to the peer, and [proactor.ErrTooLong] as the cause.
 //
 // Text that is not UTF-8 is refused at the byte at which that is certain (RFC 6455, 8.1).
+//
+// # Compression
+//
+// Options.Compression has messages compressed, where the peer wants that, too. Those from 128 bytes
+// on are, if that makes them smaller. One that came compressed is inflated when it is whole. It counts
+// against the limit of a message twice: as it comes, and, while it is inflated, as it is then. So
+// what would be larger is refused, with [StatusTooBig], before there is memory for it. What cannot be
+// inflated is refused with [StatusInvalidPayload].
+//
+// No connection has a compressor. A loop has 40 KB for inflating, and the message that it has just
+// inflated; each Write that compresses borrows 1.2 MB from a sync.Pool. With [ContextTakeover] a connection
+// keeps what was said last, see there; it is not in the books of the framework.
+//
+// A server takes every offer that RFC 7692, 7.1 has: of no context, and of windows from 8 to 15 bits. The
+// compressor, which always looks back 15, is given pieces of a message no larger than the window. Offers
+// with parameters that RFC 7692 does not have, or values that it does not allow, are declined.
 //
 // # Where bytes wait
 //

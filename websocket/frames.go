@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"encoding/binary"
+	"math"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -19,9 +20,9 @@ import (
 // between two. So each byte is unmasked and checked once, and moved at most once, but see reclaim.
 // While a message has begun the lead is not empty, so the framework knows that it has.
 type decoder struct {
-	most  int // bytes that a message may have
-	have  int // bytes
-	hole  int
+	most  uint32  // bytes that a message may have
+	hole  uint32  // bytes
+	have  int     // bytes
 	todo  int     // bytes of the payload of the present frame that have not come
 	mask  [4]byte // of the present frame, beginning with the byte for the next one
 	lead  uint8
@@ -35,13 +36,14 @@ type decoderFlags uint8
 const (
 	client   decoderFlags = 1 << iota // what is read is a server's
 	stopping                          // the framework takes what is consumed for the end of a message
-	lasting               = client | stopping
+	deflates                          // messages may be compressed
+	lasting               = client | stopping | deflates
 
 	begun      decoderFlags = 1 << (iota - 1) // a message has: op is its type
 	inFrame                                   // todo and mask are of a frame whose header was read
 	final                                     // that is the last one of the message
 	masked                                    // and its payload is masked
-	compressed                                // the message is
+	compressed                                // the message is, and not checked
 )
 
 // message is one that is whole, or none, where t is 0.
@@ -49,6 +51,8 @@ type message struct {
 	t    Type
 	p    []byte
 	lead uint8 // bytes before p that are its as well
+
+	compressed bool
 }
 
 // header reads the header that b begins with; n: its bytes, 0 if they are not all there.
@@ -93,15 +97,15 @@ func header(b []byte) (h ws.Header, n int, err error) {
 	return h, n, err
 }
 
-// overhead is how much of n bytes of MaxMessage is not for a payload.
-func overhead(n int) int { return min(1<<10, n/2) }
+// messageMost is how much of MaxMessage is for a payload. 2 GiB fit into decoder.most.
+func messageMost(n int) uint32 { return uint32(min(n-min(1<<10, n/2), math.MaxInt32)) }
 
 // next cuts one message off data, which begins with what it has left before, and calls control with
 // each control frame before its end. advance without a message: so much was read that is over, and
 // there may be more. An error ends the stream; it may be one of control.
 func (d *decoder) next(data []byte, control func(op ws.OpCode, p []byte) error) (advance int, m message, err error) {
 	for {
-		at := int(d.lead) + d.have + d.hole
+		at := int(d.lead) + d.have + int(d.hole)
 		rest := data[at:]
 		if d.flags&inFrame != 0 {
 			if err := d.payload(data, rest); err != nil {
@@ -134,11 +138,11 @@ func (d *decoder) next(data []byte, control func(op ws.OpCode, p []byte) error) 
 			if d.flags&begun == 0 {
 				return n, m, control(h.OpCode, p)
 			}
-			d.hole += n
+			d.hole += uint32(n)
 			if err := control(h.OpCode, p); err != nil {
 				return 0, m, err
 			}
-		case h.Length > int64(d.most-d.have):
+		case h.Length > int64(d.most)-int64(d.have):
 			return 0, m, proactor.ErrTooLong
 		default:
 			d.begin(h, n)
@@ -155,13 +159,22 @@ func (d *decoder) check(h ws.Header) error {
 	if d.flags&begun != 0 {
 		state = state.Set(ws.StateFragmented)
 	}
+	if d.compresses(h) {
+		h.Rsv = 0
+	}
 	return ws.CheckHeader(h, state)
+}
+
+// compresses reports whether a header begins a compressed message: the first one of a message may, where
+// that was agreed on, and no other (RFC 7692, 6).
+func (d *decoder) compresses(h ws.Header) bool {
+	return h.Rsv == byte(rsv1>>4) && d.flags&(deflates|begun) == deflates && h.OpCode.IsData() && h.OpCode != ws.OpContinuation
 }
 
 // fault is the error for one of the peer's.
 func fault(err error) error {
 	code := StatusProtocolError
-	if err == errUTF8 {
+	if err == errUTF8 || err == errDeflate {
 		code = StatusInvalidPayload
 	}
 	return &ProtocolError{code, err}
@@ -170,9 +183,13 @@ func fault(err error) error {
 // begin begins a data frame, whose header has n bytes.
 func (d *decoder) begin(h ws.Header, n int) {
 	if d.flags&begun == 0 {
+		packed := d.compresses(h)
 		d.op, d.lead, d.flags = h.OpCode, uint8(n), d.flags&lasting|begun
+		if packed {
+			d.flags |= compressed
+		}
 	} else {
-		d.hole += n
+		d.hole += uint32(n)
 	}
 	d.todo, d.mask = int(h.Length), h.Mask
 	d.flags = d.flags&^(final|masked) | inFrame
@@ -229,8 +246,8 @@ func text(p []byte) (open int, ok bool) {
 // whole hands a message over.
 func (d *decoder) whole(data []byte) (advance int, m message, err error) {
 	lead, end := int(d.lead), int(d.lead)+d.have
-	advance = end + d.hole
-	m = message{Type(d.op), data[lead:end:end], d.lead}
+	advance = end + int(d.hole)
+	m = message{Type(d.op), data[lead:end:end], d.lead, d.flags&compressed != 0}
 	*d = decoder{most: d.most, flags: d.flags & lasting}
 	return advance, m, nil
 }
@@ -243,10 +260,10 @@ const reclaimLeast = 512
 // keep. It returns how many bytes are free then, at the beginning. A shutdown takes bytes that
 // are consumed for the end of a message, so then it leaves them.
 func (d *decoder) reclaim(data []byte) (free int) {
-	if d.hole < reclaimLeast || d.hole < d.have && len(data) <= d.most || d.flags&stopping != 0 {
+	free = int(d.hole)
+	if free < reclaimLeast || free < d.have && len(data) <= int(d.most) || d.flags&stopping != 0 {
 		return 0
 	}
-	free = d.hole
 	copy(data[free:], data[:int(d.lead)+d.have])
 	d.hole = 0
 	return free

@@ -26,6 +26,8 @@ const most = 1000
 // again, at another place, with more.
 func decode(t testing.TB, stream []byte, role decoderFlags, pieces []int) (got told) {
 	d := decoder{most: most, flags: role}
+	var packed inflater
+	said := history{most: 1 << maxBits}
 	var kept []byte
 	control := func(op ws.OpCode, p []byte) error {
 		got = append(got, fmt.Sprintf("op %d %q", op, p))
@@ -37,6 +39,9 @@ func decode(t testing.TB, stream []byte, role decoderFlags, pieces []int) (got t
 		stream = stream[n:]
 		for {
 			advance, m, err := d.next(kept, control)
+			if err == nil && m.compressed {
+				m.p, err = packed.unpack(m, &said, most)
+			}
 			if err != nil {
 				return append(got, failure(err))
 			}
@@ -73,8 +78,9 @@ func failure(err error) string {
 
 // naive decodes a stream that is there as a whole, by the text of the RFC.
 func naive(b []byte, role decoderFlags) (got told) {
-	var message []byte
+	var message, said []byte
 	var kind byte
+	var packed bool
 	fault := "fault 1002"
 	for {
 		if len(b) >= 1 && (b[0]&15 > 2 && b[0]&15 < 8 || b[0]&15 > 10) && len(b) >= 2 {
@@ -103,6 +109,10 @@ func naive(b []byte, role decoderFlags) (got told) {
 			}
 			key, rest = rest[:4], rest[4:]
 		}
+		packs := rsv == 0x40 && (op == 1 || op == 2) && kind == 0 && role&deflates != 0
+		if packs {
+			rsv = 0
+		}
 		switch {
 		case n < least || n >= 1<<63, op >= 8 && !fin, rsv != 0, mask == (role&client != 0),
 			kind != 0 && (op == 1 || op == 2), kind == 0 && op == 0:
@@ -124,14 +134,24 @@ func naive(b []byte, role decoderFlags) (got told) {
 			got = append(got, fmt.Sprintf("op %d %q", op, p))
 		} else {
 			if op != 0 {
-				kind, message = op, nil
+				kind, message, packed = op, nil, packs
 			}
 			message = append(message, p...)
-			if kind == 1 && !prefix(message, whole && fin) {
+			if kind == 1 && !packed && !prefix(message, whole && fin) {
 				return append(got, "fault 1007")
 			}
 			if !whole {
 				return got
+			}
+			if fin && packed {
+				var err error
+				switch message, err = inflated(message, said, 1<<maxBits, most); {
+				case err == errMuch:
+					return append(got, "too long")
+				case err != nil || kind == 1 && !utf8.Valid(message):
+					return append(got, "fault 1007")
+				}
+				said = append(said, message...)
 			}
 			if fin {
 				got = append(got, fmt.Sprintf("%v %q", Type(kind), message))

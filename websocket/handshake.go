@@ -23,6 +23,8 @@ const (
 	hdrVersion  = "Sec-Websocket-Version"
 	hdrProtocol = "Sec-Websocket-Protocol"
 	hdrAccept   = "Sec-Websocket-Accept"
+
+	hdrExtensions = "Sec-Websocket-Extensions"
 )
 
 // refusal is the answer to a request that is not upgraded.
@@ -35,12 +37,18 @@ func (e *refusal) Error() string {
 	return fmt.Sprintf("websocket: not upgraded: %d %s: %s", e.status, http.StatusText(e.status), e.why)
 }
 
-// agree checks a request (RFC 6455, 4.2.1). It gives the answer of a server that accepts it, and
-// the subprotocol as Conn.chosen has it.
-func (o *Options) agree(r *http.Request) (answer []byte, chosen uint8, err error) {
+// agreement is what a handshake has come to.
+type agreement struct {
+	answer    []byte     // what the client is sent
+	chosen    uint8      // Conn.chosen
+	deflation *deflation // Conn.deflation
+}
+
+// agree checks a request (RFC 6455, 4.2.1).
+func (o *Options) agree(r *http.Request) (a agreement, err error) {
 	key := r.Header.Get(hdrKey)
 	nonce, keyErr := base64.StdEncoding.DecodeString(key)
-	refuse := func(status int, why string) ([]byte, uint8, error) { return nil, 0, &refusal{status, why} }
+	refuse := func(status int, why string) (agreement, error) { return a, &refusal{status, why} }
 	switch {
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
 		return refuse(http.StatusHTTPVersionNotSupported, "it has to be HTTP/1.1")
@@ -64,12 +72,21 @@ func (o *Options) agree(r *http.Request) (answer []byte, chosen uint8, err error
 	if !check(r) {
 		return refuse(http.StatusForbidden, "the origin is not allowed")
 	}
+	deflation, extension, err := o.Compression.accept(r.Header)
+	if err != nil {
+		return a, err
+	}
 	b := fmt.Appendf(nil, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n%s: %s\r\n", hdrAccept, accept(key))
 	if i := slices.IndexFunc(o.Protocols, func(p string) bool { return hasToken(r.Header, hdrProtocol, p) }); i >= 0 {
-		chosen = uint8(i + 1)
+		a.chosen = uint8(i + 1)
 		b = fmt.Appendf(b, "%s: %s\r\n", hdrProtocol, o.Protocols[i])
 	}
-	return append(b, "\r\n"...), chosen, nil
+	if deflation != nil {
+		a.deflation = deflation
+		b = fmt.Appendf(b, "%s: %s\r\n", hdrExtensions, extension)
+	}
+	a.answer = append(b, "\r\n"...)
+	return a, nil
 }
 
 // accept is the server's answer to a key (RFC 6455, 4.2.2).
@@ -119,8 +136,7 @@ func (c *Conn) asked(data []byte) (advance int, err error) {
 		return 0, nil
 	}
 	var r *http.Request
-	var answer []byte
-	var chosen uint8
+	var a agreement
 	if err == nil {
 		r, err = http.ReadRequest(bufio.NewReader(bytes.NewReader(data[:n])))
 		if err != nil {
@@ -130,13 +146,13 @@ func (c *Conn) asked(data []byte) (advance int, err error) {
 	if err == nil {
 		r.RemoteAddr = c.pc.RemoteAddr().String()
 		r.TLS = c.pc.TLS()
-		answer, chosen, err = c.opts.agree(r)
+		a, err = c.opts.agree(r)
 	}
 	if err != nil {
 		c.pc.Write(err.(*refusal).answer())
 		return len(data), bufio.ErrFinalToken
 	}
-	c.open(r, answer, chosen)
+	c.open(r, a)
 	return n, nil
 }
 
@@ -161,12 +177,15 @@ func (e *refusal) header() http.Header {
 	return nil
 }
 
-// open ends the handshake: what comes now are frames. answer is what the peer is sent for it.
-func (c *Conn) open(r *http.Request, answer []byte, chosen uint8) {
+// open ends the handshake: what comes now are frames.
+func (c *Conn) open(r *http.Request, a agreement) {
 	c.leave()
 	c.state &^= upgrading
-	c.chosen = chosen
-	c.pc.Write(answer)
+	c.chosen, c.deflation = a.chosen, a.deflation
+	if a.deflation != nil {
+		c.in.flags |= deflates
+	}
+	c.pc.Write(a.answer)
 	if c.opts.PingInterval > 0 {
 		c.queue(c.opts.PingInterval)
 	}

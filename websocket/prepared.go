@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/gobwas/ws"
 
@@ -9,35 +10,72 @@ import (
 )
 
 // Prepared is a message that is made once and sent to many, which share its memory.
+//
+// It is compressed once, too, when the first connection wants that, and goes so to all whose Options
+// have [NoContextTakeover]. One with [ContextTakeover] is sent it as it is: compressed, it would become a
+// part of what that connection's later messages may refer to (RFC 7692, 7.2.3.2), for each at its own
+// place. So is one whose peer asked for a window smaller than the message.
 type Prepared struct {
-	t     Type
-	frame []byte // of a server
-	from  int    // where the payload begins in it
+	plain  serverFrame
+	once   sync.Once
+	packed serverFrame // empty if it is no shorter
 }
+
+// serverFrame is a message as a server sends it.
+type serverFrame struct {
+	op   ws.OpCode
+	mem  []byte
+	from int // where the payload begins in mem
+}
+
+func newServerFrame(op ws.OpCode, p []byte) serverFrame {
+	mem := make([]byte, ws.MaxHeaderSize, ws.MaxHeaderSize+len(p))
+	from := putHeader(mem, op, len(p))
+	return serverFrame{op, append(mem[:from], p...), from}
+}
+
+func (f *serverFrame) payload() []byte { return f.mem[f.from:] }
 
 // Prepare makes a message of a copy of p. A t that is no type is ErrInvalid.
 func Prepare(t Type, p []byte) (*Prepared, error) {
 	if t != Text && t != Binary {
 		return nil, fmt.Errorf("%w: %v", ErrInvalid, t)
 	}
-	m := &Prepared{t: t, frame: make([]byte, ws.MaxHeaderSize, ws.MaxHeaderSize+len(p))}
-	m.from = putHeader(m.frame, ws.OpCode(t), len(p))
-	m.frame = append(m.frame[:m.from], p...)
-	return m, nil
+	return &Prepared{plain: newServerFrame(ws.OpCode(t), p)}, nil
+}
+
+// frameFor is what a connection is sent, masked if it is a client.
+func (m *Prepared) frameFor(c *Conn) *serverFrame {
+	p := m.plain.payload()
+	if !c.deflates(p) || c.deflation.out.most > 0 || c.deflation.window < min(len(p), alone.window) {
+		return &m.plain
+	}
+	m.once.Do(func() {
+		d := deflaters.Get().(*deflater)
+		defer d.free()
+		if packed := d.deflate(p, nil, alone.window); len(packed) < len(p) {
+			m.packed = newServerFrame(m.plain.op|rsv1, packed)
+		}
+	})
+	if m.packed.mem == nil {
+		return &m.plain
+	}
+	return &m.packed
 }
 
 // WritePrepared sends m, as [proactor.Conn.WriteShared]: a server does not copy it. The errors are
 // those of Write.
 func (c *Conn) WritePrepared(m *Prepared) error {
+	f := m.frameFor(c)
 	if c.isClient {
-		return c.send(ws.OpCode(m.t), m.frame[m.from:])
+		return c.send(f.op, f.payload())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing.Load() {
 		return proactor.ErrClosed
 	}
-	_, err := c.pc.WriteShared(m.frame)
+	_, err := c.pc.WriteShared(f.mem)
 	return err
 }
 
@@ -48,12 +86,13 @@ func (c *Conn) WritePrepared(m *Prepared) error {
 func Broadcast[K comparable](r *proactor.Registry[K], m *Prepared) (took int, tooFast bool) {
 	return r.BroadcastFunc(func(_ K, pc *proactor.Conn) []byte {
 		c := of(pc)
-		switch {
-		case c == nil || c.closing.Load():
+		if c == nil || c.closing.Load() {
 			return nil
-		case c.isClient:
-			return c.frame(ws.OpCode(m.t), m.frame[m.from:])
 		}
-		return m.frame
+		f := m.frameFor(c)
+		if c.isClient {
+			return c.frame(f.op, f.payload())
+		}
+		return f.mem
 	})
 }

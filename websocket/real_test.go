@@ -262,7 +262,7 @@ func TestDialOnLoop(t *testing.T) {
 	})
 }
 
-// An idle WebSocket has no buffer and no timer: it costs what a connection costs, and a Conn, see
+// An idle WebSocket has no buffer, no timer and no compressor: it costs what a connection costs, and a Conn, see
 // TestSizes. The heap is measured to some tens of bytes a connection.
 func TestMemoryOfIdle(t *testing.T) {
 	if testenv.Race {
@@ -298,9 +298,20 @@ func TestMemoryOfIdle(t *testing.T) {
 		}
 		plain := measure(proactor.Handler{Data: rig.Echo}, "hello", 5)
 		ours := measure(websocket.Handler(echo()), request+"\r\n"+in(whole, 0, text, "hello"), len(upgraded)+2+len(out(text, "hello")))
-		t.Logf("%d bytes a connection with its client, %d a WebSocket", plain, ours)
+		compressed := func(c websocket.Compression) int64 {
+			o := echo()
+			o.Compression = c
+			p := prose(1000)
+			from, back := new(deflating).frames(text, p, 1000), out2(4, text, websocket.Deflated(p, ""))
+			return measure(websocket.Handler(o), request+"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"+from, len(upgraded+extended(c, "", "")+back))
+		}
+		alone, context := compressed(websocket.NoContextTakeover), compressed(websocket.ContextTakeover)
+		t.Logf("%d bytes a connection with its client, %d a WebSocket, %d and %d one that compresses, by itself and after 1,000 bytes each way", plain, ours, alone, context)
 		if ours-plain > 200 {
 			t.Errorf("a WebSocket costs %d bytes more than a connection", ours-plain)
+		}
+		if alone-ours > 100 || context-ours > 2*1000+800 { // with a record, and sizes in which memory is allocated
+			t.Errorf("one that compresses costs %d bytes more by itself, and %d with context", alone-ours, context-ours)
 		}
 	})
 }

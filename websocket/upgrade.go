@@ -26,7 +26,7 @@ import (
 // hijacked. For wss, put TLS into the [proactor.Server] of netconn.Listen, or before the program.
 func Upgrade(w http.ResponseWriter, r *http.Request, o *Options) error {
 	o.init()
-	answer, chosen, err := o.agree(r)
+	a, err := o.agree(r)
 	if err != nil {
 		return deny(w, err)
 	}
@@ -35,7 +35,7 @@ func Upgrade(w http.ResponseWriter, r *http.Request, o *Options) error {
 		return deny(w, fmt.Errorf("%w: the connection cannot be taken over: %w", errors.ErrUnsupported, err))
 	}
 	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
-	if err := o.takeOver(nc, early, func(c *Conn) { c.open(r, answer, chosen) }); err != nil {
+	if err := o.takeOver(nc, early, func(c *Conn) { c.open(r, a) }); err != nil {
 		nc.SetDeadline(time.Now().Add(time.Second))
 		nc.Write((&refusal{http.StatusServiceUnavailable, "the connection cannot be taken over"}).answer())
 		nc.Close()
