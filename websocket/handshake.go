@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gobwas/httphead"
 )
@@ -138,8 +139,7 @@ func (c *Conn) asked(data []byte) (advance int, err error) {
 	var r *http.Request
 	var a agreement
 	if err == nil {
-		r, err = http.ReadRequest(bufio.NewReader(bytes.NewReader(data[:n])))
-		if err != nil {
+		if r, err = readRequest(data[:n]); err != nil {
 			err = &refusal{http.StatusBadRequest, "this is no request of HTTP"}
 		}
 	}
@@ -154,6 +154,22 @@ func (c *Conn) asked(data []byte) (advance int, err error) {
 	}
 	c.open(r, a)
 	return n, nil
+}
+
+// readers are for readRequest. One has 4 KiB, which is most of what a handshake would allocate.
+var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+
+// readRequest reads a request that is all there. One that has a body cannot read it.
+func readRequest(data []byte) (*http.Request, error) {
+	b := readers.Get().(*bufio.Reader)
+	b.Reset(bytes.NewReader(data))
+	r, err := http.ReadRequest(b)
+	b.Reset(nil)
+	readers.Put(b)
+	if err == nil && r.Body != http.NoBody {
+		r.Body = http.NoBody // that of net/http reads b, which another one has by now
+	}
+	return r, err
 }
 
 // answer is the refusal as HTTP writes it.
