@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/proactor-go/proactor"
@@ -21,6 +22,7 @@ type Conn struct {
 	tls   *tls.Conn // over this, see Of; nil: none
 	value any       // of pc, before it was this
 	piece int       // bytes of one write to pc
+	addrs atomic.Pointer[addrs]
 
 	writing sync.Mutex // held by the Write in progress
 
@@ -181,11 +183,25 @@ func (c *Conn) CloseWrite() error {
 	return c.opError("close", err)
 }
 
-// LocalAddr returns the address of this end.
-func (c *Conn) LocalAddr() net.Addr { return c.pc.LocalAddr() }
+// addrs are those of the two ends.
+type addrs struct{ local, remote net.Addr }
 
-// RemoteAddr returns the address of the peer.
-func (c *Conn) RemoteAddr() net.Addr { return c.pc.RemoteAddr() }
+// where makes the addresses when they are first asked for, and keeps them: each error has both, and
+// net/http meets one with each request.
+func (c *Conn) where() *addrs {
+	a := c.addrs.Load()
+	if a == nil {
+		a = &addrs{c.pc.LocalAddr(), c.pc.RemoteAddr()}
+		c.addrs.Store(a)
+	}
+	return a
+}
+
+// LocalAddr returns the address of this end. Like that of package net it must not be changed.
+func (c *Conn) LocalAddr() net.Addr { return c.where().local }
+
+// RemoteAddr returns the address of the peer, which must not be changed.
+func (c *Conn) RemoteAddr() net.Addr { return c.where().remote }
 
 // Stats tells what the connection has moved, and what waits to be sent.
 func (c *Conn) Stats() proactor.ConnStats { return c.pc.Stats() }

@@ -15,8 +15,8 @@ func (c *Conn) opError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	local := c.LocalAddr()
-	return &net.OpError{Op: op, Net: local.Network(), Source: local, Addr: c.RemoteAddr(), Err: err}
+	a := c.where()
+	return &net.OpError{Op: op, Net: a.local.Network(), Source: a.local, Addr: a.remote, Err: err}
 }
 
 // reset is an end by the peer's reset, which callers look for as syscall.ECONNRESET on every

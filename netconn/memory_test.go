@@ -1,8 +1,11 @@
 package netconn_test
 
 import (
+	"bytes"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"sync"
 	"testing"
@@ -94,4 +97,49 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%v allocations a round", n)
 		}
 	})
+}
+
+// A request of net/http costs no more allocations than on package net, each of which interrupts a
+// Read by a deadline.
+func TestAllocationsOfARequest(t *testing.T) {
+	if testenv.Race {
+		t.Skip("the race detector allocates")
+	}
+	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+		t.Skip("whether a goroutine is a loop takes a stack trace here")
+	}
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "page") })
+	plain := httptest.NewServer(page)
+	defer plain.Close()
+	want := allocationsOfARequest(t, plain.Listener.Addr())
+	rig.Each(t, func(t *testing.T, backend string) {
+		s := serve(t, rig.New(t, backend).Engine, page)
+		defer s.end(t)
+		if n := allocationsOfARequest(t, s.at); n > want && runtime.GOOS == "linux" {
+			t.Errorf("%.2f allocations a request, with package net %.2f", n, want)
+		}
+	})
+}
+
+// allocationsOfARequest is what the process allocates for one of many on a connection.
+func allocationsOfARequest(t *testing.T, at net.Addr) float64 {
+	t.Helper()
+	peer := must.Dial(t, at)
+	request, answer := []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), make([]byte, 4<<10)
+	round := func() {
+		if _, err := peer.Write(request); err != nil {
+			t.Error(err)
+		}
+		for n := 0; !bytes.HasSuffix(answer[:n], []byte("page")); {
+			k, err := peer.Read(answer[n:])
+			if err != nil {
+				t.Fatalf("%v after %q", err, answer[:n])
+			}
+			n += k
+		}
+	}
+	for range 20 {
+		round()
+	}
+	return testing.AllocsPerRun(500, round)
 }
