@@ -133,6 +133,19 @@ func TestWrites(t *testing.T) {
 	}
 }
 
+// What is written for package net serves on netconn as it does on package net.
+func TestNetconn(t *testing.T) {
+	for _, p := range []protocol{conns, pages} {
+		for _, s := range servers {
+			if s.can(p, 1) {
+				t.Run(string(p)+"/"+s.name, func(t *testing.T) {
+					exchanged(t, p, begin(t, s, p, task{}).addr, workload{20, 64, 4, 1}, 50)
+				})
+			}
+		}
+	}
+}
+
 // A Redis server answers in whatever form its handler is.
 func TestRedis(t *testing.T) {
 	each(t, commands, 1, func(t *testing.T, s server) {
@@ -336,7 +349,7 @@ func TestFamilies(t *testing.T) {
 			if _, err := exec.LookPath(f.needs); f.needs != "" && err != nil {
 				t.Skip(err)
 			}
-			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", secured: "net-tls", hybrid: "net-tls", commands: "epoll-data", sockets: "gorilla", upgrades: "gorilla", socketBroadcast: "gws"}[f.protocol]
+			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", secured: "net-tls", hybrid: "net-tls", commands: "epoll-data", sockets: "gorilla", upgrades: "gorilla", conns: "net-4k", pages: "net-http", socketBroadcast: "gws"}[f.protocol]
 			b := bout{server: find(servers, name), workload: f.quick[0], rate: 5000, warmup: time.Millisecond, length: 200 * time.Millisecond}
 			b.Conns = min(b.Conns, 50)
 			r, err := f.measure(b)

@@ -88,8 +88,11 @@ func dial(w workload, p protocol, addr string) (*client, error) {
 
 // streams are what is sent, and what comes back, of which read bytes are compared at once.
 func streams(p protocol, w workload, read int) (ask, answer stream) {
-	if p.sockets() {
+	switch {
+	case p.sockets():
 		return socketStreams(w, read)
+	case p == pages:
+		return webStreams(w, read)
 	}
 	s := newStream(p, w.Size, max(read, w.Size*w.Flight))
 	return s, s

@@ -174,6 +174,27 @@ func families() []family {
 			figures: []figure{cpuFigure, rateFigure, p50Figure, p99Figure, goroutines}, charted: []figure{cpuFigure, rateFigure}, references: socketPeers,
 		},
 		{
+			name: "netconn", unit: "message", units: "messages", protocol: conns, measure: measureConns,
+			about:   "Echo with a goroutine for each connection: on the loops by package netconn, and on package net.",
+			cases:   []workload{{1, 64, 1, 1}, {100, 64, 1, 1}, {1_000, 64, 1, 1}},
+			quick:   []workload{{100, 64, 1, 1}},
+			figures: closed, charted: []figure{cpuFigure}, references: []string{"net-4k"},
+		},
+		{
+			name: "netconn-http", unit: "request", units: "requests", protocol: pages, measure: measurePages,
+			about:   "net/http on package netconn, and on package net: requests on connections that stay. The size means nothing.",
+			cases:   []workload{{1, 1, 1, 1}, {100, 1, 1, 1}, {1_000, 1, 1, 1}},
+			quick:   []workload{{100, 1, 1, 1}},
+			figures: closed, charted: []figure{cpuFigure}, references: []string{"net-http"},
+		},
+		{
+			name: "netconn-http-idle", protocol: pages, measure: measureIdlePages,
+			about:   "Memory of a connection of net/http that stays for another request, garbage collected.",
+			cases:   []workload{{10_000, 1, 1, 1}},
+			quick:   []workload{{1_000, 1, 1, 1}},
+			figures: []figure{idleFigure, spokenFigure}, charted: []figure{idleFigure, spokenFigure}, references: []string{"net-http"},
+		},
+		{
 			name: "http", unit: "request", units: "requests", protocol: web, measure: measureHTTP, needs: wrk,
 			about:   "HTTP: wrk gets a page of so many bytes, with the same fields from every server.",
 			cases:   []workload{{100, len(hello.Page), 1, 1}, {1_000, len(hello.Page), 1, 1}},

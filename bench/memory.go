@@ -4,10 +4,10 @@ package main
 
 import "time"
 
-// held is the server's memory. With TLS, and WebSockets, garbage is left of each handshake, as much
+// held is the server's memory. With TLS, WebSockets and net/http garbage is left of each handshake, as much
 // again as what is in use, for some time that depends on the load: it is collected first.
 func held(s *process, p protocol) (int64, error) {
-	if clientTLS(p) != nil || p.sockets() {
+	if p.leavesGarbage() {
 		if err := s.collect(); err != nil {
 			return 0, err
 		}

@@ -27,6 +27,8 @@ const (
 	sockets         protocol = "ws"           // send back each message of a WebSocket
 	socketBroadcast protocol = "ws-broadcast" // send each message to every WebSocket
 	upgrades        protocol = "ws-upgrade"   // take over connections that ask for a WebSocket
+	conns           protocol = "netconn"      // send back what comes, with a goroutine for each connection
+	pages           protocol = "netconn-http" // answer requests by net/http
 	commands        protocol = "commands"     // answer the commands of Redis: PING, SET, GET
 	relay           protocol = "relay"        // pass on what comes to a server, and back
 )
@@ -59,8 +61,7 @@ var servers = []server{
 	proactorRedis("epoll", "data"), proactorRedis("epoll", "data-once"), proactorRedis("epoll", "messages"), proactorRedis("epoll", "split"),
 	{name: "uring-adopt", serves: map[protocol]func(task) error{upgrades: proactorAdopt("uring")}},
 	{name: "epoll-adopt", serves: map[protocol]func(task) error{upgrades: proactorAdopt("epoll")}},
-	{name: "uring-netconn", serves: map[protocol]func(task) error{upgrades: proactorUpgrade("uring")}},
-	{name: "epoll-netconn", serves: map[protocol]func(task) error{upgrades: proactorUpgrade("epoll")}},
+	proactorNetconn("uring"), proactorNetconn("epoll"),
 	{name: "uring-bare", serves: map[protocol]func(task) error{echo: bareUring}},
 	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll, secured: bareTLS}},
 	{name: "gnet", loops: true, serves: map[protocol]func(task) error{echo: gnetEcho, framed: gnetFramed, broadcast: gnetBroadcast}},
@@ -68,7 +69,7 @@ var servers = []server{
 	{name: "nbio", loops: true, serves: map[protocol]func(task) error{echo: nbioEcho, secured: nbioTLS, sockets: nbioSockets, upgrades: nbioSockets, socketBroadcast: nbioSocketBroadcast}},
 	{name: "select", serves: map[protocol]func(task) error{echo: selectEcho}},
 	{name: "net-4k", loops: true, serves: map[protocol]func(task) error{
-		echo: netEcho(4 << 10), framed: netFramed(4 << 10), broadcast: netBroadcast,
+		echo: netEcho(4 << 10), conns: onNet(echoEach), framed: netFramed(4 << 10), broadcast: netBroadcast,
 	}},
 	{name: "net-64k", loops: true, serves: map[protocol]func(task) error{
 		echo: netEcho(64 << 10), framed: netFramed(64 << 10), relay: netRelay(copyBuffered),
@@ -79,7 +80,7 @@ var servers = []server{
 	{name: "gws", loops: true, serves: map[protocol]func(task) error{sockets: gwsEcho, upgrades: gwsEcho, socketBroadcast: gwsBroadcast}},
 	{name: "gorilla", loops: true, serves: map[protocol]func(task) error{sockets: gorillaEcho, upgrades: gorillaEcho, socketBroadcast: gorillaBroadcast}},
 	{name: "coder", loops: true, serves: map[protocol]func(task) error{sockets: coderEcho, upgrades: coderEcho, socketBroadcast: coderBroadcast}},
-	{name: "net-http", loops: true, serves: map[protocol]func(task) error{web: netHTTP}},
+	{name: "net-http", loops: true, serves: map[protocol]func(task) error{web: netHTTP, pages: onNet(servePages)}},
 }
 
 // proactorOn is this project on one of its backends.
@@ -107,7 +108,7 @@ func (p protocol) echoes() bool { return p == echo || p == written || p == worke
 // wire is what the bytes of a protocol look like.
 func (p protocol) wire() protocol {
 	switch p {
-	case written:
+	case written, conns:
 		return echo
 	case worked:
 		return framed
@@ -117,6 +118,10 @@ func (p protocol) wire() protocol {
 
 // sockets says whether the clients are WebSockets.
 func (p protocol) sockets() bool { return p == sockets || p == socketBroadcast || p == upgrades }
+
+// leavesGarbage says whether a connection's beginning does, of which memory is to be cleared
+// before it is measured.
+func (p protocol) leavesGarbage() bool { return clientTLS(p) != nil || p.sockets() || p == pages }
 
 // args are those of the server's process: this program again, or the outside one.
 func (s server) args(p protocol, t task) ([]string, error) {

@@ -14,7 +14,6 @@ import (
 	"github.com/lxzan/gws"
 
 	"github.com/proactor-go/proactor"
-	"github.com/proactor-go/proactor/netconn"
 	"github.com/proactor-go/proactor/websocket"
 )
 
@@ -54,19 +53,6 @@ func proactorAdopt(backend string) func(task) error {
 				return err
 			}
 			return http.ListenAndServe(t.Addr, upgrading(o))
-		}, t)
-	}
-}
-
-// proactorUpgrade does so with net/http on the loops, too.
-func proactorUpgrade(backend string) func(task) error {
-	return func(t task) error {
-		return onEngine(proactor.Config{Backend: backend, Loops: t.Loops}, func(e *proactor.Engine, t task) error {
-			l, err := netconn.Listen(&proactor.Server{Addr: t.Addr, Engine: e})
-			if err != nil {
-				return err
-			}
-			return http.Serve(l, upgrading(&websocket.Options{Message: echoes}))
 		}, t)
 	}
 }
