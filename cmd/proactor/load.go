@@ -17,13 +17,58 @@ import (
 // loadCommand has a command for each sort of load.
 type loadCommand struct {
 	Echo     loadEcho     `cmd:"" help:"Load an echo server with many connections; every byte is verified."`
+	WS       loadWS       `cmd:"" name:"ws" help:"Load a server that echoes the messages of WebSockets; every byte is verified."`
 	Areyouok loadAreYouOK `cmd:"" help:"Check that connections end as they should: each client asks, shuts down its sending side, and reads to the end."`
 }
 
 type loadEcho struct {
+	loadFlags
+	To serverPlace `default:"127.0.0.1:5001" help:"The server: HOST:PORT, PORT on this machine, or unix:PATH; default ${default}." placeholder:"ADDR"`
+}
+
+// Validate is called by the parser.
+func (c *loadEcho) Validate() error { return c.validate(c.options(c.To)) }
+
+// Run is called by the parser.
+func (c *loadEcho) Run(env *environment) error {
+	o, err := c.options(c.To)
+	if err != nil {
+		return err
+	}
+	return c.run(env, c.To, o)
+}
+
+type loadWS struct {
+	loadFlags
+	To   serverPlace `default:"127.0.0.1:8080" help:"The server: HOST:PORT, or PORT on this machine; default ${default}." placeholder:"ADDR"`
+	Path string      `default:"/" help:"Of the URL, default ${default}." placeholder:"PATH"`
+}
+
+func (c *loadWS) options() (load.Options, error) {
+	o, err := c.loadFlags.options(c.To)
+	o.Path = c.Path
+	if c.Path == "" {
+		err = errors.New("--path must begin with a slash")
+	}
+	return o, err
+}
+
+// Validate is called by the parser.
+func (c *loadWS) Validate() error { return c.validate(c.options()) }
+
+// Run is called by the parser.
+func (c *loadWS) Run(env *environment) error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	return c.run(env, c.To, o)
+}
+
+// loadFlags are those of loads whose bytes come back.
+type loadFlags struct {
 	engineFlags
 	tlsClientFlags
-	To          serverPlace   `default:"127.0.0.1:5001" help:"The server: HOST:PORT, PORT on this machine, or unix:PATH; default ${default}." placeholder:"ADDR"`
 	Conns       int           `default:"100" help:"Connections at a time, default ${default}." placeholder:"N"`
 	Size        int           `default:"64" help:"Bytes of a message, default ${default}." placeholder:"BYTES"`
 	Pipeline    int           `default:"1" help:"Messages in flight on a connection, default ${default}." placeholder:"N"`
@@ -43,9 +88,9 @@ type loadEcho struct {
 }
 
 // options are those of package load, but for Begin.
-func (c *loadEcho) options() (load.Options, error) {
+func (c *loadFlags) options(to serverPlace) (load.Options, error) {
 	o := load.Options{
-		Network: c.To.network, To: c.To.addr, Backend: c.name(), Loops: c.Loops, Conns: c.Conns, Size: c.Size, Pipeline: c.Pipeline,
+		Network: to.network, To: to.addr, Backend: c.name(), Loops: c.Loops, Conns: c.Conns, Size: c.Size, Pipeline: c.Pipeline,
 		Count: c.Count, Duration: c.Duration, Rate: c.Rate, Burst: c.Burst, Churn: c.Churn, Idle: c.Idle,
 		Sources: c.Source, ConnectRate: c.ConnectRate, Connecting: c.Connecting, Timeout: c.Timeout,
 	}
@@ -59,8 +104,7 @@ func (c *loadEcho) options() (load.Options, error) {
 	return o, err
 }
 
-// Validate is called by the parser.
-func (c *loadEcho) Validate() error {
+func (c *loadFlags) validate(o load.Options, err error) error {
 	for _, f := range []struct {
 		name  string
 		value int
@@ -69,17 +113,13 @@ func (c *loadEcho) Validate() error {
 			return errors.New("--" + f.name + " must be 1 or more")
 		}
 	}
-	o, err := c.options()
 	return errors.Join(c.engineFlags.check(), c.tlsClientFlags.check(), err, o.Validate())
 }
 
-// Run is called by the parser.
-func (c *loadEcho) Run(env *environment) error {
-	o, err := c.options()
-	if err != nil {
-		return err
-	}
-	if o.TLS, err = c.tlsClientFlags.config(c.To.place); err != nil {
+// run makes the load.
+func (c *loadFlags) run(env *environment, to serverPlace, o load.Options) error {
+	var err error
+	if o.TLS, err = c.tlsClientFlags.config(to.place); err != nil {
 		return err
 	}
 	o.Log = env.warnings

@@ -28,7 +28,12 @@ func few(n int) string {
 // loadEchoJSON runs `load echo --json` and decodes what it prints.
 func loadEchoJSON(t *testing.T, args ...string) (status int, r load.Report, stderr string) {
 	t.Helper()
-	status, stdout, stderr := execute(t, append([]string{"load", "echo", "--json"}, args...)...)
+	return loadJSON(t, "echo", args...)
+}
+
+func loadJSON(t *testing.T, sort string, args ...string) (status int, r load.Report, stderr string) {
+	t.Helper()
+	status, stdout, stderr := execute(t, append([]string{"load", sort, "--json"}, args...)...)
 	d := json.NewDecoder(strings.NewReader(stdout))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&r); err != nil {

@@ -6,14 +6,16 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/websocket"
 )
 
 // client is one connection or, with Churn, one after the other. The lane's
 // lock guards it.
 type client struct {
 	lane     *lane
-	conn     *proactor.Conn // the newest
-	index    int            // among all clients of the run
+	conn     *proactor.Conn  // the newest
+	socket   *websocket.Conn // over it; nil: none is
+	index    int             // among all clients of the run
 	state    clientState
 	cycles   int     // connections that have ended, or failed to be made
 	began    int64   // when the newest connect began
@@ -24,7 +26,7 @@ type client struct {
 	got      int64   // messages that came back
 	partial  int     // bytes that came back of the one after
 	released int64   // messages that were due
-	write    int     // place in the pattern of the next message
+	next     int     // place in the pattern of the next message
 	read     int     // and of the next byte that comes back
 }
 
@@ -61,8 +63,8 @@ func (c *client) open(conn *proactor.Conn) {
 	r := c.lane.run
 	c.conn, c.state = conn, clientOpen
 	c.sent, c.got, c.partial = 0, 0, 0
-	c.write = r.pattern.Place(c.index + c.cycles*r.opt.Conns)
-	c.read = c.write
+	c.next = r.pattern.Place(c.index + c.cycles*r.opt.Conns)
+	c.read = c.next
 }
 
 // progressBytes is how much of an answer must come within Options.Timeout.
@@ -81,7 +83,7 @@ func (c *client) pump(now int64) {
 		total = 1
 	}
 	for !l.stopping && !o.Idle && c.sent-c.got < int64(o.Pipeline) && (total == 0 || c.sent < total) && (o.Rate == 0 || c.sent < c.released) {
-		if _, err := c.conn.Write(l.run.pattern.Message(c.write, o.Size)); err != nil {
+		if err := c.write(l.run.pattern.Message(c.next, o.Size)); err != nil {
 			if err != proactor.ErrClosed { // else closed is about to tell the cause
 				c.fail(causeOf(err), err)
 			}
@@ -94,11 +96,11 @@ func (c *client) pump(now int64) {
 			c.times[c.sent%int64(len(c.times))] = now
 		}
 		c.sent++
-		c.write = l.run.pattern.After(c.write, o.Size)
+		c.next = l.run.pattern.After(c.next, o.Size)
 	}
 	if c.sent == c.got && (l.stopping || total > 0 && c.sent == total) {
 		c.state, c.since = clientClosing, now
-		c.conn.CloseWrite()
+		c.close()
 	}
 }
 
@@ -109,6 +111,11 @@ func (c *client) intended(k int64) int64 {
 	n := int64(c.index) + k*int64(r.opt.Conns)
 	n -= n % int64(r.opt.Burst) // the first of its burst
 	return r.began.Load() + int64(float64(n)*r.interval)
+}
+
+// takes says whether what comes on a connection is for it.
+func (c *client) takes(conn *proactor.Conn) bool {
+	return c.conn == conn && (c.state == clientOpen || c.state == clientClosing)
 }
 
 // received checks what came back.

@@ -10,6 +10,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/websocket"
 )
 
 // lane is one loop, an engine of its own, with its connections. Its lock is
@@ -19,6 +20,7 @@ type lane struct {
 	run     *run
 	engine  *proactor.Engine
 	dialers []*proactor.Dialer // one a source
+	sockets websocket.Options
 
 	mu       sync.Mutex // guards what follows, and the clients
 	clients  []client
@@ -69,12 +71,18 @@ func newLane(r *run, i, n int) (*lane, error) {
 		return nil, err
 	}
 	l := &lane{run: r, engine: e, latency: newHistogram(), connect: newHistogram()}
-	h := proactor.Handler{Data: l.data, Closed: l.closed}
+	h := proactor.Handler{Data: l.data, Closed: func(conn *proactor.Conn, cause error) { l.closed(conn.Value().(*client), cause) }}
 	// Reads must go on whatever waits to be sent: the server may be waiting
 	// for us to take its answers.
 	// A peer that is gone shows by the answer that does not come: no probes, of which
 	// many idle connections would send many.
 	limits := proactor.Limits{Overflow: proactor.RejectWrites, HighWater: max(256<<10, inFlight), LingerTimeout: o.Timeout, KeepAlive: -1}
+	if o.Path != "" {
+		h, l.sockets = proactor.Handler{}, websocket.Options{Message: l.message, Closed: l.socketClosed}
+		limits.MaxMessage = o.Size + 64<<10
+		limits.HandshakeTimeout = o.Timeout
+		limits.LingerTimeout = 2 * o.Timeout // so that sweep tells before
+	}
 	sources := o.Sources
 	if len(sources) == 0 {
 		sources = []string{""}
@@ -113,7 +121,9 @@ func (l *lane) dialed(c *client, conn *proactor.Conn, err error) {
 	l.opened++
 	l.open++
 	record(l.connect, now-c.began)
-	conn.SetValue(c)
+	if c.socket == nil {
+		conn.SetValue(c)
+	}
 	c.open(conn)
 	if l.started || l.stopping || l.run.opt.Churn {
 		c.pump(now)
@@ -126,21 +136,20 @@ func (l *lane) data(conn *proactor.Conn, p []byte) int {
 	now := nanotime()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.conn == conn && (c.state == clientOpen || c.state == clientClosing) {
+	if c.takes(conn) {
 		c.received(p, now)
 	}
 	return len(p)
 }
 
 // closed is told of the end of a connection.
-func (l *lane) closed(conn *proactor.Conn, cause error) {
-	c := conn.Value().(*client)
+func (l *lane) closed(c *client, cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
 	switch {
 	case c.state == clientFailed: // counted already
-	case c.state == clientClosing && causeOf(cause) == causeEarly:
+	case c.clean(cause):
 		l.clean++ // early no longer
 	case causeOf(cause) == causeEarly && c.unanswered() > 0:
 		l.run.failures.add(causeMissing, fmt.Errorf("%s: the stream ended %d bytes too early", c, c.unanswered()))

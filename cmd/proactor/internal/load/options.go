@@ -1,5 +1,5 @@
 // Package load makes load on servers and checks what they answer. [Echo] drives
-// many connections at an echo server and verifies every byte; [AreYouOK] is the
+// many connections at an echo server and verifies every byte, by WebSockets if it is asked to; [AreYouOK] is the
 // smallest check that a server ends connections as it should.
 //
 // Both run on the framework: a lane is one loop of an engine with all that is
@@ -24,6 +24,7 @@ type Options struct {
 	Network  string      // "tcp" or "unix"; empty: "tcp"
 	To       string      // "host:port", or a path
 	TLS      *tls.Config // of the clients; nil: no TLS
+	Path     string      // of the URL of a WebSocket; empty: the bytes go as they are
 	Backend  string      // of package port; empty: the best
 	Loops    int         // 0: GOMAXPROCS
 	Conns    int         // connections; 0: 1
@@ -80,6 +81,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("--pipeline times --size must be at most %d", maxInFlight)
 	case int64(o.Pipeline)*int64(o.Conns) > maxTracked:
 		return fmt.Errorf("--pipeline times --conns must be at most %d", maxTracked)
+	case o.Path != "" && (o.Path[0] != '/' || o.Network == "unix"):
+		return errors.New("a WebSocket has a path that begins with a slash, and is reached by TCP")
 	case o.Loops < 0:
 		return errors.New("--loops must not be negative")
 	case o.Count < 0:

@@ -14,7 +14,8 @@ import (
 // Report is what came of a run of Echo.
 type Report struct {
 	To          string           `json:"to"`
-	Mode        string           `json:"mode"` // "echo", "rate", "churn" or "idle"
+	Path        string           `json:"path,omitempty"` // of WebSockets
+	Mode        string           `json:"mode"`           // "echo", "rate", "churn" or "idle"
 	Backend     string           `json:"backend"`
 	Loops       int              `json:"loops"`
 	Size        int              `json:"size"`     // bytes of a message
@@ -66,7 +67,7 @@ func (r *run) report(end int64) *Report {
 	o := &r.opt
 	t := r.total()
 	rep := &Report{
-		To: r.to, Mode: o.mode(), Backend: r.lanes[0].engine.Backend(), Loops: len(r.lanes), Size: o.Size, Pipeline: o.Pipeline,
+		To: r.to, Path: o.Path, Mode: o.mode(), Backend: r.lanes[0].engine.Backend(), Loops: len(r.lanes), Size: o.Size, Pipeline: o.Pipeline,
 		Connections: Connections{Wanted: o.Conns, Opened: t.opened, Clean: t.clean},
 		Messages:    t.messages, Bytes: t.messages * int64(o.Size),
 	}
@@ -110,7 +111,10 @@ func (r *Report) Print(w io.Writer) {
 	if r.Mode == "idle" {
 		what = "nothing sent"
 	}
-	row("load", "%s to %s, %s", r.Mode, r.To, what)
+	if r.Path != "" {
+		what += ", by WebSockets"
+	}
+	row("load", "%s to %s%s, %s", r.Mode, r.To, r.Path, what)
 	row("client", "%s, %d loops", r.Backend, r.Loops)
 	c := r.Connections
 	row("connections", "%d at a time, %d opened, %d clean, %d failed", c.Wanted, c.Opened, c.Clean, c.Failed)

@@ -183,6 +183,10 @@ func (r *run) dial(ctx context.Context) {
 		}
 		c.began = nanotime()
 		l.mu.Unlock()
+		if r.opt.Path != "" {
+			go l.openSocket(ctx, c, slots)
+			continue
+		}
 		l.dialers[c.index%len(l.dialers)].DialAsync(ctx, r.opt.Network, r.to, c.connected(slots))
 	}
 }

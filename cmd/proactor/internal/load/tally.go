@@ -9,6 +9,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/websocket"
 )
 
 // tally counts what went wrong, by cause.
@@ -49,6 +50,7 @@ const (
 	causeMissing  = "missing"      // the stream ended before all had come back
 	causeTimeout  = "timeout"      // no answer for too long
 	causeEarly    = "closed early" // by the server
+	causeRefused  = "not upgraded" // to a WebSocket
 )
 
 // causeOf names what an error is about, in a word that does not differ from
@@ -64,6 +66,7 @@ func causeOf(err error) string {
 		{port.ErrRefused, "refused"},
 		{port.ErrTimeout, causeTimeout},
 		{proactor.ErrIdle, causeTimeout},
+		{websocket.ErrNoHandshake, causeTimeout},
 		{port.ErrUnreachable, "unreachable"},
 		{port.ErrAddrNotAvail, "out of addresses"},
 		{port.ErrAddrInUse, "address in use"},
@@ -77,6 +80,12 @@ func causeOf(err error) string {
 		if errors.Is(err, c.err) {
 			return c.name
 		}
+	}
+	if _, ok := errors.AsType[*websocket.HandshakeError](err); ok {
+		return causeRefused
+	}
+	if _, ok := errors.AsType[*websocket.CloseError](err); ok {
+		return causeEarly
 	}
 	s, _, _ := strings.Cut(err.Error(), "\n")
 	return s
