@@ -3,12 +3,11 @@ package echotest
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -21,8 +20,16 @@ const (
 	Life     = 6 * Patience
 )
 
+// Conn is a client's connection: a *net.TCPConn, or TLS over one, see [OverTLS].
+type Conn interface {
+	net.Conn
+	CloseWrite() error
+	SetLinger(seconds int) error
+	SetReadBuffer(bytes int) error
+}
+
 // Dial connects, for as long as the test may take.
-func Dial(t testing.TB, addr string) *net.TCPConn {
+func Dial(t testing.TB, addr string) Conn {
 	t.Helper()
 	c, err := dial(addr)
 	if err != nil {
@@ -32,18 +39,18 @@ func Dial(t testing.TB, addr string) *net.TCPConn {
 	return c
 }
 
-func dial(addr string) (*net.TCPConn, error) {
+func dial(addr string) (Conn, error) {
 	c, err := net.DialTimeout("tcp", addr, Patience)
 	if err != nil {
 		return nil, err
 	}
 	c.SetDeadline(time.Now().Add(Life))
-	return c.(*net.TCPConn), nil
+	return secured(c.(*net.TCPConn), addr)
 }
 
 // Client is a connection that is read by lines. What fails ends the test.
 type Client struct {
-	*net.TCPConn
+	Conn
 	In *bufio.Reader // what comes; nothing else may read
 	t  *testing.T
 }
@@ -83,7 +90,7 @@ func (c *Client) HearEnd() {
 
 // SendInPieces sends some bytes at a time, then a FIN, while others read. A
 // server that closes before is no error.
-func SendInPieces(c *net.TCPConn, p []byte, size int) {
+func SendInPieces(c Conn, p []byte, size int) {
 	for len(p) > 0 {
 		n := min(size, len(p))
 		if _, err := c.Write(p[:n]); err != nil {
@@ -94,23 +101,30 @@ func SendInPieces(c *net.TCPConn, p []byte, size int) {
 	c.CloseWrite()
 }
 
-// jam writes until the connection takes no more for a while, or has taken all,
-// and returns how much it took.
-func jam(t *testing.T, c *net.TCPConn, p []byte) (n int) {
-	t.Helper()
-	defer func() { c.SetWriteDeadline(time.Now().Add(Life)) }()
-	for n < len(p) {
-		c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
-		k, err := c.Write(p[n:min(n+64<<10, len(p))])
-		n += k
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return n
+// jam has a connection take as much of p as it does while nobody reads. took: no byte more for
+// a while, or all. A goroutine goes on with the rest, then sends a FIN, and tells written.
+func jam(c Conn, p []byte) (took int, written <-chan error) {
+	result := make(chan error, 1)
+	var sent atomic.Int64
+	go func() {
+		for at := 0; at < len(p); {
+			n, err := c.Write(p[at:min(at+64<<10, len(p))])
+			at += n
+			sent.Store(int64(at))
+			if err != nil {
+				result <- err
+				return
+			}
 		}
-		if err != nil {
-			t.Fatalf("after %d bytes: %v", n, err)
-		}
+		result <- c.CloseWrite()
+	}()
+	t := time.NewTicker(200 * time.Millisecond)
+	defer t.Stop()
+	for before := -1; took != before && took < len(p); {
+		<-t.C
+		before, took = took, int(sent.Load())
 	}
-	return n
+	return took, result
 }
 
 // expect reads as many bytes as are wanted, and compares.

@@ -89,13 +89,9 @@ func largeAndSlow(t *testing.T, addr string) {
 	if runtime.GOOS == "windows" {
 		want = want[:4<<20]
 	}
-	took := jam(t, c, want)
-	go func() {
-		c.Write(want[took:])
-		c.CloseWrite()
-	}()
+	_, written := jam(c, want)
 	got, err := io.ReadAll(c)
-	if err != nil {
+	if err = errors.Join(err, <-written); err != nil {
 		t.Fatal(err)
 	}
 	if err := differs(got, want); err != nil {
@@ -192,14 +188,14 @@ func Drains(t *testing.T, addr string, stop func(), ended <-chan error) {
 	t.Helper()
 	c := Dial(t, addr)
 	idle := Dial(t, addr)
-	for c, want := range map[*net.TCPConn][]byte{c: pattern(9, 900), idle: []byte("x")} {
+	for c, want := range map[Conn][]byte{c: pattern(9, 900), idle: []byte("x")} {
 		c.Write(want)
 		if err := expect(c, want); err != nil {
 			t.Fatal(err)
 		}
 	}
 	stop()
-	for _, c := range []*net.TCPConn{c, idle} {
+	for _, c := range []Conn{c, idle} {
 		if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
 			t.Fatalf("at the end: %d bytes, %v", len(rest), err)
 		}
@@ -226,7 +222,7 @@ func Cuts(t *testing.T, addr string, stop func(), ended <-chan error) {
 	t.Helper()
 	c := Dial(t, addr)
 	all := pattern(1, 64<<20)
-	took := jam(t, c, all)
+	took, _ := jam(c, all)
 	if took == len(all) {
 		t.Fatalf("all %d bytes were taken though nobody reads", took)
 	}

@@ -2,7 +2,5 @@
 
 package echotest
 
-import "net"
-
 // hangUp closes a connection on which a Write may be stuck.
-func hangUp(c *net.TCPConn) { c.Close() }
+func hangUp(c Conn) { socket(c).Close() }

@@ -1,7 +1,6 @@
 package echotest
 
 import (
-	"net"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -11,7 +10,8 @@ import (
 // CancelIoEx that comes while another thread carries the operation on, and package
 // net, which asks only once, would wait for it for good: so it is asked again
 // until the connection is closed.
-func hangUp(c *net.TCPConn) {
+func hangUp(conn Conn) {
+	c := socket(conn)
 	var h windows.Handle
 	if raw, err := c.SyscallConn(); err == nil {
 		raw.Control(func(fd uintptr) { h = windows.Handle(fd) })

@@ -48,6 +48,15 @@ func Engine(t *testing.T, backend string) *proactor.Engine {
 // shut down: connections whose clients are gone must end by themselves.
 func Listen(t *testing.T, srv Server) string {
 	t.Helper()
+	dials := secure(srv)
+	addr := ListenPlain(t, srv)
+	know(t, addr, dials)
+	return addr
+}
+
+// ListenPlain is Listen for a server behind another one, which speaks no TLS.
+func ListenPlain(t *testing.T, srv Server) string {
+	t.Helper()
 	if err := srv.Listen(); err != nil {
 		t.Fatal(err)
 	}

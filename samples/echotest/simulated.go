@@ -4,22 +4,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
-	"reflect"
 	"runtime"
-	"sync"
 	"testing"
 	"testing/cryptotest"
 	"time"
 
-	"github.com/proactor-go/proactor"
-	"github.com/proactor-go/proactor/internal/selfsigned"
 	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port"
 	"github.com/proactor-go/proactor/proactortest"
@@ -83,7 +78,7 @@ func (k *talks) run() {
 	srv := k.Start(k.Env)
 	if k.tls {
 		cryptotest.SetGlobalRandom(k.T, k.Seed)
-		k.dials = speakTLS(srv)
+		k.dials = speakTLS(srv, time.Hour) // loops stall for a second at a time
 	}
 	if err := srv.Listen(); err != nil {
 		k.Fatal(err)
@@ -225,31 +220,6 @@ type conn interface {
 	net.Conn
 	CloseWrite() error
 }
-
-// speakTLS has a server speak TLS, and gives what its clients need. Loops stall for a second at
-// a time, so a handshake may take long.
-func speakTLS(srv Server) (dials *tls.Config) {
-	pair, pool := certificate()
-	s := serverOf(srv)
-	s.TLS, s.Limits.HandshakeTimeout = &tls.Config{Certificates: []tls.Certificate{pair}}, time.Hour
-	return &tls.Config{RootCAs: pool, ServerName: "server"}
-}
-
-// serverOf is the server of the framework in a sample's.
-func serverOf(srv Server) *proactor.Server {
-	if s, ok := srv.(*proactor.Server); ok {
-		return s
-	}
-	return reflect.ValueOf(srv).Elem().FieldByName("Server").Interface().(*proactor.Server)
-}
-
-var certificate = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
-	pair, pool, err := selfsigned.Pair("server")
-	if err != nil {
-		panic(err)
-	}
-	return pair, pool
-})
 
 // heedful is a connection on which a FIN is an error. crypto/tls takes one between two records for
 // the end of the stream; with this below it, the end is that of a close_notify.

@@ -18,6 +18,7 @@ import (
 const transcript = "< Test Server\n> Test Client\n< Say Goodbye\n> Goodbye\n"
 
 func TestClient(t *testing.T) {
+	echotest.Plain(t, "its clients speak none")
 	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		e := echotest.Engine(t, backend)
@@ -35,6 +36,7 @@ func TestClient(t *testing.T) {
 
 // Without an engine the client makes one, on whatever backend is best.
 func TestClientAlone(t *testing.T) {
+	echotest.Plain(t, "its clients speak none")
 	_, addr := start(t, "")
 	if err := Client(t.Context(), ClientOptions{Addr: addr}); err != nil {
 		t.Fatal(err)
@@ -196,6 +198,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 // A transcript that cannot be written does not end the conversation, but is
 // told.
 func TestTranscriptFails(t *testing.T) {
+	echotest.Plain(t, "its clients speak none")
 	_, addr := start(t, "")
 	err := Client(t.Context(), ClientOptions{Addr: addr, Transcript: fullDisk{}})
 	if !errors.Is(err, io.ErrShortWrite) {

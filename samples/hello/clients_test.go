@@ -42,6 +42,7 @@ func run(t *testing.T, patience time.Duration, names []string, args ...string) s
 }
 
 func TestChromium(t *testing.T) {
+	echotest.Plain(t, "its clients speak none")
 	_, addr := start(t, "")
 	page := run(t, 2*time.Minute, []string{"chromium", "chromium-browser", "google-chrome"},
 		"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -53,6 +54,7 @@ func TestChromium(t *testing.T) {
 }
 
 func TestCurl(t *testing.T) {
+	echotest.Plain(t, "its clients speak none")
 	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		url := "http://" + addr + "/"
@@ -92,6 +94,7 @@ func wrk(t *testing.T, args ...string) {
 }
 
 func TestWrk(t *testing.T) {
+	echotest.Plain(t, "its clients speak none")
 	if testing.Short() {
 		t.Skip("takes 3 s a backend")
 	}

@@ -176,6 +176,7 @@ func TestRefusedWhileSending(t *testing.T) {
 
 // The client of net/http takes one connection for all that does not close it.
 func TestNetHTTP(t *testing.T) {
+	echotest.Plain(t, "its clients speak none")
 	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		transport := &http.Transport{DisableCompression: true}
@@ -278,6 +279,7 @@ func TestNoAllocationPerRequest(t *testing.T) {
 	if testenv.Race {
 		t.Skip("the race detector allocates")
 	}
+	echotest.Plain(t, "its client allocates")
 	porttest.Each(t, func(t *testing.T, backend string) {
 		if backend == "std" {
 			t.Skip("std makes no such promise, see TestNoAllocationPerMessage of proactor")

@@ -77,7 +77,7 @@ func answers(sent []byte, most int) []byte {
 // talk sends all, some bytes at a time, then a FIN, and checks that what is
 // owed comes back, then the end of the stream.
 func talk(c *echotest.Client, sent []byte, pieces, most int) error {
-	go echotest.SendInPieces(c.TCPConn, sent, pieces)
+	go echotest.SendInPieces(c.Conn, sent, pieces)
 	got, err := io.ReadAll(c.In)
 	if want := answers(sent, most); err != nil || !bytes.Equal(got, want) {
 		return fmt.Errorf("got %d bytes, %v, want %d", len(got), err, len(want))
@@ -194,7 +194,7 @@ func TestSlowReader(t *testing.T) {
 			sent = append(sent, packet(i, Most-i)...)
 		}
 		slow := dial(t, s)
-		go echotest.SendInPieces(slow.TCPConn, sent, len(sent))
+		go echotest.SendInPieces(slow.Conn, sent, len(sent))
 		other := dial(t, s)
 		for i := range 50 {
 			p := packet(i, 5000)

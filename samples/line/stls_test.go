@@ -26,6 +26,7 @@ func secure(t *testing.T, backend string) (srv *proactor.Server, addr string, di
 // STLS begins TLS, behind lines that were answered in the clear; a second one is refused, and all
 // else is as without.
 func TestSTLS(t *testing.T) {
+	echotest.Plain(t, "it begins that itself")
 	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr, dials := secure(t, backend)
 		plain := echotest.Dial(t, addr)
@@ -49,6 +50,7 @@ func TestSTLS(t *testing.T) {
 
 // What a client sends in the clear behind its STLS is answered by nobody.
 func TestBehindSTLS(t *testing.T) {
+	echotest.Plain(t, "it begins that itself")
 	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr, _ := secure(t, backend)
 		c := echotest.Dial(t, addr)

@@ -113,7 +113,7 @@ func TestProtocol(t *testing.T) {
 						continue
 					}
 					c := dial(t, s)
-					go echotest.SendInPieces(c.TCPConn, []byte(tt.sent), size)
+					go echotest.SendInPieces(c.Conn, []byte(tt.sent), size)
 					got, err := io.ReadAll(c.In)
 					if want := c.answers(tt.sent); err != nil || string(got) != want {
 						t.Fatalf("%d bytes at a time: got %q, %v, want %q", size, got, err, want)
@@ -234,7 +234,7 @@ func TestBadClients(t *testing.T) {
 				b[i] = "\r\n\x00\xffNOOP quit"[rnd.IntN(13)]
 			}
 			c := dial(t, s)
-			go echotest.SendInPieces(c.TCPConn, b, len(b))
+			go echotest.SendInPieces(c.Conn, b, len(b))
 			if got, err := io.ReadAll(c.In); err != nil || string(got) != c.answers(string(b)) {
 				t.Fatalf("for %q: %q, %v, want %q", b, got, err, c.answers(string(b)))
 			}

@@ -49,7 +49,7 @@ func TestDeadServer(t *testing.T) {
 		s := build(t, Options{Addr: "127.0.0.1:0", To: deaf(t), Timeout: 100 * time.Millisecond, Engine: e})
 		addr := echotest.Listen(t, s)
 		const clients = 10
-		var all [clients]*net.TCPConn
+		var all [clients]echotest.Conn
 		for i := range all {
 			all[i] = echotest.Dial(t, addr)
 			all[i].Write(make([]byte, 10_000))

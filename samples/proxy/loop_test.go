@@ -62,6 +62,7 @@ func TestOfThisMachine(t *testing.T) {
 // A name that leads to the proxy only later: each client is reset, the first once a
 // connection that it caused is seen to have come back, and none goes round for ever.
 func TestLeadsBackLater(t *testing.T) {
+	echotest.Plain(t, "its clients speak none")
 	porttest.Each(t, func(t *testing.T, backend string) {
 		e := echotest.Engine(t, backend)
 		s := start(t, e, "127.0.0.1:1")
@@ -90,6 +91,7 @@ func TestLeadsBackLater(t *testing.T) {
 // A loop by way of another proxy goes round until MaxConns is reached, and then all of
 // it ends.
 func TestLoopThroughAnother(t *testing.T) {
+	echotest.Plain(t, "its clients speak none")
 	porttest.Each(t, func(t *testing.T, b string) {
 		e := echotest.Engine(t, b)
 		var s *Server

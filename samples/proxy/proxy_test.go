@@ -40,13 +40,13 @@ func TestEchoThroughProxy(t *testing.T) {
 		echotest.Check(t, func(t *testing.T) string {
 			e := echotest.Engine(t, backend)
 			srv := echo.New(echo.Options{Addr: "127.0.0.1:0", Engine: e, Log: echotest.Quiet()})
-			return start(t, e, echotest.Listen(t, srv)).ListenAddr().String()
+			return start(t, e, echotest.ListenPlain(t, srv)).ListenAddr().String()
 		})
 	})
 }
 
 // through gives both ends of a connection through the proxy, in package net.
-func through(t *testing.T, backend string) (e *proactor.Engine, srv *Server, client, server *net.TCPConn) {
+func through(t *testing.T, backend string) (e *proactor.Engine, srv *Server, client, server echotest.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,7 +67,7 @@ func through(t *testing.T, backend string) (e *proactor.Engine, srv *Server, cli
 }
 
 // ends swaps the two ends, for tests of both directions.
-func ends(t *testing.T, test func(t *testing.T, e *proactor.Engine, from, to *net.TCPConn)) {
+func ends(t *testing.T, test func(t *testing.T, e *proactor.Engine, from, to echotest.Conn)) {
 	porttest.Each(t, func(t *testing.T, backend string) {
 		t.Run("from the client", func(t *testing.T) {
 			e, _, client, server := through(t, backend)
@@ -82,7 +82,7 @@ func ends(t *testing.T, test func(t *testing.T, e *proactor.Engine, from, to *ne
 
 // A FIN is passed on after what came before it; the other direction goes on.
 func TestHalfClose(t *testing.T) {
-	ends(t, func(t *testing.T, e *proactor.Engine, from, to *net.TCPConn) {
+	ends(t, func(t *testing.T, e *proactor.Engine, from, to echotest.Conn) {
 		want := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
 		go func() {
 			from.Write(want)
@@ -110,7 +110,7 @@ func gone(t *testing.T, e *proactor.Engine) {
 
 // A reset is passed on as one.
 func TestReset(t *testing.T) {
-	ends(t, func(t *testing.T, e *proactor.Engine, from, to *net.TCPConn) {
+	ends(t, func(t *testing.T, e *proactor.Engine, from, to echotest.Conn) {
 		from.Write([]byte("x"))
 		if _, err := io.ReadFull(to, make([]byte, 1)); err != nil {
 			t.Fatal(err)
@@ -127,7 +127,7 @@ func TestReset(t *testing.T) {
 // A side that does not read makes the proxy stop reading the other one: what
 // waits is bounded, and nothing is lost when it reads again.
 func TestSlowSide(t *testing.T) {
-	ends(t, func(t *testing.T, e *proactor.Engine, from, to *net.TCPConn) {
+	ends(t, func(t *testing.T, e *proactor.Engine, from, to echotest.Conn) {
 		size := 64 << 20
 		if runtime.GOOS == "windows" {
 			size = 8 << 20
@@ -172,6 +172,7 @@ func TestSlowSide(t *testing.T) {
 
 // Where there is no server the client is reset, and the proxy goes on.
 func TestNoServer(t *testing.T) {
+	echotest.Plain(t, "its clients speak none")
 	porttest.Each(t, func(t *testing.T, backend string) {
 		to := must.Free(t)
 		e := echotest.Engine(t, backend)

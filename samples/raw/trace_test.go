@@ -3,7 +3,6 @@ package raw
 import (
 	"bytes"
 	"io"
-	"net"
 	"regexp"
 	"strings"
 	"sync"
@@ -25,7 +24,7 @@ type traced struct {
 // waits is how the trace shows a worker that has nothing to do.
 const waits = `worker  1  call        dequeue     port +waits`
 
-func trace(t *testing.T, backend string, duplex bool, talk func(c *net.TCPConn, s *traced)) *traced {
+func trace(t *testing.T, backend string, duplex bool, talk func(c echotest.Conn, s *traced)) *traced {
 	t.Helper()
 	s := &traced{}
 	var addr string
@@ -67,7 +66,7 @@ func (s *traced) has(t *testing.T, wants ...string) {
 // A connection's life, as the trace of the plain form tells it.
 func TestTrace(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
-		s := trace(t, backend, false, func(c *net.TCPConn, _ *traced) {
+		s := trace(t, backend, false, func(c echotest.Conn, _ *traced) {
 			c.Write([]byte("12345"))
 			c.CloseWrite()
 			if got, err := io.ReadAll(c); err != nil || string(got) != "12345" {
@@ -106,7 +105,7 @@ func TestTrace(t *testing.T) {
 // posted, starts the operation, and keeps a recv and a send outstanding.
 func TestTraceDuplex(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
-		s := trace(t, backend, true, func(c *net.TCPConn, s *traced) {
+		s := trace(t, backend, true, func(c echotest.Conn, s *traced) {
 			c.Write([]byte("12345"))
 			if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
 				t.Fatal(err)
