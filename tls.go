@@ -1,8 +1,10 @@
 package proactor
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 
 	"github.com/proactor-go/proactor/port"
@@ -109,6 +111,15 @@ func (l *tlsLayer) noTLS() {
 	c.loop.do(func() {
 		c.cfg.log.Warn("a client sent plain HTTP to a port where TLS is spoken; further ones are not logged", "conn", c.id, "peer", c.peer())
 	})
+}
+
+// tellFailed tells the log, at the level of debugging, why a handshake has failed: of a server's
+// connection that is the only word, since its handler never hears of it.
+func (l *tlsLayer) tellFailed(cause error) {
+	c := l.wire.conn
+	if c.cfg.log.Enabled(context.Background(), slog.LevelDebug) {
+		c.cfg.log.Debug("TLS handshake failed", "conn", c.id, "peer", c.peer(), "cause", cause)
+	}
 }
 
 // panicked counts and logs a function of the tls.Config that did not return.

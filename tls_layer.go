@@ -169,15 +169,18 @@ func (l *tlsLayer) CloseWrite() []byte {
 func (l *tlsLayer) End() {
 	c := l.wire.conn
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	cause := c.closeCause()
+	failed := l.shake != nil && !l.shake.done
 	if h := l.shake; h != nil {
-		if !h.done {
-			l.handshakes().count.failed(c.closeCause())
-		}
 		h.stop()
 		h.rest()
 	}
 	l.unheld()
+	c.mu.Unlock()
+	if failed {
+		l.handshakes().count.failed(cause)
+		l.tellFailed(cause)
+	}
 }
 
 // below is the connection below tls.Conn: memory, until Detach gives tls.Conn to package net.

@@ -60,6 +60,22 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// A server that asks for certificates serves those who have one, and nobody else.
+func TestTLSClientCA(t *testing.T) {
+	cert, key := pairFiles(t)
+	other, otherKey := pairFiles(t)
+	s := server(t, "echo", "--listen", "127.0.0.1:0", "--handshake-timeout", patience.String(), "--tls-self-signed", "--tls-client-ca", cert)
+	load := []string{"load", "echo", "--conns", "3", "--count", "20", "--to", s.addr, "--timeout", patience.String(), "--tls", "--tls-insecure"}
+	if status, out, errs := execute(t, append(load, "--tls-cert", cert, "--tls-key", key)...); status != 0 {
+		t.Errorf("with the certificate: %d\n%s%s", status, out, errs)
+	}
+	for what, args := range map[string][]string{"without": nil, "with another": {"--tls-cert", other, "--tls-key", otherKey}} {
+		if status, out, errs := execute(t, append(load, args...)...); status != 1 {
+			t.Errorf("%s: %d\n%s%s", what, status, out, errs)
+		}
+	}
+}
+
 // openssl s_client begins TLS with STLS, in both versions.
 func TestSTLS(t *testing.T) {
 	program, err := exec.LookPath("openssl")
@@ -92,7 +108,13 @@ func TestTLSFlags(t *testing.T) {
 		"serve echo --tls-self-signed --tls-cert " + cert + " --tls-key " + key: 2,
 		"serve echo --tls-cert " + cert + " --tls-key " + cert:                  1,
 		"serve echo --tls-cert /not/there --tls-key " + key:                     1,
+		"serve echo --tls-client-ca " + cert:                                    2,
+		"serve echo --tls-self-signed --tls-client-ca " + key:                   1,
+		"serve echo --tls-self-signed --tls-client-ca /not/there":               1,
 		"client echo --tls-insecure":                                            2,
+		"client echo --tls-cert " + cert + " --tls-key " + key:                  2,
+		"client echo --tls --tls-key " + key:                                    2,
+		"client echo --tls --tls-cert " + key + " --tls-key " + key:             1,
 		"client echo --tls --tls-ca " + key:                                     1,
 		"load echo --tls --tls-ca " + cert + " --tls-insecure":                  2,
 	} {

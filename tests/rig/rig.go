@@ -76,7 +76,7 @@ func New(t *testing.T, backend string, change ...func(*proactor.Config)) *Rig {
 		Logged: new(must.Log),
 	}
 	cfg := proactor.Config{Backend: backend, Loops: 2, BufferCount: 64}
-	cfg.Log = slog.New(slog.NewTextHandler(r.Logged, nil))
+	cfg.Log = slog.New(slog.NewTextHandler(r.Logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,7 +80,7 @@ func TestPlaintextInTheHandshake(t *testing.T) {
 	})
 }
 
-// The error of a dial has the reason, for errors.As, and so has the count of the server.
+// The error of a dial has the reason, for errors.As, and so have the count and the log of the server.
 func TestReasons(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		cert, pool := rig.TLSCertificate()
@@ -154,6 +155,9 @@ func TestReasons(t *testing.T) {
 			if got != tt.counts {
 				t.Errorf("%s: counted %+v", what, got)
 			}
+			must.Eventually(t, what+": both sides are logged", func() bool {
+				return strings.Count(r.Logged.String(), `level=DEBUG msg="TLS handshake failed"`) == 2 && strings.Count(r.Logged.String(), "tls: ") >= 2
+			})
 		}
 		other := rig.New(t, backend)
 		s := other.Serve(proactor.Handler{Opened: func(c *proactor.Conn) { c.Write([]byte("220 welcome\r\n")) }})
