@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -156,7 +155,7 @@ func (r *rig) serve(h Handler) *proactor.Server {
 func (r *rig) dial(s *proactor.Server) *client {
 	r.Helper()
 	c := echotest.Dial(r, s.ListenAddr().String())
-	return &client{TCPConn: c, t: r.T, in: bufio.NewReader(c)}
+	return &client{Conn: c, t: r.T, in: bufio.NewReader(c)}
 }
 
 // ends takes the cause of the next connection that closes.
@@ -209,7 +208,7 @@ func take[T any](t testing.TB, what string, c <-chan T) T {
 
 // client is a client of lines.
 type client struct {
-	*net.TCPConn
+	echotest.Conn
 	t  *testing.T
 	in *bufio.Reader
 }
