@@ -49,6 +49,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// dying is a server that has its process killed at the last moment before it accepts: both processes have
+// said that they are ready.
+type dying struct{ *proactor.Server }
+
+func (dying) Resume() error {
+	syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}
+
 // status is what a server tells of itself.
 type status struct {
 	PID         int
@@ -99,7 +108,11 @@ func serve(dir string) error {
 	st := status{PID: os.Getpid(), Addrs: map[string]string{}}
 	for name, s := range servers {
 		s.Engine, s.Handler = e, handler
-		if err := p.Add(name, s); err != nil {
+		var srv ops.Server = s
+		if string(wrong) == "dies" {
+			srv = dying{s}
+		}
+		if err := p.Add(name, srv); err != nil {
 			return err
 		}
 		st.Addrs[name] = s.ListenAddr().String()

@@ -233,6 +233,10 @@ func TestUpgradeFails(t *testing.T) {
 		r.logs("an upgrade is under way already", 1)
 		syscall.Kill(pid, syscall.SIGKILL)
 		failed("signal: killed")
+		r.write("wrong", "dies")
+		r.signal(s, syscall.SIGUSR2)
+		failed("signal: killed")
+		r.logs("signal: killed", 2)
 		if err := os.Remove(r.file("program")); err != nil {
 			t.Fatal(err)
 		}
