@@ -22,6 +22,7 @@ import (
 	"github.com/proactor-go/proactor/samples/linepool"
 	"github.com/proactor-go/proactor/samples/packet"
 	"github.com/proactor-go/proactor/samples/proxy"
+	"github.com/proactor-go/proactor/samples/site"
 )
 
 func model(t *testing.T) (*command, *kong.Kong) {
@@ -145,9 +146,13 @@ func TestLimitsInHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	st, err := site.New(site.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	samples := map[string]*proactor.Server{
 		"packet": p, "line": line.New(line.Options{}), "line-pool": lp.Server, "large": lg.Server, "hello": hello.New(hello.Options{}),
-		"greet": greet.New(greet.Options{}), "broadcast": broadcast.New(broadcast.Options{Engine: e}).Server, "chat": chat.New(chat.Options{}).Server, "proxy": px.Server,
+		"greet": greet.New(greet.Options{}), "broadcast": broadcast.New(broadcast.Options{Engine: e}).Server, "chat": chat.New(chat.Options{}).Server, "http": st.Server, "proxy": px.Server,
 	}
 	_, k := model(t)
 	leaves(k.Model.Node, func(n *kong.Node) {

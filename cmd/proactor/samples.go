@@ -25,6 +25,7 @@ import (
 	"github.com/proactor-go/proactor/samples/proxy"
 	"github.com/proactor-go/proactor/samples/raw"
 	"github.com/proactor-go/proactor/samples/selectecho"
+	"github.com/proactor-go/proactor/samples/site"
 )
 
 // serveCommand has a command for each sample, whose package comment says what it
@@ -41,7 +42,8 @@ type serveCommand struct {
 	Select    serveSelect    `cmd:"" set:"listen=:5006" help:"Echo by readiness instead of completion, to compare with."`
 	Minimal   serveMinimal   `cmd:"" set:"listen=:8090" help:"Echo: a complete server in under 40 lines."`
 	Broadcast serveBroadcast `cmd:"" set:"listen=:5007" set:"high_water=64KiB" set:"max_pending=1MiB" set:"overflow=close" set:"write_timeout=30s" help:"A line from any client goes to every client; an operator's server beside it."`
-	Chat      serveChat      `cmd:"" set:"listen=:8082" set:"high_water=64KiB" set:"max_pending=256KiB" set:"max_message=5KiB" set:"overflow=reject, and the member is reset; it cannot be changed" set:"write_timeout=30s" help:"A chat for browsers, with rooms: the page and the WebSockets on one port."`
+	HTTP      serveHTTP      `cmd:"" name:"http" set:"listen=:8081" set:"max_pending=2MiB" set:"overflow=reject; it cannot be changed" help:"net/http on the loops: files, a clock by server-sent events, an echo by WebSocket; HTTP/2 with TLS."`
+	Chat      serveChat      `cmd:"" set:"listen=:8082" set:"high_water=64KiB" set:"max_pending=256KiB" set:"max_message=5KiB" set:"overflow=reject; and the member is reset; it cannot be changed" set:"write_timeout=30s" help:"A chat for browsers, with rooms: the page and the WebSockets on one port."`
 	Proxy     serveProxy     `cmd:"" set:"listen=:5009" set:"max_conns=5000; those over it are reset" set:"low_water=64KiB" set:"max_pending=1MiB" set:"idle_timeout=10m" help:"Relay bytes to another server and back."`
 }
 
@@ -276,6 +278,23 @@ func (c *serveBroadcast) Run(env *environment) error {
 		s := broadcast.New(broadcast.Options{Control: c.Control.addr, Tick: c.Tick, Engine: e, Log: env.log})
 		c.configure(s.Server)
 		return []service{{"broadcast", s}, {"control", s.Operators}}, nil
+	})
+}
+
+type serveHTTP struct {
+	serverFlags
+	Dir string `type:"existingdir" help:"Directory whose files are served; by default a page that shows the clock and the echo." placeholder:"DIR"`
+}
+
+// Run is called by the parser.
+func (c *serveHTTP) Run(env *environment) error {
+	return serve(env, "http", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+		s, err := site.New(site.Options{Dir: c.Dir, Engine: e, Log: env.log})
+		if err != nil {
+			return nil, err
+		}
+		c.configure(s.Server)
+		return s, nil
 	})
 }
 

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -79,6 +81,37 @@ func TestServeChat(t *testing.T) {
 	}
 	const here = `{"type":"here","names":["Ada"],"count":1}`
 	must.Read(t, in, fmt.Appendf(nil, "\x81%c%s", len(here), here))
+}
+
+// TestServeHTTP: files of a directory, by HTTP/2 over TLS and by HTTP/1.1 without.
+func TestServeHTTP(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte("a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for scheme, version := range map[string]string{"http": "HTTP/1.1", "https": "HTTP/2.0"} {
+		args := []string{"http", "--listen", "127.0.0.1:0", "--dir", dir}
+		if scheme == "https" {
+			args = append(args, "--tls-self-signed")
+		}
+		s := server(t, args...)
+		transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+		defer transport.CloseIdleConnections()
+		r, err := (&http.Client{Transport: transport, Timeout: patience}).Get(scheme + "://" + s.addr + "/a.txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil || r.Proto != version || string(body) != "a file" {
+			t.Errorf("%s: %s %s, %q, %v", scheme, r.Proto, r.Status, body, err)
+		}
+	}
+	status, _, stderr := execute(t, "serve", "http", "--dir", filepath.Join(dir, "none"))
+	if status != 2 {
+		t.Errorf("of a directory that does not exist: status %d", status)
+	}
+	oneLine(t, stderr)
 }
 
 // TestServeProxy: load goes through the proxy to an echo server.
