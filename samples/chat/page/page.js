@@ -100,6 +100,7 @@ function state(on, text) {
   $("link").className = on ? "on" : "";
   $("link").textContent = text;
   $("send").disabled = !on;
+  $("names").parentElement.className = on ? "" : "away"; // who is here is not known
 }
 
 // What the server tells.
@@ -139,7 +140,7 @@ function here(list, n) {
   names = new Set(list);
   count = n;
   $("count").textContent = n ? `· ${n}` : "";
-  const sorted = [...names].sort((a, b) => a.localeCompare(b));
+  const sorted = [...names].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
   $("names").replaceChildren(...sorted.map((name) => {
     const li = element("li", name, name === me ? "me" : "");
     li.dir = "auto";
@@ -183,10 +184,18 @@ function message({ from, text, time }) {
   }
 }
 
+// note tells that somebody came or left; several in one line.
 function note(name, did) {
-  const li = element("li", undefined, "note");
-  li.append(element("bdi", name), ` ${did}`);
-  add(li);
+  let li = $("said").lastElementChild;
+  if (!li || li.dataset.did !== did) {
+    li = element("li", undefined, "note");
+    li.dataset.did = did;
+    li.names = [];
+    add(li);
+  }
+  li.names.push(name);
+  const shown = li.names.slice(-5), more = li.names.length - shown.length;
+  li.replaceChildren(more ? `${more} more, ` : "", ...shown.flatMap((n, i) => [i ? ", " : "", element("bdi", n)]), ` ${did}`);
 }
 
 // add shows something at the end, which stays in view if it was.

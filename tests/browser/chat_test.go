@@ -1,0 +1,172 @@
+package browser
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/samples/chat"
+	"github.com/proactor-go/proactor/websocket"
+)
+
+func engine(t *testing.T) *proactor.Engine {
+	t.Helper()
+	e, err := proactor.NewEngine(proactor.Config{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+func serveChat(t *testing.T, e *proactor.Engine, addr string) *chat.Server {
+	t.Helper()
+	s := chat.New(chat.Options{Addr: addr, History: 50, Engine: e, Log: slog.New(slog.DiscardHandler)})
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// enter opens the chat, and goes in.
+func enter(b *browser, addr, name, room string) *tab {
+	p := b.open(b.t, "http://"+addr+"/?room="+room)
+	p.do(chromedp.SendKeys(chromedp.CSS("#name"), name), chromedp.Click(chromedp.CSS("#enter button")))
+	p.shows("#link", "connected")
+	return p
+}
+
+func (p *tab) say(text string) {
+	p.t.Helper()
+	p.do(chromedp.SendKeys(chromedp.CSS("#text"), text), chromedp.Click(chromedp.CSS("#send")))
+	p.until(`document.getElementById("text").value === ""`)
+}
+
+// hears waits until the last message is that.
+func (p *tab) hears(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`[...document.querySelectorAll("#said .text")].at(-1)?.textContent === %q`, text))
+}
+
+// here waits until these are listed, and no others.
+func (p *tab) here(names ...string) {
+	p.t.Helper()
+	p.shows("#count", fmt.Sprintf("· %d", len(names)))
+	p.until(fmt.Sprintf(`[...document.querySelectorAll("#names li")].map((e) => e.textContent).join("|") === %q`, strings.Join(names, "|")))
+}
+
+// Two people talk, see who is here, and are together again after the server was started anew.
+func TestChat(t *testing.T) {
+	b := start(t)
+	e := engine(t)
+	addr := must.Free(t)
+	s := serveChat(t, e, addr)
+
+	door := b.open(t, "http://"+addr+"/")
+	door.do(chromedp.WaitVisible(chromedp.CSS("#enter")))
+	door.shot("chat-door")
+	ada := enter(b, addr, "Ada", "tea")
+	ada.here("Ada")
+	const name = "Grace <b>"
+	grace := enter(b, addr, name, "tea")
+	grace.here("Ada", name)
+	ada.here("Ada", name)
+	grace.say("Hello, Ada.")
+	ada.hears("Hello, Ada.")
+	const markup = `<img src=x onerror="document.title='caught'"> & <script>document.title="caught"</script>`
+	ada.say(markup)
+	for _, p := range []*tab{ada, grace} {
+		p.hears(markup)
+		if n := eval[int](p, `document.querySelectorAll("#said img, #said script, #names b").length`); n != 0 || eval[string](p, "document.title") == "caught" {
+			t.Errorf("what was said has become %d elements of the page", n)
+		}
+	}
+	grace.say("That stays text.")
+	grace.say("And a longer line, to see how it looks where it is broken: " + strings.Repeat("tea and biscuits, ", 12))
+	ada.until(`document.querySelectorAll("#said .text").length === 4`)
+	ada.shot("chat")
+	ada.dark()
+	ada.shot("chat-dark")
+	ada.do(chromedp.EmulateViewport(390, 700))
+	ada.shot("chat-phone")
+	ada.do(chromedp.EmulateViewport(1000, 640))
+
+	ada.do(chromedp.SetValue(chromedp.CSS("#text"), strings.Repeat("ä", chat.MaxText/2)+"x"), chromedp.Click(chromedp.CSS("#send")))
+	ada.shows("#trouble", "A message has up to 4096 bytes; this has 4097.")
+	ada.shot("chat-too-long")
+	eval[string](ada, `document.getElementById("text").value = ""`)
+
+	if err := s.Shutdown(must.Context(t)); err != nil {
+		t.Error(err)
+	}
+	ada.until(`document.getElementById("link").innerText.startsWith("not connected, trying again in") || document.getElementById("link").innerText.startsWith("connecting")`)
+	ada.shot("chat-away")
+	s = serveChat(t, e, addr)
+	for _, p := range []*tab{ada, grace} {
+		p.shows("#link", "connected")
+		p.here("Ada", name)
+	}
+	grace.say("There you are.")
+	ada.hears("There you are.")
+	ada.do(chromedp.Click(chromedp.CSS("#leave")), chromedp.WaitVisible(chromedp.CSS("#enter")))
+	grace.here(name)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // the pages are still there
+	s.Shutdown(ctx)
+}
+
+// A room of many shows some, and how many more there are. A connection that breaks is made again, and
+// nothing of what was said meanwhile is missing.
+func TestChatCrowd(t *testing.T) {
+	b := start(t)
+	e, others := engine(t), engine(t)
+	addr := must.Free(t)
+	serveChat(t, e, addr)
+	ada := enter(b, addr, "Ada", "hall")
+	guests := map[string]*websocket.Conn{} // by address
+	var guest *websocket.Conn
+	for i := range chat.MaxListed + 20 {
+		var err error
+		url := fmt.Sprintf("ws://%s/ws?room=hall&name=guest%d", addr, i)
+		if guest, err = websocket.Dial(must.Context(t), &proactor.Dialer{Engine: others}, url, nil, &websocket.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		guests[guest.Transport().LocalAddr().String()] = guest
+	}
+	ada.shows("#count", fmt.Sprintf("· %d", chat.MaxListed+21))
+	ada.shows("#more", "and 21 more")
+	ada.shot("chat-crowd")
+	say := func(text string) {
+		if err := guest.Write(websocket.Text, []byte(text)); err != nil {
+			t.Error(err)
+		}
+	}
+	say("one")
+	ada.hears("one")
+	conns, err := e.Conns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, info := range conns { // all but those of the guests
+		if c, err := e.Conn(info.ID); err == nil && c != nil && guests[info.Remote.String()] == nil {
+			c.Abort()
+		}
+	}
+	for i := range 20 {
+		say(fmt.Sprint("meanwhile ", i))
+	}
+	ada.hears("meanwhile 19")
+	want := "one"
+	for i := range 20 {
+		want += fmt.Sprint("|meanwhile ", i)
+	}
+	if got := eval[string](ada, `[...document.querySelectorAll("#said .text")].map((e) => e.textContent).join("|")`); got != want {
+		t.Errorf("heard %s", got)
+	}
+}
