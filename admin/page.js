@@ -53,9 +53,10 @@ class Chart {
       if (this.lines[i].length > seconds) this.lines[i].shift();
     });
     const most = Math.max(1e-9, ...this.lines.flat());
-    this.svg.setAttribute("viewBox", `0 0 ${seconds} 100`);
+    const span = Math.max(60, this.lines[0].length); // so that the first minutes are no sliver
+    this.svg.setAttribute("viewBox", `0 0 ${span - 1} 100`);
     this.lines.forEach((line, i) => {
-      const from = seconds - line.length;
+      const from = span - line.length;
       this.paths[i].setAttribute("d", line.map((v, x) => `${x ? "L" : "M"}${from + x} ${98 - 96 * v / most}`).join(""));
     });
     this.said.textContent = values.map(this.text).join(" · ");
@@ -72,13 +73,14 @@ const charts = [
   new Chart("Waits to be sent · not consumed", ["outbound", "inbound"], (now) => [now.stats.Pending, now.stats.Kept], (v) => short(v, "B")),
 ];
 
-function rows(table, list) {
+// rows fills a table. What is in the first columns is text, the rest are numbers.
+function rows(table, list, text = 1) {
   table.replaceChildren(...list.map((cells) => {
     const tr = element("tr");
     cells.forEach((cell, i) => {
       const td = cell instanceof Node ? element("td") : element("td", cell);
       if (cell instanceof Node) td.append(cell);
-      if (i > 0) td.className = "n";
+      if (i >= text) td.className = "n";
       tr.append(td);
     });
     return tr;
@@ -107,7 +109,8 @@ function show(now) {
   ]);
   const took = (name, t) => [name, String(t.count), time(t.median_ns), time(t.p99_ns), time(t.most_ns)];
   rows($("took"), [["", "number", "median", "99 %", "longest"], took("rounds", now.rounds), took("callbacks", now.calls)]);
-  rows($("causes"), Object.entries(now.causes).filter(([, n]) => n).sort((a, b) => b[1] - a[1]).map(([c, n]) => [c, String(n)]));
+  const causes = Object.entries(now.causes).filter(([, n]) => n).sort((a, b) => b[1] - a[1]).map(([c, n]) => [c, String(n)]);
+  rows($("causes"), causes.length ? causes : [["none yet"]]);
   servers(now.servers || [], now.actions);
   rows($("trouble"), [["panics", s.Panics], ["slow callbacks", s.SlowCallbacks], ["accept errors", s.AcceptErrors], ["descriptors or memory ran out", s.Starved],
     ["writes refused", s.Limited.Writes], ["TLS handshakes failed", Object.entries(s.Handshakes).reduce((n, [k, v]) => k === "Done" ? n : n + v, 0)]].map(([k, v]) => [k, String(v)]));
@@ -121,9 +124,13 @@ function servers(list, actions) {
   shown = text;
   rows($("servers"), list.map((v) => {
     const cells = [v.name, v.address || "does not listen", v.max_conns ? `${v.conns} of ${v.max_conns}` : String(v.conns)];
-    if (actions) for (const what of ["pause", "resume", "drain"]) cells.push(button(what, `servers/${encodeURIComponent(v.name)}/${what}`, what === "drain" && `Drain ${v.name}?`));
+    if (actions) {
+      const all = element("span", undefined, { class: "actions" });
+      for (const what of ["pause", "resume", "drain"]) all.append(button(what, `servers/${encodeURIComponent(v.name)}/${what}`, what === "drain" && `Drain ${v.name}?`));
+      cells.push(all);
+    }
     return cells;
-  }));
+  }), 2);
 }
 
 function button(text, path, question) {
@@ -139,6 +146,7 @@ function button(text, path, question) {
 
 // The table of connections.
 const columns = [["id", "ID"], ["remote", "Peer"], ["", "Here"], ["state", "State"], ["bytes_in", "In"], ["bytes_out", "Out"], ["pending", "Pending"], ["age_ns", "Age"], ["idle_ns", "Idle"]];
+const texts = 4; // the first ones are no numbers to compare
 let from = 0, sort = "-bytes_in";
 
 async function list() {
@@ -153,9 +161,10 @@ async function list() {
   $("back").disabled = from === 0;
   $("forth").disabled = from + conns.length >= total;
   const head = element("tr");
-  for (const [field, name] of columns) {
+  for (const [i, [field, name]] of columns.entries()) {
     const arrow = sort === field ? " ▲" : sort === "-" + field ? " ▼" : "";
     const th = element("th", name + arrow, field ? { "data-sort": field } : {});
+    if (i >= texts) th.className = "n";
     if (field) th.onclick = () => { sort = sort === "-" + field ? field : "-" + field; from = 0; list(); };
     head.append(th);
   }
@@ -164,7 +173,7 @@ async function list() {
     const cells = [String(c.id), c.remote, c.local, c.state, short(c.bytes_in, "B"), short(c.bytes_out, "B"), short(c.pending, "B"), time(c.age_ns), time(c.idle_ns)];
     if (before && before.actions) cells.push(button("close", `conns/${c.id}/close`), button("abort", `conns/${c.id}/abort`));
     return cells;
-  }));
+  }), texts);
 }
 
 $("find").onsubmit = (e) => { e.preventDefault(); from = 0; list(); };

@@ -118,6 +118,7 @@ func TestAdmin(t *testing.T) {
 		t.Error("the connection is still there")
 	}
 	p.until(figure(2) + fmt.Sprintf(" === '%d'", conns-1))
+	eval[bool](p, "(scrollTo(0, 0), true)")
 	p.do(chromedp.EmulateViewport(390, 700))
 	p.shot("admin-phone")
 	p.do(chromedp.EmulateViewport(1000, 640))

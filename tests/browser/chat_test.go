@@ -101,6 +101,8 @@ func TestChat(t *testing.T) {
 	ada.shows("#trouble", "A message has up to 4096 bytes; this has 4097.")
 	ada.shot("chat-too-long")
 	eval[string](ada, `document.getElementById("text").value = ""`)
+	ada.say("Shorter, then.")
+	ada.shows("#trouble", "")
 
 	if err := s.Shutdown(must.Context(t)); err != nil {
 		t.Error(err)

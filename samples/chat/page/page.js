@@ -236,6 +236,8 @@ $("say").addEventListener("submit", (event) => {
   $("text").value = "";
 });
 
+$("text").addEventListener("input", () => { $("trouble").textContent = ""; });
+
 $("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
