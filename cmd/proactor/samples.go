@@ -288,10 +288,13 @@ type serveHTTP struct {
 
 // Run is called by the parser.
 func (c *serveHTTP) Run(env *environment) error {
-	return serve(env, "http", &c.serverFlags, func(e *proactor.Engine) (service, error) {
+	return serve(env, "http", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
 		s, err := site.New(site.Options{Dir: c.Dir, Engine: e, Log: env.log})
 		if err != nil {
 			return nil, err
+		}
+		if c.secure != nil {
+			c.secure.NextProtos = site.Protocols
 		}
 		c.configure(s.Server)
 		return s, nil

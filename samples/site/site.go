@@ -1,5 +1,5 @@
 // Package site is net/http on the loops: files, a clock by server-sent events, and an echo by
-// WebSocket. Over TLS it speaks HTTP/2, too.
+// WebSocket. Over TLS it speaks HTTP/2, too, see [Protocols].
 //
 //	GET /clock   the time, each second, as server-sent events (text/event-stream)
 //	GET /ws      a WebSocket that sends back what it is sent
@@ -106,13 +106,11 @@ func directory(dir string) (fs.FS, error) {
 	return root.FS(), nil
 }
 
-// Listen listens, and has net/http serve what comes. With TLS it offers HTTP/2, unless TLS.NextProtos
-// says otherwise.
+// Protocols are what TLS.NextProtos must have for HTTP/2, which clients of TLS choose there.
+var Protocols = []string{"h2", "http/1.1"}
+
+// Listen listens, and has net/http serve what comes.
 func (s *Server) Listen() error {
-	if s.TLS != nil && s.TLS.NextProtos == nil {
-		s.TLS = s.TLS.Clone()
-		s.TLS.NextProtos = []string{"h2", "http/1.1"}
-	}
 	l, err := netconn.Listen(s.Server)
 	if err != nil {
 		return err

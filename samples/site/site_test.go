@@ -76,7 +76,7 @@ func each(t *testing.T, test func(t *testing.T, start func(dir string) *tested, 
 		})
 		t.Run("TLS", func(t *testing.T) {
 			test(t, func(dir string) *tested {
-				return start(t, backend, dir, &tls.Config{Certificates: []tls.Certificate{pair}}, &tls.Config{RootCAs: roots, ServerName: "localhost"})
+				return start(t, backend, dir, &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: Protocols}, &tls.Config{RootCAs: roots, ServerName: "localhost"})
 			}, "https")
 		})
 	})
@@ -245,7 +245,7 @@ func TestCurl(t *testing.T) {
 		t.Fatal(err)
 	}
 	porttest.Each(t, func(t *testing.T, backend string) {
-		s := start(t, backend, "", &tls.Config{Certificates: []tls.Certificate{pair}}, nil)
+		s := start(t, backend, "", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: Protocols}, nil)
 		curl := exec.CommandContext(must.Context(t), "curl", "--silent", "--show-error", "--insecure", "--no-buffer", "--http2", "--write-out", "HTTP/%{http_version}", "https"+s.url+"/clock")
 		out, err := curl.StdoutPipe()
 		if err != nil {

@@ -151,12 +151,12 @@ func TestChatCrowd(t *testing.T) {
 	}
 	say("one")
 	ada.hears("one")
-	conns, err := e.Conns()
+	conns, err := e.Conns(must.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, info := range conns { // all but those of the guests
-		if c, err := e.Conn(info.ID); err == nil && c != nil && guests[info.Remote.String()] == nil {
+		if c, err := e.Conn(must.Context(t), info.ID); err == nil && c != nil && guests[info.Remote.String()] == nil {
 			c.Abort()
 		}
 	}

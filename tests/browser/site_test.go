@@ -23,7 +23,7 @@ func TestSite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: site.Protocols}
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}

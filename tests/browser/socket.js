@@ -1,4 +1,4 @@
-// It puts the server of the page to the test, and gives the number of cases, then what failed.
+// It puts the server of the page to the test, and gives the number of cases, what failed, and the extensions.
 (async () => {
   let cases = 0;
   const failed = [];
@@ -61,5 +61,5 @@
   chosen.send("close");
   const end = await chosen.ended;
   check("the server closes", end.wasClean && end.code === 4321 && end.reason === "so long");
-  return [String(cases), ...failed];
+  return { Cases: cases, Failed: failed, Extensions: s.extensions };
 })()

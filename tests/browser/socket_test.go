@@ -23,7 +23,8 @@ import (
 var script string
 
 // The browser's WebSocket with ours, on each backend, with TLS and without: text and binary messages of all
-// sizes come back as they were, Close frames say on both sides what the other one gave, and so do subprotocols.
+// sizes come back as they were, compressed, too; Close frames say on both sides what the other one gave, and so
+// do subprotocols.
 func TestWebSocket(t *testing.T) {
 	b := start(t)
 	pair, _, err := selfsigned.Pair("localhost", "127.0.0.1")
@@ -31,13 +32,27 @@ func TestWebSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	porttest.Each(t, func(t *testing.T, backend string) {
-		for scheme, config := range map[string]*tls.Config{"http": nil, "https": {Certificates: []tls.Certificate{pair}}} {
-			t.Run(scheme, func(t *testing.T) { conversation(t, b, backend, scheme, config) })
+		secure := &tls.Config{Certificates: []tls.Certificate{pair}}
+		for _, k := range []kind{
+			{"plain", "http", nil, websocket.NoCompression, ""},
+			{"TLS, compressed", "https", secure, websocket.NoContextTakeover, "permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
+			{"with context", "http", nil, websocket.ContextTakeover, "permessage-deflate; client_max_window_bits=12"},
+		} {
+			t.Run(k.name, func(t *testing.T) { k.converse(t, b, backend) })
 		}
 	})
 }
 
-func conversation(t *testing.T, b *browser, backend, scheme string, config *tls.Config) {
+// kind is a kind of connection.
+type kind struct {
+	name        string
+	scheme      string
+	tls         *tls.Config
+	compression websocket.Compression
+	extensions  string // that are agreed on
+}
+
+func (k kind) converse(t *testing.T, b *browser, backend string) {
 	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +70,7 @@ func conversation(t *testing.T, b *browser, backend, scheme string, config *tls.
 			}
 		},
 		Closed:    func(_ *websocket.Conn, cause error) { causes <- cause },
-		Protocols: []string{"b", "a"},
+		Protocols: []string{"b", "a"}, Compression: k.compression,
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -66,19 +81,23 @@ func conversation(t *testing.T, b *browser, backend, scheme string, config *tls.
 			t.Error(err)
 		}
 	})
-	l, err := netconn.Listen(&proactor.Server{Addr: "127.0.0.1:0", Engine: e, TLS: config, Limits: proactor.Limits{MaxMessage: 4 << 20, MaxPending: 16 << 20}})
+	l, err := netconn.Listen(&proactor.Server{Addr: "127.0.0.1:0", Engine: e, TLS: k.tls, Limits: proactor.Limits{MaxMessage: 4 << 20, MaxPending: 16 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	go http.Serve(l, mux)
-	p := b.open(t, fmt.Sprintf("%s://%v/", scheme, l.Addr()))
+	p := b.open(t, fmt.Sprintf("%s://%v/", k.scheme, l.Addr()))
 	const cases = 22
-	done := eval[[]string](p, script)
-	for _, failed := range done[1:] {
-		t.Error(failed)
+	done := eval[struct {
+		Cases      int
+		Failed     []string
+		Extensions string
+	}](p, script)
+	if len(done.Failed) > 0 || done.Cases != cases {
+		t.Errorf("of %d cases, which should be %d, failed %q", done.Cases, cases, done.Failed)
 	}
-	if done[0] != fmt.Sprint(cases) {
-		t.Errorf("%s cases, not %d", done[0], cases)
+	if done.Extensions != k.extensions {
+		t.Errorf("extensions %q, not %q", done.Extensions, k.extensions)
 	}
 	var codes []websocket.CloseCode
 	for len(codes) < 4 {
