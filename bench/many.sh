@@ -7,6 +7,7 @@
 # of the servers and that of the kernel, and what the clients saw.
 #
 #	bench/many.sh [CONNECTIONS] [BACKEND]    # 200000, uring; seconds=60 rate=20000 burst=1
+#	server=nbio bench/many.sh 200000         # WebSockets instead: a server of `go run . ws`
 #
 # Root gets a network namespace for it, where the kernel's table of connections has
 # room for all: it is sized when the system starts, and where 8 connections share each
@@ -14,8 +15,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 want=${1:-200000} backend=${2:-uring} rate=${rate:-20000} first=21000 burst=${burst:-1} seconds=${seconds:-60}
+server=${server:-} load=echo
+[ -z "$server" ] || load=ws
 if [ -z "${namespace+set}" ] && unshare -n true 2>/dev/null; then
 	go build -o /dev/null ./cmd/proactor     # here modules can be fetched
+	[ "$load" = echo ] || go build -C bench -o /dev/null .
 	export namespace=1 entries=$((4 * want)) # the setting is one of the parent, hence two
 	exec unshare -n sh -c 'echo "$entries" >/proc/sys/net/ipv4/tcp_child_ehash_entries; exec unshare -n "$@"' - "$PWD/bench/many.sh" "$@"
 fi
@@ -32,6 +36,11 @@ tmp=$(mktemp -d)
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null || true; wait; rm -rf "$tmp"' EXIT
 go build -o "$tmp/proactor" ./cmd/proactor
+serve=("$tmp/proactor" serve echo --backend "$backend" --loops 1 --listen)
+if [ "$load" = ws ]; then
+	go build -C bench -o "$tmp/bench" .
+	serve=("$tmp/bench" server "$server" ws)
+fi
 
 # kernel prints KiB: what the kernel's own allocators hold, and sockets' queues.
 kernel() { awk '/^(Slab|KernelStack|PageTables|Percpu):/ {n += $2} END {print n}' /proc/meminfo; }
@@ -41,23 +50,23 @@ cpu() { cat $(printf '/proc/%s/stat ' "$@") | awk '{n += $14 + $15} END {print n
 sockets() { awk '/^TCP:/ {print $3}' /proc/net/sockstat; }
 
 for i in $(seq "$pairs"); do
-	"$tmp/proactor" serve echo --backend "$backend" --loops 1 --listen "127.0.0.1:$((first + i))" >"$tmp/serve.$i" 2>&1 &
+	"${serve[@]}" "127.0.0.1:$((first + i))" >"$tmp/serve.$i" 2>&1 &
 	pids+=($!)
 done
 servers=("${pids[@]}")
 for i in $(seq "$pairs"); do # listening
-	until grep -q listening "$tmp/serve.$i"; do
+	until (: <>"/dev/tcp/127.0.0.1/$((first + i))") 2>/dev/null; do
 		kill -0 "${servers[$((i - 1))]}" # it has not ended
 		sleep 0.1
 	done
 done
 kernel0=$(kernel) available0=$(available) anonymous0=$(anonymous "${servers[@]}") sockets0=$(sockets) began=$(date +%s%N)
-echo "$pairs pairs of $each connections, $backend"
+echo "$pairs pairs of $each connections, ${server:-$backend}"
 loads=()
 mkfifo "$tmp/hold"
 exec 9<>"$tmp/hold" # until it is closed, no message goes
 for i in $(seq "$pairs"); do
-	"$tmp/proactor" load echo --to "127.0.0.1:$((first + i))" --loops 1 --conns "$each" --sources $((each / 20000 + 8)) --rate "$((rate / pairs))" --burst "$burst" \
+	"$tmp/proactor" load "$load" --to "127.0.0.1:$((first + i))" --loops 1 --conns "$each" --sources $((each / 20000 + 8)) --rate "$((rate / pairs))" --burst "$burst" \
 		--hold --duration "${seconds}s" --timeout 120s --json <"$tmp/hold" 9>&- >"$tmp/load.$i" 2>"$tmp/log.$i" &
 	loads+=($!)
 	pids+=($!)

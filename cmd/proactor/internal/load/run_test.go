@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 	"github.com/proactor-go/proactor/samples/minimal"
+	"github.com/proactor-go/proactor/websocket"
 )
 
 func echoServer(t *testing.T, backend string) string {
@@ -25,33 +27,57 @@ func echoServer(t *testing.T, backend string) string {
 // and no connection has a goroutine.
 func TestNoGarbage(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
-		if backend == "std" {
-			t.Skip("a goroutine a connection is what this backend is made of")
-		}
-		o := Options{To: echoServer(t, backend), Backend: backend, Loops: 1, Conns: 50, Pipeline: 4, Count: 20}
-		mallocs := func() uint64 {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			r, err := Echo(t.Context(), o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := r.Err(); err != nil {
-				t.Fatal(err)
-			}
-			runtime.ReadMemStats(&after)
-			return after.Mallocs - before.Mallocs
-		}
-		mallocs()
-		few := mallocs()
-		// So many more that what differs from run to run, some fifty allocations,
-		// is nothing beside one for each.
-		o.Count += 200
-		many := mallocs()
-		if each := (float64(many) - float64(few)) / float64(50*(o.Count-20)); each > 0.05 {
-			t.Errorf("%.2f allocations a message", each)
-		}
+		noGarbage(t, Options{To: echoServer(t, backend), Backend: backend})
 	})
+}
+
+// Nor do the WebSockets of both, whether the server lends the message back or copies it.
+func TestNoGarbageOfSockets(t *testing.T) {
+	if testenv.Race {
+		t.Skip("the race detector has pools forget")
+	}
+	for name, echo := range map[string]func(*websocket.Conn, websocket.Type, []byte) error{
+		"WriteLent": (*websocket.Conn).WriteLent, "Write": (*websocket.Conn).Write,
+	} {
+		t.Run(name, func(t *testing.T) {
+			porttest.Each(t, func(t *testing.T, backend string) {
+				srv := &proactor.Server{Addr: "127.0.0.1:0", Engine: echotest.Engine(t, backend), Handler: websocket.Handler(&websocket.Options{
+					Message: func(c *websocket.Conn, t websocket.Type, p []byte) { echo(c, t, p) },
+				})}
+				noGarbage(t, Options{To: echotest.Listen(t, srv), Path: "/", Backend: backend})
+			})
+		})
+	}
+}
+
+func noGarbage(t *testing.T, o Options) {
+	if o.Backend == "std" {
+		t.Skip("a goroutine a connection is what this backend is made of")
+	}
+	o.Loops, o.Conns, o.Pipeline, o.Count = 1, 50, 4, 20
+	mallocs := func() uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r, err := Echo(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Err(); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.Mallocs - before.Mallocs
+	}
+	mallocs()
+	few := mallocs()
+	// So many more that what differs from run to run, some fifty allocations,
+	// is nothing beside one for each.
+	o.Count += 200
+	many := mallocs()
+	each := (float64(many) - float64(few)) / float64(50*(o.Count-20))
+	if each > 0.05 {
+		t.Errorf("%.2f allocations a message", each)
+	}
 }
 
 func TestNoGoroutines(t *testing.T) {
