@@ -174,6 +174,7 @@ func TestBadFlags(t *testing.T) {
 		"serve broadcast --tick=-1s",
 		"serve proxy",
 		"serve proxy --to foo",
+		"serve proxy --to 127.0.0.1:1 --config x",
 		"serve proxy --to 127.0.0.1",
 		"serve raw --listen nonsense",
 		"serve echo --listen 127.0.0.1:99999",

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/proactor-go/proactor"
@@ -325,8 +326,9 @@ func (c *serveChat) Run(env *environment) error {
 
 type serveProxy struct {
 	serverFlags
-	To      serverPlace   `required:"" help:"The server to relay to: HOST:PORT or unix:PATH." placeholder:"ADDR"`
-	Timeout time.Duration `default:"10s" help:"Most time for a connect to it, default ${default}." placeholder:"DURATION"`
+	To      []serverPlace `xor:"to" required:"" help:"The server to relay to: HOST:PORT or unix:PATH. Given several times, they have their turns." placeholder:"ADDR"`
+	Config  string        `xor:"to" required:"" help:"File with the servers instead: pools, checks, routes by name, TLS and PROXY headers; 'go doc samples/proxy.ReadConfig' has its lines. SIGHUP has it read again (Windows has no such signal: start the proxy anew there)." placeholder:"FILE"`
+	Timeout time.Duration `default:"10s" help:"Most time for a connect to a server of --to, default ${default}." placeholder:"DURATION"`
 }
 
 // Validate is called by the parser.
@@ -339,8 +341,16 @@ func (c *serveProxy) Validate() error {
 
 // Run is called by the parser.
 func (c *serveProxy) Run(env *environment) error {
+	var running atomic.Pointer[proxy.Server]
+	if c.Config != "" {
+		c.reload = func() error { return c.again(env, running.Load()) }
+	}
 	return serve(env, "proxy", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
-		p, err := proxy.New(proxy.Options{ToNetwork: c.To.network, To: c.To.addr, Timeout: c.Timeout, Engine: e, Log: env.log})
+		config, err := c.servers()
+		if err != nil {
+			return nil, err
+		}
+		p, err := proxy.New(proxy.Options{Config: config, Engine: e, Log: env.log})
 		if err != nil {
 			return nil, err
 		}
@@ -348,8 +358,37 @@ func (c *serveProxy) Run(env *environment) error {
 		ctx, cancel := context.WithTimeout(env.ctx, c.Timeout)
 		defer cancel()
 		if err := p.Probe(ctx); err != nil {
-			env.log.Warn("the server does not answer yet", "to", c.To.addr, "err", err)
+			env.log.Warn("not every server answers yet", "err", err)
 		}
+		running.Store(p)
 		return p, nil
 	})
+}
+
+// servers are those of the file, or of the flags.
+func (c *serveProxy) servers() (*proxy.Config, error) {
+	if c.Config != "" {
+		return proxy.ReadConfig(c.Config)
+	}
+	of := proxy.Pool{Name: "to", Timeout: c.Timeout, Retries: len(c.To) - 1}
+	for _, to := range c.To {
+		of.Servers = append(of.Servers, proxy.Address{Network: to.network, Addr: to.addr})
+	}
+	return &proxy.Config{Pools: []proxy.Pool{of}, Default: of.Name}, nil
+}
+
+// again reads the file again, on SIGHUP. A broken one changes nothing.
+func (c *serveProxy) again(env *environment, p *proxy.Server) error {
+	if p == nil { // it has just been read
+		return nil
+	}
+	config, err := proxy.ReadConfig(c.Config)
+	if err == nil {
+		err = p.Reload(config)
+	}
+	if err != nil {
+		return fmt.Errorf("the servers stay as they were: %w", err)
+	}
+	env.log.Info("reloaded", "config", c.Config)
+	return nil
 }

@@ -11,7 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,9 +126,56 @@ func TestServeProxy(t *testing.T) {
 	}
 }
 
+// TestServeProxyConfig: the servers are those of a file, which SIGHUP has read again. A broken file changes
+// nothing, and the log names its line.
+func TestServeProxyConfig(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "proxy.conf")
+	put := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := map[string]string{}
+	for _, name := range []string{"one", "two"} {
+		names[name] = must.Serve(t, must.Lifetime, func(c *net.TCPConn) { io.WriteString(c, name); io.Copy(io.Discard, c) })
+	}
+	put("pool p\nserver " + names["one"])
+	c, stderr := begin(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--config", file)
+	told := func(want string) (line string) {
+		for !strings.Contains(line, want) {
+			var err error
+			if line, err = stderr.ReadString('\n'); err != nil {
+				t.Fatalf("%q, %v; want %q", line, err, want)
+			}
+		}
+		return line
+	}
+	addr := addrOf.FindStringSubmatch(told("msg=listening"))[1]
+	says := func(want string) {
+		client, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		must.Read(t, client, []byte(want))
+	}
+	says("one")
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no SIGHUP")
+	}
+	put("pool p\nserver " + names["two"])
+	c.Process.Signal(syscall.SIGHUP)
+	told("msg=reloaded")
+	says("two")
+	put("pool p\nserver")
+	c.Process.Signal(syscall.SIGHUP)
+	told("proxy.conf:2: server is not followed by 0 words")
+	says("two")
+}
+
 func TestServeProxyWithoutServer(t *testing.T) {
 	_, stderr := begin(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--to", must.Refusing(t))
-	for _, want := range []string{"does not answer yet", "msg=listening"} {
+	for _, want := range []string{"not every server answers yet", "msg=listening"} {
 		for line := ""; !strings.Contains(line, want); {
 			var err error
 			if line, err = stderr.ReadString('\n'); err != nil {

@@ -51,7 +51,8 @@ type serverFlags struct {
 	Admin      *listenPlace  `help:"Address of a page for operators, which 'proactor conns' reads; none by default." placeholder:"ADDR"`
 	AdminToken string        `env:"PROACTOR_ADMIN_TOKEN" help:"What the page needs to close, pause and drain, best given as $$PROACTOR_ADMIN_TOKEN, which other users do not see; none by default, and the page only shows." placeholder:"TOKEN"`
 
-	secure *tls.Config // of serve; nil: no TLS
+	secure *tls.Config  // of serve; nil: no TLS
+	reload func() error // on SIGHUP, beside the certificate; nil: nothing
 }
 
 // Validate is called by the parser.
@@ -101,7 +102,7 @@ func serveAll(env *environment, f *serverFlags, build func(*proactor.Engine) ([]
 	if f.secure, err = f.tlsFlags.config(ctx, env); err != nil {
 		return err
 	}
-	o := ops.Options{Drain: f.drain(), Delay: f.DrainDelay, Context: env.ctx, Log: env.log}
+	o := ops.Options{Drain: f.drain(), Delay: f.DrainDelay, Context: env.ctx, Reload: f.reload, Log: env.log}
 	if f.secure != nil {
 		o.Tickets = []*tls.Config{f.secure}
 	}

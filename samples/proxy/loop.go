@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -11,12 +12,40 @@ import (
 	"github.com/proactor-go/proactor"
 )
 
-// addresses are those that To has now. A name that cannot be looked up has none.
-func (p *Server) addresses() []netip.AddrPort {
-	if p.network != "tcp" {
+// addresses are those that the servers of a table have now.
+func (t *table) addresses() (all []at) {
+	for _, of := range t.pools {
+		for _, s := range of.servers {
+			for _, to := range s.addresses(of.Timeout) {
+				all = append(all, at{s.Address, to})
+			}
+		}
+	}
+	return all
+}
+
+// at is one address of a server.
+type at struct {
+	server Address
+	at     netip.AddrPort
+}
+
+// leads reports, by its error, that one of the servers is the proxy.
+func (p *Server) leads(to []at) error {
+	for _, to := range to {
+		if p.itself(to.at) {
+			return fmt.Errorf("proxy: %s: %w", to.server, ErrLoop)
+		}
+	}
+	return nil
+}
+
+// addresses are those that the server has now. A name that cannot be looked up has none.
+func (a Address) addresses(within time.Duration) []netip.AddrPort {
+	if a.Network != "tcp" {
 		return nil
 	}
-	host, service, _ := net.SplitHostPort(p.to)
+	host, service, _ := net.SplitHostPort(a.Addr)
 	number, err := net.LookupPort("tcp", service)
 	if err != nil {
 		return nil
@@ -28,7 +57,7 @@ func (p *Server) addresses() []netip.AddrPort {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		ips = append(ips, ip)
 	} else {
-		ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
+		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()
 		ips, _ = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	}
@@ -41,8 +70,8 @@ func (p *Server) addresses() []netip.AddrPort {
 
 // leadsBack reports whether a connection to the server has come to the proxy. A name may
 // have got another address since Listen.
-func (p *Server) leadsBack(server *proactor.Conn) bool {
-	back := p.network == "unix" && p.Network == "unix" && p.to == p.Addr
+func (p *Server) leadsBack(server *proactor.Conn, to Address) bool {
+	back := to.Network == "unix" && p.Network == "unix" && to.Addr == p.Addr
 	if a, ok := server.RemoteAddr().(*net.TCPAddr); ok {
 		back = p.itself(a.AddrPort())
 	}

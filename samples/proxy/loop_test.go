@@ -67,7 +67,7 @@ func TestLeadsBackLater(t *testing.T) {
 		e := echotest.Engine(t, backend)
 		s := start(t, e, "127.0.0.1:1")
 		s.Pause() // the loops read to when they have a client
-		s.to = s.ListenAddr().String()
+		s.inUse.Load().pools["to"].servers[0].Addr = s.ListenAddr().String()
 		s.Resume()
 		const clients = 20
 		for range clients {

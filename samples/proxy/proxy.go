@@ -8,6 +8,9 @@
 // reads stop, whatever the speeds. While the server is being dialed the client is not
 // read either. What becomes of a proxy whose server is, by way of others, the proxy: see
 // New and loop.go.
+//
+// That is client.go. The rest makes it a proxy to run: config.go reads a file, balance.go chooses a
+// server, health.go checks them, hello.go reads the name in a ClientHello, reload.go takes another file.
 package proxy
 
 import (
@@ -16,12 +19,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/proxyproto"
 )
 
 // Options say what to relay.
@@ -34,7 +37,9 @@ type Options struct {
 	ToNetwork string
 	// Timeout bounds the connect to the server. 0: 10 s.
 	Timeout time.Duration
-	// Engine carries all connections. nil: one of the server's own.
+	// Config has several servers, in place of To, ToNetwork and Timeout.
+	Config *Config
+	// Engine carries all connections. nil: one of the server's own; then no server is checked.
 	Engine *proactor.Engine
 	// Log gets what an operator should know. nil: slog.Default().
 	Log *slog.Logger
@@ -58,52 +63,61 @@ var ErrLoop = errors.New("the proxy would relay to itself")
 // Server is the server for clients.
 type Server struct {
 	*proactor.Server
-	network, to string
-	timeout     time.Duration
-	dialer      proactor.Dialer
-	most        int // MaxConns, as it was set
+	most int // MaxConns, as it was set
+
+	reloads sync.Mutex
+	inUse   atomic.Pointer[table] // which new clients follow
 
 	failed, refused burst
 	loopUntil       atomic.Int64 // in Unix nanoseconds: see ledBack
 }
 
-// New makes the proxy. An error says that To is no address. Unlike another server's,
-// its MaxConns has the clients over it reset, not wait: where proxies relay in a
+// New makes the proxy. An error says that To is no address, or what is wrong with Config. Unlike another
+// server's, its MaxConns has the clients over it reset, not wait: where proxies relay in a
 // circle, the client that waits is a connection of the proxy's own, and none of
 // those before it would ever end.
 func New(o Options) (*Server, error) {
-	if o.ToNetwork = cmp.Or(o.ToNetwork, "tcp"); o.ToNetwork == "tcp" {
-		_, number, err := net.SplitHostPort(o.To)
-		if err == nil {
-			_, err = net.LookupPort("tcp", number)
-		}
-		if err != nil {
+	config := o.Config
+	if config == nil {
+		to := Address{cmp.Or(o.ToNetwork, "tcp"), o.To}
+		if err := to.check(); err != nil {
 			return nil, fmt.Errorf("proxy: Options.To: %w", err)
 		}
+		config = &Config{Pools: []Pool{{Name: "to", Servers: []Address{to}, Timeout: o.Timeout}}, Default: "to"}
 	}
-	p := &Server{network: o.ToNetwork, to: o.To, timeout: cmp.Or(o.Timeout, 10*time.Second)}
+	p := &Server{}
 	p.Server = &proactor.Server{
 		Addr: o.Addr, Engine: o.Engine, Log: cmp.Or(o.Log, slog.Default()), Limits: limits, MaxConns: MaxConns,
-		Handler: proactor.Handler{Opened: p.open, Closed: closed},
+		Handler: proactor.Handler{Opened: p.open, Data: named, Closed: closed},
 	}
+	if config.Trusted != nil {
+		p.Layer = proxyproto.Receive(proxyproto.Options{Trusted: config.Trusted, Log: p.Log})
+	}
+	t, err := newTable(config, nil, p.Log)
+	if err != nil {
+		return nil, err
+	}
+	p.inUse.Store(t)
 	return p, nil
 }
 
-// Listen is that of the server for clients. It fails with [ErrLoop] where the server to
+// Listen is that of the server for clients. It fails with [ErrLoop] where a server to
 // relay to is that one, and looks its name up for that: this may take a while.
 func (p *Server) Listen() error {
-	p.dialer.Limits = p.Limits
-	to := p.addresses()
+	to := p.inUse.Load()
+	to.bound(p.Limits)
+	at := to.addresses()
 	if p.most = p.MaxConns; p.most > 0 {
 		p.MaxConns++ // there is a place for the one that is refused
 	}
 	if err := p.Server.Listen(); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(to, p.itself) {
+	if err := p.leads(at); err != nil {
 		p.Close()
-		return fmt.Errorf("proxy: %s: %w", p.to, ErrLoop)
+		return err
 	}
+	p.begin(to)
 	return nil
 }
 
@@ -115,62 +129,24 @@ func (p *Server) ListenAndServe() error {
 	return p.Wait()
 }
 
-// open dials the server for a new client.
-func (p *Server) open(client *proactor.Conn) {
-	if p.most > 0 && p.Conns() > p.most {
-		p.refused.warn(p.Log, "a client was refused: there are MaxConns already", "client", client.RemoteAddr(), "MaxConns", p.most)
-		client.Abort()
-		return
-	}
-	if p.ledBack() {
-		p.fail(client, ErrLoop)
-		return
-	}
-	client.PauseRead()
-	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
-	client.SetValue(cancel) // which Closed calls
-	p.dialer.DialOn(ctx, client.Loop(), p.network, p.to, func(server *proactor.Conn, err error) {
-		cancel()
-		switch {
-		case err != nil:
-			p.fail(client, err)
-		case p.leadsBack(server):
-			server.Abort()
-			p.fail(client, ErrLoop)
-		case proactor.Join(client, server) != nil: // the client is closing, or has closed
-			server.Abort()
-		default:
-			client.ResumeRead()
-		}
-	})
-}
-
-// fail resets a client that has no server. One that has gone meanwhile canceled the dial.
-func (p *Server) fail(client *proactor.Conn, err error) {
-	if !errors.Is(err, context.Canceled) {
-		p.failed.warn(p.Log, "no connection to the server", "client", client.RemoteAddr(), "err", err)
-	}
-	client.Abort()
-}
-
-// closed gives up the dial for a client that has gone.
-func closed(client *proactor.Conn, _ error) {
-	if cancel, ok := client.Value().(context.CancelFunc); ok {
-		cancel()
-	}
-}
-
-// Failed is the number of clients that were reset because no connection to the server
+// Failed is the number of clients that were reset because no connection to a server
 // could be made. Refused is that of those over MaxConns.
 func (p *Server) Failed() int64  { return p.failed.n.Load() }
 func (p *Server) Refused() int64 { return p.refused.n.Load() }
 
-// Probe connects to the server, and waits for that: the error tells an operator early
+// Probe connects to each server, and waits for that: the error tells an operator early
 // what clients would run into. Engine must be set.
 func (p *Server) Probe(ctx context.Context) error {
-	c, err := (&proactor.Dialer{Engine: p.Engine}).Dial(ctx, p.network, p.to)
-	if err == nil {
-		c.Close()
+	var all []error
+	for _, of := range p.inUse.Load().pools {
+		for _, s := range of.servers {
+			d := proactor.Dialer{Engine: p.Engine}
+			c, err := d.Dial(ctx, s.Network, s.Addr)
+			if err == nil {
+				c.Close()
+			}
+			all = append(all, err)
+		}
 	}
-	return err
+	return errors.Join(all...)
 }

@@ -1,0 +1,335 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config says which servers there are, and which of them a client gets. It is what a file has,
+// see [ReadConfig].
+type Config struct {
+	Pools []Pool
+	// Routes are tried in their order against the name that the client asks for by TLS (SNI).
+	Routes []Route
+	// Default is the pool of all other clients. Empty: they are reset.
+	Default string
+	// Trusted are the proxies that begin their connections with a header of the PROXY protocol; all others
+	// are refused then. nil: nobody sends one. A Reload cannot change it.
+	Trusted []netip.Prefix
+}
+
+// Route is where clients go who ask for a name: "example.org", or "*.example.org" for all below it.
+type Route struct{ Name, Pool string }
+
+// Pool is a group of servers that do the same.
+type Pool struct {
+	Name    string
+	Servers []Address
+	// LeastConns gives a client to the server with the fewest. false: they have their turns.
+	LeastConns bool
+	// Timeout bounds a connect. 0: 10 s.
+	Timeout time.Duration
+	// Retries is how many other servers are tried for a client when one cannot be connected to.
+	Retries int
+	// Every is the time between the checks of a server, each a connect. 0: there are none, and a server that
+	// is down is tried again after 10 s.
+	Every time.Duration
+	// Fall is after how many failures, of checks and of clients, a server is down, and Rise after how many
+	// checks it is up again. 0: 3 and 2.
+	Fall, Rise int
+	// Header is the version of the PROXY header that each connection begins with. 0: none.
+	Header int
+	// TLS is spoken to the servers. nil: none is.
+	TLS *tls.Config
+}
+
+// Address is one of package net: "tcp" and "host:port", or "unix" and a path.
+type Address struct{ Network, Addr string }
+
+// ParseAddress takes "host:port" or "unix:path".
+func ParseAddress(s string) (Address, error) {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok && path != "" {
+		return Address{"unix", path}, nil
+	}
+	a := Address{"tcp", s}
+	return a, a.check()
+}
+
+func (a Address) check() error {
+	if a.Network == "unix" {
+		return nil
+	}
+	_, number, err := net.SplitHostPort(a.Addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", number)
+	}
+	return err
+}
+
+// String is what ParseAddress takes.
+func (a Address) String() string {
+	if a.Network == "unix" {
+		return "unix:" + a.Addr
+	}
+	return a.Addr
+}
+
+// ReadConfig reads a file of lines, each with one directive. "#" begins a comment. All errors are told,
+// each with its line.
+//
+//	accept-proxy PREFIX...         headers of the PROXY protocol come from these addresses
+//	pool NAME                      begins a pool, which the lines until the next pool describe:
+//	  server ADDR                    "host:port" or "unix:path"; one line for each
+//	  balance roundrobin|leastconn   roundrobin
+//	  timeout DURATION               of a connect; 10s
+//	  retries N                      other servers that are tried when one cannot be connected to; 1
+//	  check DURATION [FALL [RISE]]   connects so often: down after FALL failures, up after RISE; none, 3, 2
+//	  send-proxy 1|2                 a header of that version goes first
+//	  tls [NAME]                     TLS to the servers, whose certificate is for NAME, or their host
+//	  tls-ca FILE                    which certificates vouch for theirs (PEM); the system's
+//	route NAME POOL                clients that ask for NAME, or *.NAME, by TLS
+//	default POOL                   all others; the only pool, if there is one
+func ReadConfig(file string) (*Config, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfig(file, b)
+}
+
+// ParseConfig is ReadConfig of what the file has.
+func ParseConfig(file string, b []byte) (*Config, error) {
+	p := parser{file: file, seen: map[string]int{}, pools: map[string]bool{}, uses: map[string]int{}}
+	for in := bufio.NewScanner(bytes.NewReader(b)); in.Scan(); {
+		p.line++
+		text, _, _ := strings.Cut(in.Text(), "#")
+		if words := strings.Fields(text); len(words) > 0 {
+			p.note(p.line, p.directive(words[0], words[1:]))
+		}
+	}
+	p.finish()
+	if err := errors.Join(p.errs...); err != nil {
+		return nil, err
+	}
+	return &p.Config, nil
+}
+
+// parser is a file that is being read.
+type parser struct {
+	Config
+	file  string
+	line  int
+	pools map[string]bool
+	uses  map[string]int // the first line that names a pool
+	errs  []error
+
+	seen   map[string]int // the line of each directive
+	within map[string]int // and of those of the pool that is described
+	begun  int            // its line
+}
+
+func (p *parser) note(line int, err error) {
+	if err != nil {
+		p.errs = append(p.errs, fmt.Errorf("%s:%d: %w", p.file, line, err))
+	}
+}
+
+// directives are how each is written, and what it does.
+var directives = map[string]struct {
+	least, most int // words behind it
+	often       bool
+	pool        bool // it describes one
+	set         func(*parser, []string) error
+}{
+	"accept-proxy": {1, 1000, false, false, (*parser).trust},
+	"pool":         {1, 1, true, false, (*parser).pool},
+	"route":        {2, 2, true, false, (*parser).route},
+	"default":      {1, 1, false, false, func(p *parser, w []string) error { p.Default = w[0]; p.use(w[0]); return nil }},
+
+	"server":     {1, 1, true, true, (*parser).server},
+	"balance":    {1, 1, false, true, (*parser).balance},
+	"timeout":    {1, 1, false, true, func(p *parser, w []string) error { return duration(w[0], &p.last().Timeout) }},
+	"retries":    {1, 1, false, true, func(p *parser, w []string) error { return number(w[0], 0, 100, &p.last().Retries) }},
+	"check":      {1, 3, false, true, (*parser).check},
+	"send-proxy": {1, 1, false, true, func(p *parser, w []string) error { return number(w[0], 1, 2, &p.last().Header) }},
+	"tls":        {0, 1, false, true, (*parser).tls},
+	"tls-ca":     {1, 1, false, true, (*parser).authority},
+}
+
+func (p *parser) directive(name string, words []string) error {
+	d, ok := directives[name]
+	seen := p.seen
+	if d.pool {
+		seen = p.within
+	}
+	switch {
+	case !ok:
+		return fmt.Errorf("there is no %q", name)
+	case len(words) < d.least || len(words) > d.most:
+		return fmt.Errorf("%s is not followed by %d words", name, len(words))
+	case d.pool && len(p.Pools) == 0:
+		return fmt.Errorf("%s stands before any pool", name)
+	case !d.often && seen[name] > 0:
+		return fmt.Errorf("%s stands in line %d already", name, seen[name])
+	}
+	seen[name] = p.line
+	if err := d.set(p, words); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func (p *parser) last() *Pool { return &p.Pools[len(p.Pools)-1] }
+
+func (p *parser) pool(w []string) error {
+	p.ended()
+	p.within = map[string]int{}
+	p.Pools = append(p.Pools, Pool{Name: w[0], Retries: 1})
+	p.begun = p.line
+	if p.pools[w[0]] {
+		return fmt.Errorf("there is a %s already", w[0])
+	}
+	p.pools[w[0]] = true
+	return nil
+}
+
+// ended checks the pool that was described last.
+func (p *parser) ended() {
+	if len(p.Pools) == 0 {
+		return
+	}
+	if len(p.last().Servers) == 0 {
+		p.note(p.begun, fmt.Errorf("pool %s has no server", p.last().Name))
+	}
+	if c := p.last().TLS; c != nil && p.within["tls"] == 0 {
+		p.note(p.within["tls-ca"], errors.New("tls-ca is for tls"))
+	}
+}
+
+func (p *parser) server(w []string) error {
+	a, err := ParseAddress(w[0])
+	for _, other := range p.last().Servers {
+		if other == a {
+			err = fmt.Errorf("%s is there already", a)
+		}
+	}
+	p.last().Servers = append(p.last().Servers, a)
+	return err
+}
+
+func (p *parser) balance(w []string) error {
+	p.last().LeastConns = w[0] == "leastconn"
+	if w[0] != "leastconn" && w[0] != "roundrobin" {
+		return fmt.Errorf("%q is neither roundrobin nor leastconn", w[0])
+	}
+	return nil
+}
+
+func (p *parser) check(w []string) error {
+	err := duration(w[0], &p.last().Every)
+	for i, n := range []*int{&p.last().Fall, &p.last().Rise} {
+		if len(w) > i+1 {
+			err = cmp.Or(err, number(w[i+1], 1, 1000, n))
+		}
+	}
+	return err
+}
+
+func (p *parser) tls(w []string) error {
+	if p.last().TLS == nil {
+		p.last().TLS = &tls.Config{}
+	}
+	if len(w) > 0 {
+		p.last().TLS.ServerName = w[0]
+	}
+	return nil
+}
+
+func (p *parser) authority(w []string) error {
+	b, err := os.ReadFile(w[0])
+	if err != nil {
+		return err
+	}
+	if p.last().TLS == nil {
+		p.last().TLS = &tls.Config{}
+	}
+	p.last().TLS.RootCAs = x509.NewCertPool()
+	if !p.last().TLS.RootCAs.AppendCertsFromPEM(b) {
+		return fmt.Errorf("no certificate in %s", w[0])
+	}
+	return nil
+}
+
+func (p *parser) trust(w []string) error {
+	for _, s := range w {
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			return err
+		}
+		p.Trusted = append(p.Trusted, prefix)
+	}
+	return nil
+}
+
+func (p *parser) route(w []string) error {
+	name := strings.ToLower(w[0])
+	for _, r := range p.Routes {
+		if r.Name == name {
+			return fmt.Errorf("%s has one already", name)
+		}
+	}
+	p.Routes = append(p.Routes, Route{name, w[1]})
+	p.use(w[1])
+	return nil
+}
+
+func (p *parser) use(pool string) {
+	if p.uses[pool] == 0 {
+		p.uses[pool] = p.line
+	}
+}
+
+// finish checks what needs the whole file.
+func (p *parser) finish() {
+	p.ended()
+	for name, line := range p.uses {
+		if !p.pools[name] {
+			p.note(line, fmt.Errorf("there is no pool %s", name))
+		}
+	}
+	switch {
+	case len(p.Pools) == 0 && len(p.errs) == 0:
+		p.note(p.line, errors.New("there is no pool"))
+	case len(p.Pools) == 1 && len(p.Routes) == 0:
+		p.Default = p.Pools[0].Name
+	case len(p.Routes) == 0 && p.Default == "" && len(p.errs) == 0:
+		p.note(p.line, errors.New("neither a route nor a default leads to a pool"))
+	}
+}
+
+func duration(s string, to *time.Duration) (err error) {
+	if *to, err = time.ParseDuration(s); err == nil && *to <= 0 {
+		err = fmt.Errorf("%s is not above 0", s)
+	}
+	return err
+}
+
+func number(s string, least, most int, to *int) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least || n > most {
+		return fmt.Errorf("%q is no number from %d to %d", s, least, most)
+	}
+	*to = n
+	return nil
+}
