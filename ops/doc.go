@@ -1,5 +1,5 @@
 // Package ops has what the main function of a server does beside serving: signals, a drain with a
-// deadline, sockets from systemd and words to it, upgrades in place, and readiness.
+// deadline, sockets from systemd and words to it, upgrades in place, readiness, and Windows services.
 //
 //	srv := &proactor.Server{Addr: ":5001", Handler: handler}
 //	if err := ops.Run(srv, ops.Options{}); err != nil {
@@ -41,4 +41,11 @@
 // the variable PROACTOR_UPGRADE names; the listeners are those after it. Start takes them out of the
 // environment, and has them closed on exec. On Windows listeners are not handed over:
 // what balances load before two processes sees to it that nobody is refused (Options.Delay).
+//
+// # Windows services
+//
+// A process that the service control manager has started is a service as soon as it calls
+// [Interrupted], as [Run] and [Start] do where Options.Context is nil. That must be within 30 s. A stop drains
+// it. [ServiceLog] has the log go to the event log. InstallService, StartService, StopService and UninstallService, on Windows alone,
+// are what an administrator needs.
 package ops

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -20,12 +21,18 @@ var ErrTerminated = errors.New("terminated")
 //
 // On Windows Ctrl-C and Ctrl-Break are SIGINT; a process that was started with
 // CREATE_NEW_PROCESS_GROUP gets only Ctrl-Break. A console that is closed, a logoff
-// and a shutdown are SIGTERM (package os/signal).
+// and a shutdown are SIGTERM (package os/signal). A process that the service control manager has
+// started is a service from this call on: when it is to stop, ctx is done, for [ErrTerminated] where the
+// system shuts down; stop then says that it has stopped. One that ends without that has failed for Windows,
+// which starts it again.
 func Interrupted(log *slog.Logger) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	ended := make(chan struct{})
+	signals, ended, managed := make(chan os.Signal, 2), make(chan struct{}), stops()
+	signal.Notify(signals, os.Interrupt)
+	if managed == nil { // the logoff of any user is SIGTERM to a service, which goes on
+		signal.Notify(signals, syscall.SIGTERM)
+	}
+	var toldTo atomic.Bool // by the manager
 	go func() {
 		for n := 0; ; n++ {
 			select {
@@ -39,6 +46,9 @@ func Interrupted(log *slog.Logger) (ctx context.Context, stop func()) {
 				} else {
 					cancel(nil)
 				}
+			case why := <-managed:
+				toldTo.Store(true)
+				cancel(why)
 			case <-ended:
 				return
 			}
@@ -48,6 +58,9 @@ func Interrupted(log *slog.Logger) (ctx context.Context, stop func()) {
 		signal.Stop(signals)
 		close(ended)
 		cancel(nil)
+		if toldTo.Load() {
+			stopped()
+		}
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proactor-go/proactor/ops"
 	"github.com/proactor-go/proactor/port/porttest"
 )
 
@@ -24,7 +25,8 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) != "" {
+	_, service := ops.Service() // which has not the environment of a test
+	if os.Getenv(asCommand) != "" || service {
 		if os.Getenv(leash) != "" {
 			go func() {
 				io.Copy(io.Discard, os.Stdin)

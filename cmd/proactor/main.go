@@ -41,6 +41,8 @@ type command struct {
 	Doctor doctorCommand `cmd:"" help:"Tell what this machine allows a server: the backend and why, how many connections fit, and what stops the next one."`
 	Conns  connsCommand  `cmd:"" help:"List a server's connections, as netstat -a does. The server needs --admin."`
 
+	systemCommands // of this system alone
+
 	VersionCommand versionCommand `cmd:"" name:"version" help:"Print the version, and what it was built with."`
 }
 
@@ -95,7 +97,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var level slog.Level
 	level.UnmarshalText([]byte(c.LogLevel)) // one of the four, says the parser
 	logAt := func(l slog.Level) *slog.Logger {
-		return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: l}))
+		return slog.New(ops.ServiceLog(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: l})))
 	}
 	log := logAt(level)
 	ctx, stop := ops.Interrupted(log)
@@ -106,6 +108,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	slog.SetDefault(env.log)
 	if err := parsed.Run(env); err != nil {
+		if _, is := ops.Service(); is { // nobody reads what a service says otherwise
+			env.log.Error(err.Error())
+		}
 		return complain(stderr, err, 1)
 	}
 	return 0

@@ -1,0 +1,6 @@
+//go:build !windows
+
+package main
+
+// systemCommands are those that only one system has.
+type systemCommands struct{}
