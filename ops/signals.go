@@ -32,7 +32,7 @@ func Interrupted(log *slog.Logger) (ctx context.Context, stop func()) {
 	if managed == nil { // the logoff of any user is SIGTERM to a service, which goes on
 		signal.Notify(signals, syscall.SIGTERM)
 	}
-	var toldTo atomic.Bool // by the manager
+	var byManager atomic.Bool // it has asked for the end
 	go func() {
 		for n := 0; ; n++ {
 			select {
@@ -47,7 +47,7 @@ func Interrupted(log *slog.Logger) (ctx context.Context, stop func()) {
 					cancel(nil)
 				}
 			case why := <-managed:
-				toldTo.Store(true)
+				byManager.Store(true)
 				cancel(why)
 			case <-ended:
 				return
@@ -58,7 +58,7 @@ func Interrupted(log *slog.Logger) (ctx context.Context, stop func()) {
 		signal.Stop(signals)
 		close(ended)
 		cancel(nil)
-		if toldTo.Load() {
+		if byManager.Load() {
 			stopped()
 		}
 	})
