@@ -49,6 +49,7 @@ type Server struct {
 	*proactor.Server
 	web    *http.Server
 	echo   websocket.Options
+	root   *os.Root      // of the files; nil: they are in the program
 	tick   time.Duration // of the clock
 	ending chan struct{} // closed when the shutdown begins
 	log    *slog.Logger
@@ -70,7 +71,7 @@ func New(o Options) (*Server, error) {
 		},
 		PingInterval: 30 * time.Second,
 	}
-	files, err := directory(o.Dir)
+	files, err := s.files(o.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -94,16 +95,15 @@ func New(o Options) (*Server, error) {
 //go:embed page
 var embedded embed.FS
 
-// directory is what the files are of.
-func directory(dir string) (fs.FS, error) {
+// files are those of a directory, or of this package.
+func (s *Server) files(dir string) (_ fs.FS, err error) {
 	if dir == "" {
 		return fs.Sub(embedded, "page")
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
+	if s.root, err = os.OpenRoot(dir); err != nil {
 		return nil, err
 	}
-	return root.FS(), nil
+	return s.root.FS(), nil
 }
 
 // Protocols are what TLS.NextProtos must have for HTTP/2, which clients of TLS choose there.
@@ -122,7 +122,11 @@ func (s *Server) Listen() error {
 // Shutdown answers the requests that have begun, ends the clocks, and closes each WebSocket with the
 // code 1001. When ctx is done it resets what is left, and returns its error. It may be called once.
 func (s *Server) Shutdown(ctx context.Context) error {
-	return errors.Join(s.web.Shutdown(ctx), s.Server.Shutdown(ctx))
+	err := errors.Join(s.web.Shutdown(ctx), s.Server.Shutdown(ctx))
+	if s.root != nil {
+		err = errors.Join(err, s.root.Close())
+	}
+	return err
 }
 
 // clock sends the time until the client leaves or the server ends.

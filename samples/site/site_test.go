@@ -125,7 +125,7 @@ func TestFiles(t *testing.T) {
 			{"GET", "/b", "", http.StatusNotFound, nil},
 			{"GET", "/../secret", "", http.StatusNotFound, nil},
 			{"POST", "/a/large", "", http.StatusMethodNotAllowed, nil},
-			{"GET", "/link", "", http.StatusInternalServerError, nil},
+			{"GET", "/link", "", 0, nil}, // any that is an error
 		} {
 			if test.path == "/link" && !links {
 				continue
@@ -136,7 +136,8 @@ func TestFiles(t *testing.T) {
 			}
 			r := s.do(t, test.method, scheme, test.path, header)
 			body, err := io.ReadAll(r.Body)
-			if err != nil || r.StatusCode != test.status || test.want != nil && !bytes.Equal(body, test.want) || bytes.Contains(body, []byte("secret")) {
+			asked := r.StatusCode == test.status || test.status == 0 && r.StatusCode >= 400
+			if err != nil || !asked || test.want != nil && !bytes.Equal(body, test.want) || bytes.Contains(body, []byte("secret")) {
 				t.Errorf("%s %s %s: %s, %d bytes, %v", test.method, test.path, test.part, r.Status, len(body), err)
 			}
 		}
