@@ -78,6 +78,8 @@ type rare struct {
 	cause error // why the connection closes; the first one counts. Guarded by mu
 	wire  *Wire // set on the loop, with mu held; nil: no layer
 	done  Layer // that has done its part; fixed; nil: none
+
+	peer atomic.Pointer[port.Addr] // that a layer has named; nil: that of the socket
 }
 
 // wire is the connection's side of its layer; nil: it has none. Other goroutines than the loop's
@@ -149,6 +151,11 @@ func (c *Conn) LocalAddr() net.Addr { return netAddr(c.local) }
 func (c *Conn) RemoteAddr() net.Addr { return netAddr(c.peer()) }
 
 func (c *Conn) peer() port.Addr {
+	if r := c.rare.Load(); r != nil {
+		if named := r.peer.Load(); named != nil {
+			return *named
+		}
+	}
 	if c.endpoint == (endpoint{}) {
 		return c.remote
 	}

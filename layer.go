@@ -194,6 +194,9 @@ func (c *Conn) addLayer(from *adopted) {
 func (c *Conn) addWire(w *Wire) {
 	c.mu.Lock()
 	w.own = rare{cause: c.closeCause(), wire: w, done: c.Layer()}
+	if had := c.rare.Load(); had != nil {
+		w.own.peer.Store(had.peer.Load())
+	}
 	c.rare.Store(&w.own)
 	c.mu.Unlock()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/proactor-go/proactor/internal/peers"
@@ -38,13 +39,13 @@ func (c *Conn) Layer() Layer {
 // it, before the layer is ready or done. The error is [ErrTooMany] where the peer has as many connections as it
 // may: then the layer fails with that.
 func (w *Wire) SetPeer(a net.Addr) error {
-	c, to := w.conn, addrOf(a)
+	c, to := w.conn, addrOf(a) // others may ask for the address: Engine.Conn gives them the connection
 	if c.flags&flagCounted != 0 {
 		c.cfg.owner.(*Server).uncount(c.peer())
 		c.flags &^= flagCounted
 	}
-	c.endpoint = endpoint{}
-	c.share(shared{loop: c.loop, cfg: c.cfg, local: c.local, remote: to})
+	to.AddrPort = netip.AddrPortFrom(to.AddrPort.Addr().Unmap(), to.AddrPort.Port())
+	w.own.peer.Store(&to)
 	return w.counts()
 }
 
@@ -119,6 +120,7 @@ func (w *Wire) next() *Wire {
 	}
 	w.held, w.full, w.waits = chunk{}, nil, 0
 	n.own = rare{cause: c.closeCause(), wire: n, done: w.layer}
+	n.own.peer.Store(w.own.peer.Load())
 	c.rare.Store(&n.own)
 	return n
 }
@@ -140,7 +142,9 @@ func (w *Wire) begin(rest []byte, fin bool) {
 // leave takes a layer away that is done and has nothing behind it. mu is held.
 func (w *Wire) leave() {
 	if _, done := w.layer.(unchanged); done {
-		w.conn.rare.Store(&rare{cause: w.own.cause, done: w.own.done})
+		rest := &rare{cause: w.own.cause, done: w.own.done}
+		rest.peer.Store(w.own.peer.Load())
+		w.conn.rare.Store(rest)
 	}
 }
 

@@ -205,10 +205,10 @@ func families() []family {
 			name: "relay", unit: "MiB", units: "MiB", protocol: relay, measure: measureRelay,
 			about: "Relay: a proxy before an echo server that runs beside the load. Only the proxy's CPU counts; " +
 				"what is echoed passes it twice. net-splice is io.Copy, which leaves the bytes in the kernel. haproxy (with splice-auto or without) " +
-				"and nginx (stream) are those that are installed, with one thread.",
+				"and nginx (stream, with its default buffer or one of 64 KiB) are those that are installed, with one thread.",
 			cases:   []workload{{1, 64 << 10, 4, 1}, {100, 64 << 10, 4, 1}, {100, 64 << 10, 1, 1}, {1_000, 1 << 10, 1, 1}, {100, 64, 1, 1}},
 			quick:   []workload{{100, 64 << 10, 1, 1}, {1_000, 1 << 10, 1, 1}, {100, 64, 1, 1}},
-			figures: closed, charted: []figure{cpuFigure}, references: []string{"haproxy", "haproxy-splice", "nginx", "net-splice", "net-64k"},
+			figures: closed, charted: []figure{cpuFigure}, references: []string{"haproxy", "haproxy-splice", "nginx", "nginx-64k", "net-splice", "net-64k"},
 		},
 		{
 			name: "loops", unit: "message", units: "messages", protocol: echo, measure: measureEcho,

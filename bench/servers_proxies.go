@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Proxies that are not part of this program: each takes the place of the process that was to be the
@@ -15,30 +16,42 @@ import (
 func init() {
 	for _, p := range []struct {
 		name, command string
-		become        func(dir string, t task) []string
+		args          []string // before the file of the configuration
+		config        func(task) string
 	}{
-		{"haproxy", "haproxy", haproxyOn("")},
-		{"haproxy-splice", "haproxy", haproxyOn("option splice-auto")},
-		{"nginx", "nginx", nginxOn},
+		{"haproxy", "haproxy", []string{"-db", "-f"}, haproxyConfig("")},
+		{"haproxy-splice", "haproxy", []string{"-db", "-f"}, haproxyConfig("option splice-auto")},
+		{"nginx", "nginx", []string{"-e", "stderr", "-c"}, nginxConfig("16k")}, // its default
+		{"nginx-64k", "nginx", []string{"-e", "stderr", "-c"}, nginxConfig("64k")},
 	} {
 		path, err := exec.LookPath(p.command)
 		if err != nil {
 			continue
 		}
 		servers = append(servers, server{name: p.name, serves: map[protocol]func(task) error{relay: func(t task) error {
-			dir, err := os.MkdirTemp("", "proactor-bench-")
+			file, err := inMemory(p.config(t))
 			if err != nil {
 				return err
 			}
-			return syscall.Exec(path, append([]string{p.command}, p.become(dir, t)...), os.Environ())
+			return syscall.Exec(path, append(append([]string{p.command}, p.args...), file), os.Environ())
 		}}})
 	}
 }
 
-// haproxyOn writes a configuration of HAProxy, mode tcp, one thread.
-func haproxyOn(option string) func(string, task) []string {
-	return func(dir string, t task) []string {
-		return []string{"-db", "-f", configured(dir, "haproxy.cfg", fmt.Sprintf(`global
+// inMemory gives a file that ends with the process which this one becomes.
+func inMemory(text string) (path string, err error) {
+	fd, err := unix.MemfdCreate("configuration", 0)
+	if err != nil {
+		return "", err
+	}
+	_, err = unix.Write(fd, []byte(text))
+	return fmt.Sprintf("/proc/self/fd/%d", fd), err
+}
+
+// haproxyConfig has HAProxy be in mode tcp, with one thread.
+func haproxyConfig(option string) func(task) string {
+	return func(t task) string {
+		return fmt.Sprintf(`global
 	nbthread 1
 	maxconn 2500
 defaults
@@ -52,36 +65,31 @@ frontend in
 	default_backend out
 backend out
 	server one %s
-`, option, t.Addr, t.To))}
+`, option, t.Addr, t.To)
 	}
 }
 
-// nginxOn writes a configuration of nginx's stream module, one process. Debian has the module in a file of its own.
-func nginxOn(dir string, t task) []string {
-	var module string
-	if found, _ := filepath.Glob("/usr/lib/nginx/modules/ngx_stream_module.so"); len(found) > 0 {
-		module = "load_module " + found[0] + ";"
-	}
-	return []string{"-p", dir, "-e", "stderr", "-c", configured(dir, "nginx.conf", fmt.Sprintf(`%s
+// nginxConfig is one of nginx's stream module, in one process. Debian has the module in a file of its own.
+func nginxConfig(buffer string) func(task) string {
+	const module = "/usr/lib/nginx/modules/ngx_stream_module.so"
+	return func(t task) string {
+		load := ""
+		if _, err := os.Stat(module); err == nil {
+			load = "load_module " + module + ";"
+		}
+		return fmt.Sprintf(`%s
 daemon off;
 master_process off;
-pid %s/nginx.pid;
+pid /dev/null;
 error_log stderr;
-worker_rlimit_nofile 50000;
-events { worker_connections 20000; }
+events { worker_connections 5000; }
 stream {
 	server {
 		listen %s;
 		proxy_pass %s;
-		proxy_buffer_size 64k;
+		proxy_buffer_size %s;
 	}
 }
-`, module, dir, t.Addr, t.To))}
-}
-
-// configured puts a file into a directory. Where that fails the program that reads it says so.
-func configured(dir, name, text string) string {
-	path := filepath.Join(dir, name)
-	_ = os.WriteFile(path, []byte(text), 0o600)
-	return path
+`, load, t.Addr, t.To, buffer)
+	}
 }

@@ -167,6 +167,61 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
+// An operator who finds a connection before its header asks for the peer while that comes, without a race,
+// and still has the client's address after StartTLS.
+func TestFoundBeforeItsHeader(t *testing.T) {
+	serves, dials := rig.TLS()
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		s := r.Serve(proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+			if c.TLS() == nil {
+				if err := c.StartTLS(serves); err != nil {
+					t.Error(err)
+				}
+				return len(p)
+			}
+			return rig.Echo(c, p)
+		}}, behind(proxyproto.Options{Trusted: everybody, Timeout: must.Lifetime}))
+		c := rig.Client(t, s)
+		rig.Counted(t, s, 1)
+		var found *proactor.Conn
+		must.Eventually(t, "it is found", func() bool {
+			all, err := r.Engine.Conns(must.Context(t))
+			if err == nil && len(all) > 0 {
+				found, err = r.Engine.Conn(must.Context(t), all[0].ID)
+			}
+			return err == nil && found != nil
+		})
+		end, asked := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(asked)
+			for {
+				select {
+				case <-end:
+					return
+				default:
+					found.RemoteAddr()
+					found.PauseRead()
+					found.ResumeRead()
+				}
+			}
+		}()
+		head := written(t, of(2, "192.0.2.1:5"))
+		must.Send(t, c, head)
+		r.Accepted()
+		close(end)
+		must.Take(t, "all was asked", asked)
+		must.Send(t, c, []byte("tls"))
+		must.Eventually(t, "StartTLS", func() bool { return found.Stats().BytesIn == int64(len(head)+3) })
+		secure := tls.Client(c, dials)
+		must.Send(t, secure, []byte("abc"))
+		must.Read(t, secure, []byte("abc"))
+		if a := found.RemoteAddr().String(); a != "192.0.2.1:5" {
+			t.Errorf("the peer is %s", a)
+		}
+	})
+}
+
 // The bound of a peer is that of the client that the header names, not of the proxy.
 func TestPerPeer(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
