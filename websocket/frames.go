@@ -98,7 +98,10 @@ func header(b []byte) (h ws.Header, n int, err error) {
 }
 
 // messageMost is how much of MaxMessage is for a payload. 2 GiB fit into decoder.most.
-func messageMost(n int) uint32 { return uint32(min(n-min(1<<10, n/2), math.MaxInt32)) }
+func messageMost(n int) uint32 { return uint32(min(n-min(headersMost, n/2), math.MaxInt32)) }
+
+// headersMost, in bytes, is what the rest of MaxMessage is at most.
+const headersMost = 1 << 10
 
 // next cuts one message off data, which begins with what it has left before, and calls control with
 // each control frame before its end. advance without a message: so much was read that is over, and
@@ -252,7 +255,7 @@ func (d *decoder) whole(data []byte) (advance int, m message, err error) {
 	return advance, m, nil
 }
 
-// reclaimLeast is the hole, in bytes, of which memory is not given back.
+// reclaimLeast is the hole, in bytes, that is left where there is room.
 const reclaimLeast = 512
 
 // reclaim moves the payload over the hole where that is larger, so that a message of many small
@@ -261,7 +264,12 @@ const reclaimLeast = 512
 // are consumed for the end of a message, so then it leaves them.
 func (d *decoder) reclaim(data []byte) (free int) {
 	free = int(d.hole)
-	if free < reclaimLeast || free < d.have && len(data) <= int(d.most) || d.flags&stopping != 0 {
+	most := int(d.most)
+	switch {
+	case free == 0 || d.flags&stopping != 0:
+		return 0
+	case len(data) > most+min(most, headersMost): // more than MaxMessage
+	case free < reclaimLeast || free < d.have && len(data) <= most:
 		return 0
 	}
 	copy(data[free:], data[:int(d.lead)+d.have])

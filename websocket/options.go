@@ -147,6 +147,7 @@ func drained(pc *proactor.Conn) {
 		c.state &^= yielded
 		pc.ResumeRead()
 	}
+	c.payPong()
 	if c.opts.Drained != nil {
 		c.opts.Drained(c)
 	}
@@ -197,6 +198,7 @@ func gone(pc *proactor.Conn, cause error) {
 		return
 	}
 	c.leave()
+	delete(*owed.Get(pc.Loop()), c)
 	c.state |= over
 	if cause == proactor.ErrLocalClosed {
 		switch {
@@ -221,7 +223,9 @@ func gone(pc *proactor.Conn, cause error) {
 func (c *Conn) control(op ws.OpCode, p []byte) error {
 	switch op {
 	case ws.OpPing:
-		_ = c.send(ws.OpPong, p) // where it fails the connection ends
+		if c.send(ws.OpPong, p) == proactor.ErrBacklog {
+			c.owe(p)
+		}
 	case ws.OpPong:
 		if c.opts.Pong != nil {
 			c.opts.Pong(c, p)
