@@ -20,11 +20,11 @@ func TestLargeBehaviours(t *testing.T) {
 		s := r.Serve(websocket.Handler(echo()), func(s *proactor.Server) {
 			s.Limits = proactor.Limits{MaxMessage: 16<<20 + 1<<10, MaxPending: 64 << 20}
 		})
-		largest := 16 << 20
-		if !testenv.Long() || testenv.Race {
-			largest = 4 << 20
+		many, largest, rounds := testenv.Scaled(4<<20), testenv.Scaled(4<<20), testenv.Scaled(1000)
+		if testenv.Long() {
+			largest *= 4
 		}
-		star := strings.Repeat("*", largest)
+		star := strings.Repeat("*", max(largest, 1<<20))
 		for _, test := range []struct {
 			number                     string
 			op                         byte
@@ -32,11 +32,11 @@ func TestLargeBehaviours(t *testing.T) {
 		}{
 			{"9.1", text, 1 << 20, 16 << 20, 0, 1}, {"9.1", text, largest, 16 << 20, 0, 1},
 			{"9.2", binry, 1 << 20, 16 << 20, 0, 1}, {"9.2", binry, largest, 16 << 20, 0, 1},
-			{"9.3", text, 4 << 20, 64, 0, 1}, {"9.3", text, 4 << 20, 4 << 10, 0, 1}, {"9.3", text, largest, 1 << 20, 0, 1},
-			{"9.4", binry, 4 << 20, 256, 0, 1}, {"9.4", binry, 4 << 20, 64 << 10, 0, 1},
+			{"9.3", text, many, 64, 0, 1}, {"9.3", text, many, 4 << 10, 0, 1}, {"9.3", text, largest, 1 << 20, 0, 1},
+			{"9.4", binry, many, 256, 0, 1}, {"9.4", binry, many, 64 << 10, 0, 1},
 			{"9.5", text, 1 << 20, 1 << 20, 64, 1}, {"9.5", text, 1 << 20, 1 << 20, 2048, 1},
 			{"9.6", binry, 1 << 20, 1 << 20, 512, 1},
-			{"9.7", text, 0, 64, 0, 1000}, {"9.7", text, 125, 125, 0, 1000}, {"9.8", binry, 16 << 10, 16 << 10, 0, 1000},
+			{"9.7", text, 0, 64, 0, rounds}, {"9.7", text, 125, 125, 0, rounds}, {"9.8", binry, 16 << 10, 16 << 10, 0, rounds},
 		} {
 			t.Run(fmt.Sprintf("%s, %d in %d, %d", test.number, test.size, test.frame, test.piece), func(t *testing.T) {
 				c := rig.Client(t, s)
