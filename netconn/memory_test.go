@@ -99,8 +99,9 @@ func TestAllocations(t *testing.T) {
 	})
 }
 
-// A request of net/http costs no more allocations than on package net, each of which interrupts a
-// Read by a deadline.
+// A request of net/http, each of which interrupts a Read by a deadline, costs no more allocations
+// than on package net; two are left to chance: whether the Read has begun, on either. Both addresses
+// made anew are four.
 func TestAllocationsOfARequest(t *testing.T) {
 	if testenv.Race {
 		t.Skip("the race detector allocates")
@@ -115,7 +116,7 @@ func TestAllocationsOfARequest(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		s := serve(t, rig.New(t, backend).Engine, page)
 		defer s.end(t)
-		if n := allocationsOfARequest(t, s.at); n > want && runtime.GOOS == "linux" {
+		if n := allocationsOfARequest(t, s.at); n > want+2 && runtime.GOOS == "linux" {
 			t.Errorf("%.2f allocations a request, with package net %.2f", n, want)
 		}
 	})
