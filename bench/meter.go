@@ -44,7 +44,7 @@ func (m *meter) read(units float64) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
-	if units < 1 {
+	if units <= 0 {
 		return row{}, errors.New("nothing came back")
 	}
 	used := end.server - m.began.server
