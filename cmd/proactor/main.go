@@ -41,7 +41,7 @@ type command struct {
 	Doctor doctorCommand `cmd:"" help:"Tell what this machine allows a server: the backend and why, how many connections fit, and what stops the next one."`
 	Conns  connsCommand  `cmd:"" help:"List a server's connections, as netstat -a does. The server needs --admin."`
 
-	systemCommands // of this system alone
+	System systemCommands `embed:""` // of this system alone
 
 	VersionCommand versionCommand `cmd:"" name:"version" help:"Print the version, and what it was built with."`
 }
