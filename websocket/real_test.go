@@ -298,6 +298,12 @@ func TestMemoryOfIdle(t *testing.T) {
 		}
 		plain := measure(proactor.Handler{Data: rig.Echo}, "hello", 5)
 		ours := measure(websocket.Handler(echo()), request+"\r\n"+in(whole, 0, text, "hello"), len(upgraded)+2+len(out(text, "hello")))
+		if ours-plain > 300 { // 144, and chance
+			t.Errorf("a WebSocket costs %d bytes more than a connection: %d, not %d", ours-plain, ours, plain)
+		}
+		if runtime.GOOS == "windows" {
+			return // connecting takes half a minute there
+		}
 		compressed := func(c websocket.Compression) int64 {
 			o := echo()
 			o.Compression = c
@@ -307,10 +313,7 @@ func TestMemoryOfIdle(t *testing.T) {
 		}
 		alone, context := compressed(websocket.NoContextTakeover), compressed(websocket.ContextTakeover)
 		t.Logf("%d bytes a connection with its client, %d a WebSocket, %d and %d one that compresses, by itself and after 1,000 bytes each way", plain, ours, alone, context)
-		if ours-plain > 200 {
-			t.Errorf("a WebSocket costs %d bytes more than a connection", ours-plain)
-		}
-		if alone-ours > 100 || context-ours > 2*1000+800 { // with a record, and sizes in which memory is allocated
+		if alone-ours > 400 || context-ours > 2*1000+1200 { // with a record, and sizes in which memory is allocated
 			t.Errorf("one that compresses costs %d bytes more by itself, and %d with context", alone-ours, context-ours)
 		}
 	})
