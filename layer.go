@@ -74,6 +74,7 @@ type Wire struct {
 	behind func() Layer  // makes the layer that follows when this one has done its part; nil: none
 	from   *adopted      // what the server was given with the connection; nil: nothing
 	own    rare          // the connection's
+	left   Layer         // that has done its part, while what was written goes out; nil: none
 	most   time.Duration // until it is ready: ErrHandshake; 0: no bound
 
 	// Of the loop's goroutine alone.
@@ -132,9 +133,11 @@ func (w *Wire) Ready(err error) {
 			c.goOn()
 		case err != nil:
 			w.refuse(err)
-		case w.stays() != nil:
-			w.refuse(w.stays())
 		default:
+			if err := w.stays(); err != nil {
+				w.refuse(err)
+				return
+			}
 			w.opens()
 			c.unwrap(nil, c.state.fin())
 			c.goOn()
@@ -168,9 +171,10 @@ func (w *Wire) opens() {
 	if c.flags&flagOpened == 0 {
 		from := w.from
 		w.from = nil
-		c.opens(from)
+		c.opens(from) // which may begin TLS: then the connection is not ready again
+	} else {
+		c.flags |= flagReady
 	}
-	c.flags |= flagReady
 	if c.paused&^pausedForTurn != 0 && c.flags&flagArmed != 0 && c.state == stateReading {
 		c.loop.port.Cancel(&c.recv)
 	}

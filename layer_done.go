@@ -97,10 +97,12 @@ func (w *Wire) done(rest []byte, fin bool) {
 		c.times.before = c.bytesIn.Load() - int64(len(rest))
 	}
 	c.mu.Lock()
-	w.own.done, w.layer = w.layer, unchanged{}
+	w.left, w.layer = w.layer, unchanged{}
 	c.mu.Unlock()
 	w.opens()
 	switch {
+	case c.layered(): // Opened has begun TLS
+		c.unwrap(rest, fin)
 	case len(rest) == 0 || !c.state.follows():
 	case c.mayDeliver():
 		c.deliver(rest)
@@ -141,8 +143,9 @@ func (w *Wire) begin(rest []byte, fin bool) {
 
 // leave takes a layer away that is done and has nothing behind it. mu is held.
 func (w *Wire) leave() {
-	if _, done := w.layer.(unchanged); done {
-		rest := &rare{cause: w.own.cause, done: w.own.done}
+	if w.left != nil {
+		w.drop() // what a connection that is reset was not sent
+		rest := &rare{cause: w.own.cause, done: w.left}
 		rest.peer.Store(w.own.peer.Load())
 		w.conn.rare.Store(rest)
 	}

@@ -201,6 +201,7 @@ func TestFoundBeforeItsHeader(t *testing.T) {
 					return
 				default:
 					found.RemoteAddr()
+					proxyproto.Of(found)
 					found.PauseRead()
 					found.ResumeRead()
 				}

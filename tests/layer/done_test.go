@@ -136,6 +136,72 @@ func TestLayerDoneThenTLS(t *testing.T) {
 	})
 }
 
+// joined is a connection whose next Write begins with other bytes, in one segment, and whose next Read
+// comes after others.
+type joined struct {
+	net.Conn
+	before, first []byte
+}
+
+func (j *joined) Write(p []byte) (int, error) {
+	first := j.first
+	j.first = nil
+	n, err := j.Conn.Write(append(first, p...))
+	return max(n-len(first), 0), err
+}
+
+func (j *joined) Read(p []byte) (int, error) {
+	if _, err := io.ReadFull(j.Conn, j.before); err != nil {
+		return 0, err
+	}
+	j.before = nil
+	return j.Conn.Read(p)
+}
+
+// Opened may begin TLS where a layer has just done its part. What came behind that, in the same segment, is TLS then: a
+// ClientHello is not lost, and plaintext is not shown to the handler.
+func TestLayerDoneThenStartTLS(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		serves, dials := rig.TLS()
+		set, _ := greeting(nil)
+		s := r.Serve(proactor.Handler{
+			Opened: func(c *proactor.Conn) {
+				if err := c.StartTLS(serves); err != nil {
+					t.Error(err)
+				}
+			},
+			Data: func(c *proactor.Conn, p []byte) int {
+				if c.TLS() == nil {
+					t.Errorf("%q came in the clear", p)
+				}
+				return rig.Echo(c, p)
+			},
+		}, set)
+
+		c := rig.Client(t, s)
+		must.Read(t, c, []byte(hi))
+		must.Send(t, c, []byte(hi[:2]))
+		secure := tls.Client(&joined{c, []byte("good\n"), []byte(hi[2:])}, dials)
+		must.Send(t, secure, []byte("abc"))
+		must.Read(t, secure, []byte("abc"))
+		secure.CloseWrite()
+		must.ReadEnd(t, secure, nil)
+		secure.Close()
+		r.Ends(proactor.ErrPeerClosed)
+
+		c = rig.Client(t, s)
+		must.Send(t, c, []byte(hi+"plaintext"))
+		must.Read(t, c, []byte(hi+"good\n"))
+		io.Copy(io.Discard, c)
+		c.Close()
+		var head tls.RecordHeaderError
+		if end := must.Take(t, "Closed", r.Closed); !errors.As(end.Cause, &head) {
+			t.Errorf("plaintext behind the layer's bytes ends with %v", end.Cause)
+		}
+	})
+}
+
 // A layer that stays, where TLS is to follow, would leave the handler in the clear.
 func TestLayerStaysBeforeTLS(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
