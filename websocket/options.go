@@ -223,9 +223,7 @@ func gone(pc *proactor.Conn, cause error) {
 func (c *Conn) control(op ws.OpCode, p []byte) error {
 	switch op {
 	case ws.OpPing:
-		if c.send(ws.OpPong, p) == proactor.ErrBacklog {
-			c.owe(p)
-		}
+		c.pong(p)
 	case ws.OpPong:
 		if c.opts.Pong != nil {
 			c.opts.Pong(c, p)

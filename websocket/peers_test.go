@@ -3,6 +3,7 @@ package websocket_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"os/exec"
 	"strings"
@@ -38,6 +39,8 @@ func TestPeers(t *testing.T) {
 			must.LeaveNothing(t)
 			r := rig.New(t, "")
 			t.Run("clients", func(t *testing.T) {
+				life, cancel := context.WithTimeout(t.Context(), must.Lifetime)
+				defer cancel()
 				var urls []string
 				seen := make(chan proactor.ConnStats, len(compressions))
 				for _, c := range compressions {
@@ -51,7 +54,7 @@ func TestPeers(t *testing.T) {
 					}
 					urls = append(urls, "ws://"+r.Serve(websocket.Handler(o), large).ListenAddr().String())
 				}
-				cmd := exec.CommandContext(must.Context(t), peer.program[0], append(append(peer.program[1:], "client"), urls...)...)
+				cmd := exec.CommandContext(life, peer.program[0], append(append(peer.program[1:], "client"), urls...)...)
 				var said, errs bytes.Buffer
 				cmd.Stdout, cmd.Stderr = &said, &errs
 				if err := cmd.Run(); err != nil || said.String() != agreed {
@@ -65,8 +68,10 @@ func TestPeers(t *testing.T) {
 				}
 			})
 			t.Run("servers", func(t *testing.T) {
+				life, cancel := context.WithTimeout(t.Context(), must.Lifetime)
+				defer cancel()
 				for _, compresses := range []string{"on", "off"} {
-					cmd := exec.CommandContext(must.Context(t), peer.program[0], append(peer.program[1:], "server", compresses)...)
+					cmd := exec.CommandContext(life, peer.program[0], append(peer.program[1:], "server", compresses)...)
 					stdin, err1 := cmd.StdinPipe()
 					stdout, err2 := cmd.StdoutPipe()
 					if err := errors.Join(err1, err2, cmd.Start()); err != nil {

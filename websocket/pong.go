@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -13,18 +14,39 @@ import (
 // must be answered (RFC 6455, 5.5.3).
 var owed proactor.PerLoop[map[*Conn][]byte]
 
-// owe notes a pong that is sent when the connection has drained.
-func (c *Conn) owe(p []byte) {
+// pong answers a ping. Where there is no room it is sent when the connection has drained.
+func (c *Conn) pong(p []byte) {
 	all := owed.Get(c.pc.Loop())
+	_, owes := (*all)[c]
+	if c.send(ws.OpPong, p) != proactor.ErrBacklog {
+		delete(*all, c)
+		return
+	}
 	if *all == nil {
 		*all = map[*Conn][]byte{}
 	}
 	(*all)[c] = bytes.Clone(p)
+	if !owes {
+		c.payLater()
+	}
 }
 
+// payPong sends the pong that the connection owes, if it does.
 func (c *Conn) payPong() {
 	all := *owed.Get(c.pc.Loop())
-	if p, ok := all[c]; ok && c.send(ws.OpPong, p) != proactor.ErrBacklog {
+	switch p, owes := all[c]; {
+	case !owes:
+	case c.send(ws.OpPong, p) == proactor.ErrBacklog:
+		c.payLater()
+	default:
 		delete(all, c)
+	}
+}
+
+// payLater has a pong sent that will not be by Drained: that comes only after Limits.HighWater bytes have
+// waited, and others may fill Config.MaxOutbound alone.
+func (c *Conn) payLater() {
+	if c.pc.Writable() {
+		c.pc.After(time.Second, c.payPong)
 	}
 }

@@ -11,7 +11,7 @@ LARGE = "0123456789abcdef" * (1 << 16)
 async def client(url):
     """Prints the extension that was agreed on."""
     async with websockets.connect(url, max_size=4 << 20) as ws:
-        print(ws.response_headers.get("Sec-WebSocket-Extensions", "none"))
+        print((getattr(ws, "response_headers", None) or ws.response.headers).get("Sec-WebSocket-Extensions", "none"))
 
         async def comes_back(want, sent):
             await ws.send(sent)
