@@ -19,7 +19,6 @@ import (
 	"cmp"
 	"context"
 	"embed"
-	"errors"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -87,8 +86,8 @@ func New(o Options) *Server {
 		PingInterval: 30 * time.Second, // so that one whose network is gone does not seem to be here
 	}
 	s.web = &http.Server{
-		Handler:           s.routes(),
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		Handler:     s.routes(),
+		ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -108,7 +107,14 @@ func (s *Server) Listen() error {
 // each WebSocket with the code 1001. When ctx is done it resets what is left, and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.rooms.tellAll(move{"move"})
-	return errors.Join(s.web.Shutdown(ctx), s.Server.Shutdown(ctx))
+	requests := ctx // has half of the time: the WebSockets are to hear of it, too
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		requests, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+	}
+	s.web.Shutdown(requests) // one that takes longer goes on, until the Server resets it
+	return s.Server.Shutdown(ctx)
 }
 
 //go:embed page

@@ -101,6 +101,16 @@ func (g *guest) told() []event {
 	return g.events[:len(g.events):len(g.events)]
 }
 
+// messages is how many of those somebody has said.
+func (g *guest) messages() (n int) {
+	for _, v := range g.told() {
+		if v.Type == "message" {
+			n++
+		}
+	}
+	return n
+}
+
 // heard is that as text.
 func (g *guest) heard() string {
 	var b strings.Builder
@@ -152,7 +162,7 @@ func simulate(t *testing.T, seeds int, o Options, f func(p *party)) {
 func withChat(e *proactortest.Env, o Options, f func(p *party)) {
 	o.Addr, o.Engine, o.Log = "127.0.0.1:0", e.Engine, echotest.Quiet()
 	p := &party{e, New(o)}
-	p.s.web.ReadHeaderTimeout = time.Hour // what a simulated network delays is not late
+	p.s.web.ReadTimeout = time.Hour // what a simulated network delays is not late
 	if err := p.s.Listen(); err != nil {
 		e.Fatal(err)
 	}

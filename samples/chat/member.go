@@ -32,7 +32,7 @@ func visitorOf(r *http.Request) (visitor, error) {
 	return v, errors.Join(checkName("room", v.room), checkName("name", v.name))
 }
 
-// checkName refuses what could not be told from another name, or would spoil a page.
+// checkName refuses characters that cannot be seen, and what would spoil a page.
 func checkName(what, name string) error {
 	switch {
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }):

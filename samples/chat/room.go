@@ -45,7 +45,7 @@ func (r *room) join(c *websocket.Conn, name string, since int64) {
 	defer r.mu.Unlock()
 	r.names[name]++
 	list, _ := prepare(r.here())
-	c.WritePrepared(list) // where it fails the connection ends
+	r.send(c, list)
 	if since >= 0 {
 		r.replay(c, since)
 	}
@@ -132,23 +132,28 @@ func (r *room) replay(c *websocket.Conn, since int64) {
 	}
 	if since > 0 && since+1 < first {
 		m, _ := prepare(gap{"gap", since + 1, first - 1})
-		c.WritePrepared(m)
+		r.send(c, m)
 	}
 	for _, p := range r.past {
 		if p.seq > since {
-			c.WritePrepared(p.m)
+			r.send(c, p.m)
 		}
 	}
 }
 
-// tell sends m to all members, and resets those that have no room for it: nobody misses what was
-// said, and goes on as if nothing had been. [websocket.Broadcast] would leave them, because package netconn
-// has its connections reject what they have no room for. mu is held.
+// tell sends m to all members. mu is held.
 func (r *room) tell(m *websocket.Prepared) {
 	for _, pc := range r.members.All() {
-		if err := websocket.Of(pc).WritePrepared(m); errors.Is(err, proactor.ErrBacklog) {
-			r.of.log.Warn("member does not read, and is reset", "room", r.name, "peer", pc.RemoteAddr())
-			pc.Abort()
-		}
+		r.send(websocket.Of(pc), m)
+	}
+}
+
+// send sends m to a member, and resets one that has no room for it: nobody misses what was
+// said, and goes on as if nothing had been. [websocket.Broadcast] would leave them, because package netconn
+// has its connections reject what they have no room for. mu is held.
+func (r *room) send(c *websocket.Conn, m *websocket.Prepared) {
+	if err := c.WritePrepared(m); errors.Is(err, proactor.ErrBacklog) {
+		r.of.log.Warn("member has no room, and is reset", "room", r.name, "peer", c.Transport().RemoteAddr(), "pending", c.Transport().Stats().Pending)
+		c.Transport().Abort()
 	}
 }

@@ -14,14 +14,14 @@ import (
 )
 
 // net/http and the WebSockets behind it, on simulated networks: pages and echoes on connections that
-// stay, and a clock for an hour.
+// stay, and a clock for an hour. A request that does not end keeps nobody from hearing of the shutdown.
 func TestSimulated(t *testing.T) {
 	proactortest.Config{Seeds: testenv.Scaled(10)}.Run(t, func(e *proactortest.Env) {
 		s, err := New(Options{Addr: "127.0.0.1:0", Engine: e.Engine, Log: echotest.Quiet()})
 		if err != nil {
 			e.Fatal(err)
 		}
-		s.tick, s.web.ReadHeaderTimeout, s.web.IdleTimeout = time.Minute, time.Hour, time.Hour
+		s.tick, s.web.ReadTimeout, s.web.IdleTimeout = time.Minute, time.Hour, time.Hour
 		s.echo.PingInterval = 0 // which nobody here would answer
 		if err := s.Listen(); err != nil {
 			e.Fatal(err)
@@ -61,8 +61,16 @@ func TestSimulated(t *testing.T) {
 		if d := time.Since(begun); d < 59*time.Minute || d > 62*time.Minute {
 			e.Errorf("60 events within %v", d)
 		}
+		stuck := e.Dial(s.Server)
+		stuck.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+		e.Sleep(time.Minute)
 		ended := make(chan error, 1)
-		e.Go(func() { ended <- s.Shutdown(context.Background()) })
+		e.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 40*time.Minute)
+			defer cancel()
+			ended <- s.Shutdown(ctx)
+		})
+		pages.SetReadDeadline(time.Now().Add(24 * time.Hour))
 		if rest, err := io.ReadAll(heard); err != nil || len(rest) > 100 {
 			e.Errorf("%q, %v", rest, err)
 		}
@@ -71,6 +79,7 @@ func TestSimulated(t *testing.T) {
 		}
 		pages.Close()
 		clock.Close()
+		stuck.Close()
 		if err := <-ended; err != nil {
 			e.Error(err)
 		}

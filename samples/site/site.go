@@ -84,8 +84,8 @@ func New(o Options) (*Server, error) {
 		}
 	})
 	s.web = &http.Server{
-		Handler:           guarded(mux),
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler:     guarded(mux),
+		ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	s.web.RegisterOnShutdown(func() { close(s.ending) })
@@ -122,7 +122,14 @@ func (s *Server) Listen() error {
 // Shutdown answers the requests that have begun, ends the clocks, and closes each WebSocket with the
 // code 1001. When ctx is done it resets what is left, and returns its error. It may be called once.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := errors.Join(s.web.Shutdown(ctx), s.Server.Shutdown(ctx))
+	requests := ctx // has half of the time: the WebSockets are to hear of it, too
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		requests, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+	}
+	s.web.Shutdown(requests) // one that takes longer goes on, until the Server resets it
+	err := s.Server.Shutdown(ctx)
 	if s.root != nil {
 		err = errors.Join(err, s.root.Close())
 	}
@@ -134,6 +141,7 @@ func (s *Server) clock(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Time{}) // ReadTimeout is for the request, which is here
 	tick := time.NewTicker(s.tick)
 	defer tick.Stop()
 	for now := time.Now(); ; {

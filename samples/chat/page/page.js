@@ -75,8 +75,6 @@ function connect() {
   const s = socket = new WebSocket(url);
   s.onopen = () => {
     if (s !== socket) return;
-    tries = 0;
-    moving = false;
     state(true, "connected");
   };
   s.onmessage = (event) => {
@@ -84,7 +82,8 @@ function connect() {
   };
   s.onclose = (event) => {
     if (s !== socket) return;
-    const most = moving ? 2000 : Math.min(30_000, 1000 * 2 ** tries++);
+    const most = moving && tries === 0 ? 2000 : Math.min(30_000, 1000 * 2 ** tries);
+    tries++;
     const wait = most * (0.5 + Math.random() / 2);
     const why = event.code === 1013 && event.reason ? event.reason + "; " : "";
     state(false, `${why}not connected, trying again in ${Math.ceil(wait / 1000)} s`);
@@ -112,6 +111,8 @@ function show(event) {
       message(event);
       break;
     case "here":
+      tries = 0; // inside
+      moving = false;
       here(event.names, event.count);
       break;
     case "join":
