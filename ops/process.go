@@ -241,9 +241,9 @@ func (p *Process) loop(ended <-chan error) error {
 				return p.handOver()
 			}
 			p.manager.tell("STOPPING=1", "STATUS=draining")
-			if p.o.Delay > 0 {
-				p.log.Info("not ready any more; draining begins after a delay", "delay", p.o.Delay)
-				time.Sleep(p.o.Delay)
+			if delay := delayTime(runtime.GOOS, context.Cause(p.ctx), p.o.Delay); delay > 0 {
+				p.log.Info("not ready any more; draining begins after a delay", "delay", delay)
+				time.Sleep(delay)
 			}
 			return p.drain(p.drainTime())
 		case <-rotate.C:
@@ -348,6 +348,7 @@ func (p *Process) drainTime() time.Duration {
 func (p *Process) Ready() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Connection", "close") // the next question is for who listens then, after an upgrade another process
 		switch p.state.Load() {
 		case serving:
 			fmt.Fprintln(w, "ready")

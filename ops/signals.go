@@ -70,15 +70,27 @@ func DrainTime(ctx context.Context, asked time.Duration) time.Duration {
 	return drainTime(runtime.GOOS, context.Cause(ctx), asked)
 }
 
-// drainTime is DrainTime on a system. Windows ends a process about 5 s after it said that
-// the console closes, that the user logs off, or that it shuts down
-// (learn.microsoft.com, HandlerRoutine).
+// drainTime is DrainTime on a system.
 func drainTime(system string, why error, asked time.Duration) time.Duration {
-	const windows = 4 * time.Second
-	if system == "windows" && errors.Is(why, ErrTerminated) {
-		return min(asked, windows)
+	if hurries(system, why) {
+		return min(asked, 4*time.Second)
 	}
 	return asked
+}
+
+// delayTime is how long the end of a process that is not ready any more may wait.
+func delayTime(system string, why error, asked time.Duration) time.Duration {
+	if hurries(system, why) {
+		return 0
+	}
+	return asked
+}
+
+// hurries reports whether the system soon ends the process itself. Windows does about 5 s after it said that
+// the console closes, that the user logs off, or that it shuts down
+// (learn.microsoft.com, HandlerRoutine).
+func hurries(system string, why error) bool {
+	return system == "windows" && errors.Is(why, ErrTerminated)
 }
 
 // signals are those for work that is not the end.

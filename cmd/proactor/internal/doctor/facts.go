@@ -32,7 +32,7 @@ type Facts struct {
 	FilesOpen, FilesAll        int64 // in all processes: open, and allowed
 	FilesRaise                 int64 // fs.nr_open: what FilesMost may be raised to
 	Locked                     int64 // bytes that may be locked in memory
-	Backlog, SynBacklog        int64
+	Backlog                    int64
 	PortFirst, PortLast        int64 // of outgoing connections
 	Tracked, TrackedMost       int64 // connections in the table of the packet filter
 	Memory, MemoryFree, Budget int64 // bytes: of the machine, free of them, and what the control group may have
@@ -83,7 +83,6 @@ func Read(root fs.FS) Facts {
 		Locked:     r.field("proc/self/limits", "Max locked memory", 0),
 
 		Backlog:     r.number("proc/sys/net/core/somaxconn", 0),
-		SynBacklog:  r.number("proc/sys/net/ipv4/tcp_max_syn_backlog", 0),
 		PortFirst:   r.number("proc/sys/net/ipv4/ip_local_port_range", 0),
 		PortLast:    r.number("proc/sys/net/ipv4/ip_local_port_range", 1),
 		Tracked:     r.number("proc/sys/net/netfilter/nf_conntrack_count", 0),

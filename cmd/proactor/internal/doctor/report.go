@@ -105,7 +105,7 @@ func (f Facts) bounds(wanted int64) (all []Bound) {
 		all = append(all, Bound{"free memory, at 6 KiB for an idle connection", mib(f.MemoryFree), f.MemoryFree / idleConn, "more memory"})
 	}
 	if f.Budget >= 0 {
-		all = append(all, Bound{"memory of the control group, likewise", mib(f.Budget), f.Budget / idleConn, "MemoryMax= of a unit; --memory of a container; resources.limits of Kubernetes"})
+		all = append(all, Bound{"memory of the control group, used or not", mib(f.Budget), f.Budget / idleConn, "MemoryMax= of a unit; --memory of a container; resources.limits of Kubernetes"})
 	}
 	return all
 }
@@ -119,8 +119,6 @@ func (f Facts) besides() (all []Advice) {
 	}
 	add(f.Backlog, fmt.Sprintf("sysctl -w net.core.somaxconn=%d", max(65535, f.Backlog)),
 		"%s connections of a listener may wait to be accepted. In a burst of more, clients try again after a second.", grouped(f.Backlog))
-	add(f.SynBacklog, fmt.Sprintf("sysctl -w net.ipv4.tcp_max_syn_backlog=%d", max(65535, f.SynBacklog)),
-		"%s handshakes of TCP may be under way at a listener. Beyond that the system answers with SYN cookies.", grouped(f.SynBacklog))
 	if f.PortFirst >= 0 && f.PortLast >= f.PortFirst {
 		add(0, `sysctl -w net.ipv4.ip_local_port_range="1024 65535"; or Dialer.LocalAddr, with an address for each so many`,
 			"%s connections can be made to one address and port, from one address. A proxy needs them; a server needs none.", grouped(f.PortLast-f.PortFirst+1))
@@ -131,10 +129,10 @@ func (f Facts) besides() (all []Advice) {
 	switch f.System {
 	case "linux":
 	case "windows":
-		all = append(all, Advice{"Windows bounds connections by memory alone, of which this does not know.", ""},
+		all = append(all, Advice{"Windows bounds connections by memory alone, which this command cannot see.", ""},
 			Advice{"The ports of outgoing connections are a range.", "netsh int ipv4 show dynamicport tcp"})
 	default:
-		all = append(all, Advice{"Of this system no more is read than the limit of descriptors.", ""})
+		all = append(all, Advice{"On this system only the limit of descriptors is read.", ""})
 	}
 	return all
 }

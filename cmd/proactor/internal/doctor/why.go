@@ -26,7 +26,7 @@ func (f Facts) why(t Try) Advice {
 		return is("a filter of system calls (seccomp) forbids io_uring, as the usual one of containers does. The next backend costs 5 to 20% more CPU time a small message",
 			"allow io_uring_setup, io_uring_enter and io_uring_register: --security-opt seccomp=FILE of a container, seccompProfile of Kubernetes, SystemCallFilter=@aio of a unit")
 	case denied:
-		return is("something refuses io_uring that this does not know, such as a security module", "")
+		return is("something that this command cannot see refuses io_uring, such as a security module", "")
 	case lacking:
 		return is("this kernel has no io_uring, or one that does not suffice", "Linux 5.19 or later")
 	default:
