@@ -82,6 +82,7 @@ func TestRetry(t *testing.T) {
 
 // Without a server that takes him a client is reset, after as many tries as there may be.
 func TestAllRefuse(t *testing.T) {
+	echotest.Plain(t, "its client speaks none")
 	porttest.Each(t, func(t *testing.T, b string) {
 		servers := []Address{{"tcp", must.Refusing(t)}, {"tcp", must.Refusing(t)}}
 		s := with(t, b, Config{Pools: []Pool{{Name: "p", Servers: servers, Retries: 5}}, Default: "p"})
@@ -101,6 +102,7 @@ func TestAllRefuse(t *testing.T) {
 // The name in the ClientHello leads to a server, which speaks TLS itself; or the proxy does, and the name is
 // that of its handshake.
 func TestNamesLead(t *testing.T) {
+	echotest.Plain(t, "it begins that itself")
 	porttest.Each(t, func(t *testing.T, b string) {
 		for _, ends := range []bool{false, true} {
 			to := secured
@@ -129,6 +131,7 @@ func TestNamesLead(t *testing.T) {
 
 // Who sends no ClientHello where that leads is given to the default; a name without a way is reset.
 func TestNoName(t *testing.T) {
+	echotest.Plain(t, "it is about clients that speak none")
 	porttest.Each(t, func(t *testing.T, b string) {
 		pools := []Pool{{Name: "p", Servers: []Address{namesake(t, "p ")}}}
 		s := with(t, b, Config{Pools: pools, Routes: []Route{{"server", "p"}}, Default: "p"})
@@ -189,7 +192,7 @@ func TestHeaders(t *testing.T) {
 				if secure {
 					to.TLS, p.TLS = serves, dials
 				}
-				p.Servers = []Address{{"tcp", echotest.Listen(t, to)}}
+				p.Servers = []Address{{"tcp", echotest.ListenPlain(t, to)}}
 				s := with(t, b, Config{Pools: []Pool{p}, Routes: []Route{{"server", "p"}}, Trusted: everybody}, func(s *Server) { s.TLS = serves })
 				c := dial(t, s)
 				h := proxyproto.Header{Version: 2, Source: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5}, Destination: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 6}}
