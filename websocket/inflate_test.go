@@ -29,14 +29,18 @@ func inflated(p, said []byte, window, most int) (out []byte, err error) {
 			err = r.(error)
 		}
 	}()
+	last := false
 	for finals := 0; z.bit < 8*len(z.in); {
 		if finals == finalsMost {
 			panic(errPuzzle)
 		}
-		if z.block() {
+		if last = z.block(); last {
 			finals++
 			z.bit = (z.bit + 7) &^ 7
 		}
+	}
+	if !last { // a block of the message has swallowed the end that was added
+		panic(errPuzzle)
 	}
 	return z.out[z.from:], nil
 }
