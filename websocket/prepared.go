@@ -81,8 +81,9 @@ func (c *Conn) WritePrepared(m *Prepared) error {
 
 // Broadcast writes m to every WebSocket of a registry, which has their Transports. It is
 // [proactor.Registry.BroadcastFunc], and returns what that returns: all receivers see broadcasts in
-// one order, and a receiver that is not read does not hold up the others. Those that are being
-// closed get nothing.
+// one order, and a receiver that is not read does not hold up the others. Those whose close has been
+// seen get nothing. Under [proactor.RejectWrites], which package netconn sets, so for [Upgrade] on its listener, one
+// without room misses the message and goes on: see [Conn.WritePrepared] to end it.
 func Broadcast[K comparable](r *proactor.Registry[K], m *Prepared) (took int, tooFast bool) {
 	return r.BroadcastFunc(func(_ K, pc *proactor.Conn) []byte {
 		c := of(pc)
