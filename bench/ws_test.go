@@ -5,7 +5,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // Every server echoes every message, as one frame, whatever its size.
@@ -26,14 +25,7 @@ func TestSocketBroadcast(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.close()
-		for end := time.Now().Add(enough); l.next < 200 && time.Now().Before(end); {
-			if err := l.run(time.Millisecond); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if l.next < 200 {
-			t.Errorf("%d messages reached all", l.next)
-		}
+		reaches(t, l.run, &l.next, 200)
 	})
 }
 

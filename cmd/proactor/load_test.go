@@ -161,7 +161,14 @@ func TestHold(t *testing.T) {
 		c.Write(b[:n])
 		io.Copy(c, c)
 	})
-	c := commandWith(t, "load", "echo", "--to", to, "--conns", "5", "--count", "10", "--hold")
+	holds(t, "echo", to, all, released, &early)
+}
+
+// holds has a load hold five connections until all are there, when it closes released. No message may come before: those
+// that do are counted in early.
+func holds(t *testing.T, load, to string, all <-chan struct{}, released chan<- struct{}, early *atomic.Int64) {
+	t.Helper()
+	c := commandWith(t, "load", load, "--to", to, "--conns", "5", "--count", "10", "--hold")
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

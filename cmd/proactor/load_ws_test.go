@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/cmd/proactor/internal/load"
@@ -84,26 +83,7 @@ func TestLoadWSHold(t *testing.T) {
 			c.WriteLent(t, p)
 		},
 	})
-	c := commandWith(t, "load", "ws", "--to", to, "--conns", "5", "--count", "10", "--hold")
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	c.Stdout, c.Stderr = &out, &out
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-all:
-	case <-time.After(patience):
-		t.Error("it does not connect")
-	}
-	close(released)
-	in.Close()
-	if err := c.Wait(); err != nil || early.Load() != 0 || !strings.Contains(out.String(), "5 clean, 0 failed") {
-		t.Errorf("%v, %d early: %s", err, early.Load(), &out)
-	}
+	holds(t, "ws", to, all, released, &early)
 }
 
 // Whatever a server of WebSockets does wrong ends the load with status 1 and is counted for what it is.
