@@ -111,7 +111,7 @@ const (
 	flagStopping                         // the server shuts down: ends at the next boundary
 	flagOpened                           // Opened was called
 	flagReady                            // and its layer, if it has one, is ready
-	flagCounted                          // its peer counts since the layer was done, or has named it
+	flagCounted                          // its peer counts, since the layer has begun or named it
 )
 
 // sendFlags are what a goroutine that writes has to know, whichever it is.

@@ -138,8 +138,9 @@ type Limits struct {
 	// hold connections. 0: never, because some clients only listen. It also bounds the time
 	// until a [Layer] is ready.
 	FirstByteTimeout time.Duration
-	// HandshakeTimeout closes a connection whose TLS handshake, or whatever its [Layer] does before
-	// it is ready, takes longer. The cause is [ErrHandshake]. 0: 10 s. Negative: never.
+	// HandshakeTimeout ends a connection whose TLS handshake, or whatever its [Layer] does before
+	// it is ready, takes longer: it is closed, or reset where the peer was sent nothing yet. The cause is
+	// [ErrHandshake]. 0: 10 s. Negative: never.
 	HandshakeTimeout time.Duration
 	// MinRate, in bytes a second, closes a connection whose peer sends a message more slowly
 	// than that. The cause is [ErrTooSlow]. The rate is measured only while the handler

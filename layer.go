@@ -22,8 +22,8 @@ import (
 // has them; MinRate also about a TLS record that is not whole. ReadTimeout, IdleTimeout, HighWater, LowWater and MaxPending, and ConnStats, are
 // about those on the wire; a Write is admitted by its plain ones. FirstByteTimeout counts
 // twice: until Ready, whatever the peer sends meanwhile, and from then until the first plain
-// byte. A peer that never completes a handshake is closed by Limits.HandshakeTimeout, 10 s by default;
-// FirstByteTimeout or Dialer.Timeout may end it sooner.
+// byte. A peer that never completes a handshake is ended by Limits.HandshakeTimeout, 10 s by default;
+// FirstByteTimeout or Dialer.Timeout may end it sooner. [Server.MaxConnsPerPeer] counts it meanwhile.
 // Until Ready not much more than [LayerMost] bytes are read.
 //
 // A layer may do its part at the beginning only, and then say [ErrLayerDone]: it is taken away, and the
@@ -45,7 +45,7 @@ type Layer interface {
 	// layer holds.
 	// The error io.EOF says that the peer has closed its sending side in the way of the
 	// layer; any other ends the stream, with that as the cause, when plain was delivered. One
-	// before Ready was called closes the connection, and the handler does not hear of it, but for
+	// before Ready was called ends the connection as Ready with that error does, but for
 	// ErrLayerDone: then plain is what has come behind the layer's own bytes.
 	Receive(wire []byte, fin bool) (plain, reply []byte, err error)
 	// Send returns what plain bytes of a Write put on the wire, and is copied at once. Writes
@@ -78,14 +78,15 @@ type Wire struct {
 	most   time.Duration // until it is ready: ErrHandshake; 0: no bound
 
 	// Of the loop's goroutine alone.
-	since   int64 // ns: when FirstByteTimeout began
-	early   int   // bytes that arrived before the layer was ready
-	plain   int64 // bytes that the layer made of those that arrived
-	partial int   // bytes that the layer holds until there are more, of a TLS record
-	over    bool  // the layer has said that no more comes
-	fin     bool  // our FIN waits until it is ready
-	ended   bool  // its End was called
-	failure error // why, where that is to be told after what was kept
+	since     int64 // ns: when FirstByteTimeout began
+	early     int   // bytes that arrived before the layer was ready
+	plain     int64 // bytes that the layer made of those that arrived
+	partial   int   // bytes that the layer holds until there are more, of a TLS record
+	over      bool  // the layer has said that no more comes
+	anonymous bool  // who the peer is is not known yet, see SetPeer
+	fin       bool  // our FIN waits until it is ready
+	ended     bool  // its End was called
+	failure   error // why, where that is to be told after what was kept
 
 	called atomic.Bool // Ready was: what it asks for comes before the end of the stream
 	ready  bool        // the loop has done that; guarded by Conn.mu
@@ -117,9 +118,10 @@ func (w *Wire) Send(b []byte) error {
 }
 
 // Ready gives the connection to its handler: what was received and what the layer holds is
-// shown after Opened. An error closes it instead, with that as the cause, after what
-// was sent; the handler does not hear of it, and a dial fails with it. [ErrLayerDone] takes the layer
-// away. Only the first call counts. It takes no lock of the connection, so the layer may call it with one of its own.
+// shown after Opened. An error ends it instead, with that as the cause: it is closed after what the layer
+// has sent, or reset if that is nothing. The handler does not hear of it, and a dial fails with it.
+// [ErrLayerDone] takes the layer away. Only the first call counts. It takes no lock of the connection, so the layer
+// may call it with one of its own.
 func (w *Wire) Ready(err error) {
 	if w.called.Swap(true) {
 		return
@@ -145,10 +147,18 @@ func (w *Wire) Ready(err error) {
 	})
 }
 
-// refuse closes a connection that is not ready.
+// refuse ends a connection that is not ready: in good order if the peer was sent something, such as an alert,
+// that is to arrive, or has ended its side; else with a reset, so that it takes no place any more.
 func (w *Wire) refuse(err error) {
 	c := w.conn
-	c.close(err)
+	c.mu.Lock()
+	told := c.bytesOut > 0 || c.pending() > 0
+	c.mu.Unlock()
+	if told || c.state.fin() || c.flags&flagOpened != 0 {
+		c.close(err)
+	} else {
+		c.abort(err)
+	}
 	if r := c.race(); r != nil {
 		r.unmade(c, err)
 	}
@@ -192,6 +202,12 @@ func (c *Conn) addLayer(from *adopted) {
 		w.layer = c.cfg.layer()
 		w.layer.Begin(w)
 	})
+	if w.anonymous || !c.unready() {
+		return
+	}
+	if err := w.counts(); err != nil {
+		w.refuse(err)
+	}
 }
 
 // addWire has a layer stand between the connection and its handler from now on.
@@ -357,7 +373,7 @@ func (c *Conn) reply(wire []byte) {
 func (c *Conn) tellFailure() {
 	switch w := c.wire(); {
 	case c.unready() && !w.called.Load(): // and never will be
-		c.close(w.failure)
+		w.refuse(w.failure)
 	case c.mayDeliver() && !(c.keeps() && c.taker().declines(c)):
 		c.end(w.failure)
 	}

@@ -38,8 +38,16 @@ func (c *Conn) Layer() Layer {
 // [Server.MaxConnsPerPeer]: a is a *net.TCPAddr or a *net.UnixAddr. Only Begin and Receive may call
 // it, before the layer is ready or done. The error is [ErrTooMany] where the peer has as many connections as it
 // may: then the layer fails with that.
+//
+// With nil, which only Begin may give, the peer is a proxy, and for whom it speaks is not known yet: the
+// connection counts for nobody until a second call names the client, or the layer is ready or done. A layer says
+// so only of peers that it trusts: nothing but MaxConns bounds how many such connections there are.
 func (w *Wire) SetPeer(a net.Addr) error {
-	c, to := w.conn, addrOf(a) // others may ask for the address: Engine.Conn gives them the connection
+	c := w.conn
+	if w.anonymous = a == nil; w.anonymous {
+		return nil // it is counted after Begin
+	}
+	to := addrOf(a) // others may ask for the address: Engine.Conn gives them the connection
 	if c.flags&flagCounted != 0 {
 		c.cfg.owner.(*Server).uncount(c.peer())
 		c.flags &^= flagCounted

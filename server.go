@@ -65,7 +65,9 @@ type Server struct {
 	// choose its addresses from. Connections of Unix sockets have no peer and are not counted. 0:
 	// no bound, since many clients may share the address of a NAT, a proxy or a load generator; on
 	// a public address a few hundred bother none of these but the largest. Where Layer is set, a
-	// connection counts when that is ready or has named the peer, and one over the bound is closed then.
+	// connection counts when the layer has begun: for the address that it comes from or, once the layer has
+	// named another, for that one. Only those of peers that the layer trusts to name one do not count
+	// before ([Wire.SetPeer]).
 	MaxConnsPerPeer int
 	// Layer makes what stands between each connection and the handler, see [Layer]. It is
 	// called on the loops, and must not block. nil: nothing does. Where TLS is set, too, the layer comes

@@ -187,6 +187,8 @@ func (c *Conn) overdue() {
 		c.closeSocket(c.ours != sendsNothing)
 	case cause == ErrWriteTimeout:
 		c.abort(cause)
+	case c.unready():
+		c.wire().refuse(cause)
 	case c.state.open():
 		c.close(cause)
 	default:

@@ -104,6 +104,7 @@ func (l *incoming) Begin(w *proactor.Wire) {
 	l.wire, l.proxy = w, w.Conn().RemoteAddr()
 	switch {
 	case l.of.trusts(l.proxy):
+		w.SetPeer(nil) // the header will tell who it is
 		w.SetTimeout(l.of.Timeout)
 	case l.of.PassOthers:
 		l.passes = true

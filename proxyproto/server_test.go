@@ -111,11 +111,7 @@ func TestUntrusted(t *testing.T) {
 
 		s := r.Serve(who, behind(proxyproto.Options{Trusted: nobody, Log: log}))
 		for range 20 {
-			c := rig.Client(t, s)
-			if b, _ := io.ReadAll(c); len(b) > 0 {
-				t.Errorf("it is answered %q", b)
-			}
-			c.Close()
+			rig.TurnedAway(t, s, nil)
 		}
 		must.Eventually(t, "gone", func() bool { return s.Conns() == 0 })
 		if n := strings.Count(logged.String(), "no trusted proxy"); n < 1 || n == 20 {
@@ -162,10 +158,7 @@ func TestTimeout(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		s := r.Serve(who, behind(proxyproto.Options{Trusted: everybody, Timeout: must.Short}), rig.Limits(proactor.Limits{HandshakeTimeout: -1}))
-		c := rig.Client(t, s)
-		must.Send(t, c, []byte("PROXY TCP4"))
-		must.ReadEnd(t, c, nil)
-		c.Close()
+		rig.TurnedAway(t, s, []byte("PROXY TCP4"))
 		rig.Limited(t, r, proactor.LimitCounts{Handshake: 1})
 	})
 }
@@ -237,10 +230,7 @@ func TestPerPeer(t *testing.T) {
 			must.Read(t, c, []byte(client+"\n"))
 			r.Accepted()
 		}
-		c := rig.Client(t, s)
-		must.Send(t, c, written(t, of(1, "192.0.2.1:6")))
-		must.ReadEnd(t, c, nil)
-		c.Close()
+		rig.TurnedAway(t, s, written(t, of(1, "192.0.2.1:6")))
 		rig.Limited(t, r, proactor.LimitCounts{PerPeer: 1})
 	})
 }

@@ -208,9 +208,7 @@ func TestLayerStaysBeforeTLS(t *testing.T) {
 		r := rig.New(t, backend)
 		serves, dials := rig.TLS()
 		s := r.Serve(proactor.Handler{Data: rig.Echo}, padding(atOnce), func(s *proactor.Server) { s.TLS = serves })
-		c := rig.Client(t, s)
-		must.ReadEnd(t, c, nil)
-		c.Close()
+		rig.TurnedAway(t, s, nil)
 		plain := r.Serve(proactor.Handler{})
 		d := proactor.Dialer{Engine: r.Engine, TLS: dials, Layer: func() proactor.Layer { return &pads{ready: atOnce} }}
 		if _, err := d.Dial(must.Context(t), "tcp", plain.ListenAddr().String()); !errors.Is(err, port.ErrInvalid) {
@@ -288,14 +286,18 @@ func TestLayerDoneIsNone(t *testing.T) {
 	})
 }
 
-// A peer counts when the layer is done, or has named it, and not before: a proxy has the connections of all
-// of its clients.
+// A peer counts when the layer has begun, and for the address that the layer names from then on. One for
+// whom the layer says that it speaks for others does not count before that.
 func TestLayerNamesPeers(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		var named atomic.Pointer[net.TCPAddr]
+		begun := make(chan bool, 1)
 		set, _ := greeting(func(w *proactor.Wire) {
-			if a := named.Load(); a != nil {
+			if a := named.Load(); a != nil && a.IP == nil {
+				w.SetPeer(nil)
+				begun <- true
+			} else if a != nil {
 				if err := w.SetPeer(a); err != nil {
 					w.Ready(err)
 				}
@@ -317,7 +319,9 @@ func TestLayerNamesPeers(t *testing.T) {
 				t.Errorf("the peer is %v, want %v", conn.RemoteAddr(), a)
 			}
 		}
+		named.Store(new(net.TCPAddr))
 		waiting := rig.Client(t, s) // says nothing, and does not count
+		must.Take(t, "Begin", begun)
 		for _, a := range []*net.TCPAddr{nil, {IP: net.IPv4(192, 0, 2, 1), Port: 5}, {IP: net.ParseIP("2001:db8::1"), Port: 6}, {IP: net.ParseIP("fe80::1"), Port: 7, Zone: "1"}} {
 			named.Store(a)
 			open(true)

@@ -2,6 +2,7 @@ package rig
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/port/porttest"
 )
 
 // Talk sends a message and reads its echo, n times, without an allocation of
@@ -114,4 +116,26 @@ func Gather(r *Rig, s *proactor.Server, n int, first []byte) (clients []*net.TCP
 		conns = append(conns, r.Accepted())
 	}
 	return clients, conns
+}
+
+// TurnedAway connects to a server as one that is reset, whatever it says, and is told nothing.
+func TurnedAway(t testing.TB, s *proactor.Server, says []byte) {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", s.ListenAddr().String(), must.Patience)
+	if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
+		t.Fatal(err)
+	}
+	if err != nil { // the reset came before the dial had ended
+		return
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(must.Patience))
+	if len(says) > 0 {
+		if _, err := c.Write(says); err != nil { // that is how the reset is told, once
+			return
+		}
+	}
+	if b := porttest.Reset(t, c); len(b) > 0 {
+		t.Errorf("it is told %q", b)
+	}
 }

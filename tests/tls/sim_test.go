@@ -67,7 +67,7 @@ func TestSimulatedTimeout(t *testing.T) {
 		if s.Conns() != 1 {
 			e.Errorf("%d connections after 9 s", s.Conns())
 		}
-		c.ExpectEnd()
+		c.ExpectReset()
 		if n := e.Engine.Stats().Limited.Handshake; n > 1 {
 			e.Errorf("%d handshakes were too slow", n)
 		}
