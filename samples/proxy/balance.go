@@ -53,7 +53,17 @@ func newPool(p Pool, kept map[Address]*server, log *slog.Logger) *pool {
 
 // pick is the server for a client that has tried some already; nil: no other is left. Where all are down
 // it is one of those: a client is better off than without a try.
-func (p *pool) pick(tried []*server) (best *server) {
+func (p *pool) pick(tried []*server) *server {
+	for {
+		best, up := p.best(tried)
+		if !up || p.given(best) {
+			return best
+		}
+	}
+}
+
+// best is the server that clients are given to now, and whether it is up.
+func (p *pool) best(tried []*server) (best *server, up bool) {
 	first := int(p.turn.Add(1) % uint32(len(p.servers)))
 	least := int64(math.MaxInt64)
 	const isDown = math.MaxInt64 / 2 // goes behind all that are up
@@ -73,14 +83,33 @@ func (p *pool) pick(tried []*server) (best *server) {
 			best, least = s, cost
 		}
 	}
-	return best
+	return best, least < isDown
 }
 
 // up reports whether clients are given to the server.
 func (p *pool) up(s *server) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.down || p.Every == 0 && time.Now().After(s.again)
+	return s.up(p.Every > 0)
+}
+
+func (s *server) up(checked bool) bool {
+	return !s.down || !checked && time.Now().After(s.again)
+}
+
+// given notes that a client is given to a server which was up. One that is down and not checked gets a
+// single client as its trial, and the next one not before that dial has ended: the server may be one that
+// lets clients wait. false: another client has become the trial, or it has gone down.
+func (p *pool) given(s *server) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.up(p.Every > 0) {
+		return false
+	}
+	if s.down {
+		s.again = time.Now().Add(p.Timeout)
+	}
+	return true
 }
 
 // tell notes how a connect to the server went, that of a client or, with checked, a check.
@@ -112,13 +141,17 @@ func (p *pool) tell(s *server, err error, checked bool) {
 	}
 }
 
+// authorityMost bounds the name in a PROXY header, in bytes. No name of DNS is longer, and HAProxy refuses a
+// header with a longer one, which any client may ask for.
+const authorityMost = 255
+
 // dialerFor is the dialer of the pool, or one that begins with the header of a client.
 func (p *pool) dialerFor(c *client) (*proactor.Dialer, error) {
 	if p.Header == 0 {
 		return &p.dialer, nil
 	}
 	h := proxyproto.For(c.Conn, p.Header)
-	if c.name != "" && p.Header == 2 {
+	if c.name != "" && len(c.name) <= authorityMost && p.Header == 2 {
 		h.TLVs = []proxyproto.TLV{{Type: pires.PP2_TYPE_AUTHORITY, Value: []byte(c.name)}}
 	}
 	d := p.dialer

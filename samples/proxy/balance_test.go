@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,5 +102,52 @@ func TestUpAndDown(t *testing.T) {
 	}
 	if p.tell(s, nil, false); s.down {
 		t.Error("a client got through, and it is down")
+	}
+}
+
+// Where there are no checks, a server that is down gets one client as its trial, of however many that come
+// meanwhile, and another one when that has failed, and pauseDown has passed, or was given up.
+func TestOneTrialAtATime(t *testing.T) {
+	for what, ends := range map[string]func(p *pool, s *server) (tried, up bool){
+		"it fails":       func(p *pool, s *server) (bool, bool) { p.tell(s, errDown, false); return false, false },
+		"it succeeds":    func(p *pool, s *server) (bool, bool) { p.tell(s, nil, false); return true, true },
+		"it is given up": func(_ *pool, s *server) (bool, bool) { s.again = s.again.Add(-time.Hour); return true, false },
+	} {
+		p := threeServers(Pool{Fall: 1, Timeout: time.Hour})
+		s := p.servers[1]
+		p.tell(s, errDown, false)
+		s.again = time.Now().Add(-time.Second)
+		var clients sync.WaitGroup
+		var trials atomic.Int64
+		for range 8 {
+			clients.Go(func() {
+				for range 30 {
+					if p.pick(nil) == s {
+						trials.Add(1)
+					}
+				}
+			})
+		}
+		clients.Wait()
+		if n := trials.Load(); n != 1 {
+			t.Errorf("%d clients are its trial", n)
+		}
+		tried, up := ends(p, s)
+		n := 0
+		for range 30 {
+			if p.pick(nil) == s {
+				n++
+			}
+		}
+		want := 0
+		switch {
+		case up:
+			want = 10
+		case tried:
+			want = 1
+		}
+		if n != want {
+			t.Errorf("%s: then it has %d of 30 clients, want %d", what, n, want)
+		}
 	}
 }

@@ -15,6 +15,7 @@ type client struct {
 	proxy  *Server
 	table  *table // as it was when the client came
 	pool   *pool
+	hello  hello     // what has come of its ClientHello, where that is awaited
 	name   string    // that it asks for by TLS; "": none
 	on     *server   // that it has, or that is being dialed
 	tried  []*server // before that one
@@ -54,7 +55,7 @@ var errNoHello = errors.New("the client sends no ClientHello")
 // for the server.
 func named(conn *proactor.Conn, b []byte) int {
 	c := conn.Value().(*client)
-	if name, whole := serverName(b); whole || len(b) > 2*helloMost {
+	if name, whole := c.hello.serverName(b); whole || len(b) > 2*helloMost {
 		c.name = name
 		c.late.Stop()
 		c.route()

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,9 +69,13 @@ func (a Address) check() error {
 	if a.Network == "unix" {
 		return nil
 	}
-	_, number, err := net.SplitHostPort(a.Addr)
-	if err == nil {
-		_, err = net.LookupPort("tcp", number)
+	_, service, err := net.SplitHostPort(a.Addr)
+	if err != nil {
+		return err
+	}
+	number, err := net.LookupPort("tcp", service)
+	if err == nil && number == 0 {
+		err = fmt.Errorf("%s: nobody listens at port 0", a.Addr)
 	}
 	return err
 }
@@ -110,17 +113,22 @@ func ReadConfig(file string) (*Config, error) {
 
 // ParseConfig is ReadConfig of what the file has.
 func ParseConfig(file string, b []byte) (*Config, error) {
-	p := parser{file: file, seen: map[string]int{}, pools: map[string]bool{}, uses: map[string]int{}}
-	for in := bufio.NewScanner(bytes.NewReader(b)); in.Scan(); {
+	p := parser{seen: map[string]int{}, pools: map[string]bool{}, uses: map[string]int{}}
+	for text := range strings.Lines(string(b)) {
 		p.line++
-		text, _, _ := strings.Cut(in.Text(), "#")
+		text, _, _ := strings.Cut(text, "#")
 		if words := strings.Fields(text); len(words) > 0 {
 			p.note(p.line, p.directive(words[0], words[1:]))
 		}
 	}
 	p.finish()
-	if err := errors.Join(p.errs...); err != nil {
-		return nil, err
+	if len(p.errs) > 0 {
+		slices.SortStableFunc(p.errs, func(a, b lineError) int { return a.line - b.line })
+		all := make([]error, len(p.errs))
+		for i, e := range p.errs {
+			all[i] = fmt.Errorf("%s:%d: %w", file, e.line, e.err)
+		}
+		return nil, errors.Join(all...)
 	}
 	return &p.Config, nil
 }
@@ -128,22 +136,31 @@ func ParseConfig(file string, b []byte) (*Config, error) {
 // parser is a file that is being read.
 type parser struct {
 	Config
-	file  string
-	line  int
-	pools map[string]bool
-	uses  map[string]int // the first line that names a pool
-	errs  []error
+	line   int
+	pools  map[string]bool
+	uses   map[string]int // the first line that names a pool
+	routes []int          // their lines
+	errs   []lineError
 
 	seen   map[string]int // the line of each directive
 	within map[string]int // and of those of the pool that is described
 	begun  int            // its line
 }
 
+// lineError is what is wrong with a line.
+type lineError struct {
+	line int
+	err  error
+}
+
 func (p *parser) note(line int, err error) {
 	if err != nil {
-		p.errs = append(p.errs, fmt.Errorf("%s:%d: %w", p.file, line, err))
+		p.errs = append(p.errs, lineError{line, err})
 	}
 }
+
+// manyWords is more than a line should have.
+const manyWords = 1000
 
 // directives are how each is written, and what it does.
 var directives = map[string]struct {
@@ -152,7 +169,7 @@ var directives = map[string]struct {
 	pool        bool // it describes one
 	set         func(*parser, []string) error
 }{
-	"accept-proxy": {1, 1000, false, false, (*parser).trust},
+	"accept-proxy": {1, manyWords, false, false, (*parser).trust},
 	"pool":         {1, 1, true, false, (*parser).pool},
 	"route":        {2, 2, true, false, (*parser).route},
 	"default":      {1, 1, false, false, func(p *parser, w []string) error { p.Default = w[0]; p.use(w[0]); return nil }},
@@ -167,7 +184,7 @@ var directives = map[string]struct {
 	"tls-ca":     {1, 1, false, true, (*parser).authority},
 }
 
-func (p *parser) directive(name string, words []string) error {
+func (p *parser) directive(name string, said []string) error {
 	d, ok := directives[name]
 	seen := p.seen
 	if d.pool {
@@ -176,18 +193,31 @@ func (p *parser) directive(name string, words []string) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("there is no %q", name)
-	case len(words) < d.least || len(words) > d.most:
-		return fmt.Errorf("%s is not followed by %d words", name, len(words))
+	case len(said) < d.least || len(said) > d.most:
+		return fmt.Errorf("%s takes %s, not %d", name, words(d.least, d.most), len(said))
 	case d.pool && len(p.Pools) == 0:
 		return fmt.Errorf("%s stands before any pool", name)
 	case !d.often && seen[name] > 0:
 		return fmt.Errorf("%s stands in line %d already", name, seen[name])
 	}
 	seen[name] = p.line
-	if err := d.set(p, words); err != nil {
+	if err := d.set(p, said); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
+}
+
+// words says how many there may be.
+func words(least, most int) string {
+	switch {
+	case least == most && least == 1:
+		return "one word"
+	case least == most:
+		return fmt.Sprintf("%d words", least)
+	case most == manyWords:
+		return fmt.Sprintf("at least %d", least)
+	}
+	return fmt.Sprintf("%d to %d words", least, most)
 }
 
 func (p *parser) last() *Pool { return &p.Pools[len(p.Pools)-1] }
@@ -198,7 +228,7 @@ func (p *parser) pool(w []string) error {
 	p.Pools = append(p.Pools, Pool{Name: w[0], Retries: 1})
 	p.begun = p.line
 	if p.pools[w[0]] {
-		return fmt.Errorf("there is a %s already", w[0])
+		return fmt.Errorf("%s is there already", w[0])
 	}
 	p.pools[w[0]] = true
 	return nil
@@ -214,6 +244,13 @@ func (p *parser) ended() {
 	}
 	if c := p.last().TLS; c != nil && p.within["tls"] == 0 {
 		p.note(p.within["tls-ca"], errors.New("tls-ca is for tls"))
+	} else if c != nil && c.ServerName == "" {
+		for _, s := range p.last().Servers {
+			if host, _, _ := net.SplitHostPort(s.Addr); s.Network == "unix" || host == "" {
+				p.note(p.within["tls"], fmt.Errorf("tls needs a name: %s has none", s))
+				break
+			}
+		}
 	}
 }
 
@@ -277,21 +314,47 @@ func (p *parser) trust(w []string) error {
 		if err != nil {
 			return err
 		}
+		if prefix.Addr().Is4In6() {
+			return fmt.Errorf("%s: write it as IPv4", prefix)
+		}
 		p.Trusted = append(p.Trusted, prefix)
 	}
 	return nil
 }
 
 func (p *parser) route(w []string) error {
-	name := strings.ToLower(w[0])
-	for _, r := range p.Routes {
-		if r.Name == name {
-			return fmt.Errorf("%s has one already", name)
+	r := Route{strings.ToLower(w[0]), w[1]}
+	p.use(r.Pool)
+	if err := r.check(); err != nil {
+		return err
+	}
+	for i, before := range p.Routes {
+		if before.matches(r.Name) {
+			return fmt.Errorf("%s has the route of line %d already", r.Name, p.routes[i])
 		}
 	}
-	p.Routes = append(p.Routes, Route{name, w[1]})
-	p.use(w[1])
+	p.Routes, p.routes = append(p.Routes, r), append(p.routes, p.line)
 	return nil
+}
+
+// check says why no client asks for the name, which is in lower case.
+func (r Route) check() error {
+	name := strings.TrimPrefix(r.Name, "*.")
+	if _, err := netip.ParseAddr(name); err == nil {
+		return fmt.Errorf("%s is an address, for which clients do not ask by TLS", r.Name)
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return fmt.Errorf("%s is neither a name, which other scripts have as xn--, nor one behind \"*.\"", r.Name)
+		}
+	}
+	return nil
+}
+
+// matches reports whether the route is that of a client that asks for the name, in lower case.
+func (r Route) matches(name string) bool {
+	below, ok := strings.CutPrefix(r.Name, "*")
+	return r.Name == name || ok && name != "" && strings.HasSuffix(name, below) && len(name) > len(below)
 }
 
 func (p *parser) use(pool string) {
@@ -310,7 +373,7 @@ func (p *parser) finish() {
 	}
 	switch {
 	case len(p.Pools) == 0 && len(p.errs) == 0:
-		p.note(p.line, errors.New("there is no pool"))
+		p.note(max(1, p.line), errors.New("there is no pool"))
 	case len(p.Pools) == 1 && len(p.Routes) == 0:
 		p.Default = p.Pools[0].Name
 	case len(p.Routes) == 0 && p.Default == "" && len(p.errs) == 0:

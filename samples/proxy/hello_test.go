@@ -38,23 +38,46 @@ func cut(record []byte, most int) (out []byte) {
 	return out
 }
 
+// serverName reads all of a stream at once.
+func serverName(b []byte) (string, bool) { return new(hello).serverName(b) }
+
 // The name is found whatever else is asked for, in any number of records, and every beginning of them is
 // waited for.
 func TestServerName(t *testing.T) {
 	long := strings.Repeat("x", 60) + ".example.org"
 	for _, name := range []string{"example.org", long, ""} {
 		for _, config := range []*tls.Config{{}, {MaxVersion: tls.VersionTLS12}, {NextProtos: []string{"h2", "http/1.1"}}} {
-			hello := clientHello(name, config)
-			for _, stream := range [][]byte{hello, cut(hello, 100), cut(hello, 1)} {
+			sent := clientHello(name, config)
+			for _, stream := range [][]byte{sent, cut(sent, 100), cut(sent, 1)} {
+				var pieces hello
 				for n := range stream {
 					if _, whole := serverName(stream[:n]); whole {
 						t.Fatalf("%q: %d bytes of %d are whole", name, n, len(stream))
 					}
+					if _, whole := pieces.serverName(stream[:n]); whole {
+						t.Fatalf("%q: %d bytes of %d are whole, when they come one by one", name, n, len(stream))
+					}
 				}
-				if got, whole := serverName(append(stream, "more"...)); got != name || !whole {
-					t.Errorf("%q, %v; want %q", got, whole, name)
+				for how, h := range map[string]*hello{"at once": {}, "one by one": &pieces} {
+					if got, whole := h.serverName(append(stream, "more"...)); got != name || !whole {
+						t.Errorf("%s: %q, %v; want %q", how, got, whole, name)
+					}
 				}
 			}
+		}
+	}
+}
+
+// Records that were gone through are not looked at again, however small the pieces in which a stream comes.
+func TestHelloIsReadOnce(t *testing.T) {
+	stream := cut(append([]byte{22, 3, 1, 0, 0, kindHello, 0, 0xff, 0}, make([]byte, 60<<10)...), 1)
+	var h hello
+	for n := range stream {
+		if most := 2 * (recordHead + 1); n > most {
+			stream[n-most-1] = 0 // what is before is no record any more
+		}
+		if _, whole := h.serverName(stream[:n]); whole {
+			t.Fatalf("after %d bytes there is no ClientHello any more", n)
 		}
 	}
 }
@@ -79,6 +102,16 @@ func FuzzServerName(f *testing.F) {
 				if early, done := serverName(b[:n]); done && early != name {
 					t.Fatalf("after %d bytes %q, after %d %q", n, early, len(b), name)
 				}
+			}
+		}
+		var h hello
+		for _, n := range []int{len(b) / 3, len(b) / 2, len(b) - len(b)/9, len(b)} {
+			in, done := h.serverName(b[:n])
+			if at, so := serverName(b[:n]); in != at || done != so {
+				t.Fatalf("%d bytes in pieces: %q, %v; at once: %q, %v", n, in, done, at, so)
+			}
+			if done {
+				break
 			}
 		}
 		in := &played{in: b}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,5 +271,56 @@ func TestChecks(t *testing.T) {
 		}()
 		echotest.Until(t, "up", func() bool { return of.up(of.servers[0]) })
 		l.Close()
+	})
+}
+
+// A check begins Every after the one before has begun, but not before that has ended: on a simulated clock,
+// where a connect takes two seconds.
+func TestOneCheckAtATime(t *testing.T) {
+	proactortest.Config{Seeds: 3, Network: port.SimConfig{MinDelay: time.Second, MaxDelay: time.Second}}.Run(t, func(e *proactortest.Env) {
+		for every, want := range map[time.Duration]int64{100 * time.Millisecond: 50, 10 * time.Second: 10} {
+			var checks atomic.Int64
+			to := e.Serve(&proactor.Server{Handler: proactor.Handler{Opened: func(*proactor.Conn) { checks.Add(1) }}})
+			s, err := New(Options{Addr: "127.0.0.1:0", Engine: e.Engine, Log: echotest.Quiet(), Config: &Config{
+				Pools: []Pool{{Name: "p", Servers: []Address{{"tcp", to.ListenAddr().String()}}, Every: every}}, Default: "p",
+			}})
+			if err == nil {
+				err = s.Listen()
+			}
+			if err != nil {
+				e.Fatal(err)
+			}
+			e.Sleep(100 * time.Second)
+			if n := checks.Load(); n < want-1 || n > want+1 {
+				e.Errorf("%d checks in 100 s, one each %v, want %d", n, every, want)
+			}
+			if err := s.Shutdown(context.Background()); err != nil {
+				e.Error(err)
+			}
+		}
+	})
+}
+
+// A name that HAProxy would not take in a header is not told, and its client is served.
+func TestLongNameIsNotTold(t *testing.T) {
+	everybody := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+	porttest.Each(t, func(t *testing.T, b string) {
+		to := &proactor.Server{
+			Addr: "127.0.0.1:0", Engine: echotest.Engine(t, b), Log: echotest.Quiet(), Layer: proxyproto.Receive(proxyproto.Options{Trusted: everybody}),
+			Handler: proactor.Handler{Data: func(c *proactor.Conn, p []byte) int {
+				fmt.Fprintf(c, "%d ", len(proxyproto.Of(c).Authority()))
+				return len(p)
+			}},
+		}
+		s := with(t, b, Config{
+			Pools:  []Pool{{Name: "p", Header: 2, Servers: []Address{{"tcp", echotest.ListenPlain(t, to)}}}},
+			Routes: []Route{{"*.example", "p"}},
+		})
+		for n, want := range map[int]string{255: "255 ", 256: "0 "} {
+			c := must.Dial(t, s.ListenAddr())
+			must.Send(t, c, clientHello(strings.Repeat("x", n-len(".example"))+".example", &tls.Config{}))
+			must.Read(t, c, []byte(want))
+			c.Close()
+		}
 	})
 }

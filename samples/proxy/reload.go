@@ -53,8 +53,7 @@ func newTable(c *Config, before *table, log *slog.Logger) (*table, error) {
 func (t *table) of(name string) *pool {
 	name = strings.ToLower(name)
 	for _, r := range t.routes {
-		below, ok := strings.CutPrefix(r.Name, "*")
-		if r.Name == name || ok && name != "" && strings.HasSuffix(name, below) && len(name) > len(below) {
+		if r.matches(name) {
 			return t.pools[r.Pool]
 		}
 	}
@@ -72,7 +71,9 @@ func (t *table) bound(l proactor.Limits) {
 func (p *Server) begin(t *table) {
 	for _, of := range t.pools {
 		if of.Every > 0 && p.Engine != nil {
-			p.After(0, func() { p.check(t.ctx, of) })
+			for _, s := range of.servers {
+				p.After(0, func() { p.check(t.ctx, of, s) })
+			}
 		}
 	}
 }
