@@ -54,14 +54,33 @@ func TestWhatStopsTheNext(t *testing.T) {
 		fits    int64
 		by      string
 	}{
-		"descriptors":          {nil, 20000 - 40, "descriptors of a process"},
-		"all descriptors":      {map[string]string{"proc/sys/fs/file-max": "3414"}, 2000 - 40, "descriptors of all processes"},
-		"the packet filter":    {map[string]string{"proc/sys/net/netfilter/nf_conntrack_max": "1144"}, 1000, "connections that the packet filter tracks"},
-		"it is full":           {map[string]string{"proc/sys/net/netfilter/nf_conntrack_max": "100"}, 0, "connections that the packet filter tracks"},
-		"memory":               {map[string]string{"proc/meminfo": "MemTotal: 61440 kB\nMemAvailable: 6144 kB\n"}, 1024, "free memory, at 6 KiB for an idle connection"},
-		"the group":            {map[string]string{"sys/fs/cgroup/system.slice/echo.service/memory.max": "6291456"}, 1024, "memory of the control group, used or not"},
-		"a group above":        {map[string]string{"sys/fs/cgroup/system.slice/echo.service/memory.max": "max", "sys/fs/cgroup/system.slice/memory.max": "6291456"}, 1024, "memory of the control group, used or not"},
-		"a group of version 1": {map[string]string{"proc/self/cgroup": "4:memory:/a/b\n0::/\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "6291456"}, 1024, "memory of the control group, used or not"},
+		"descriptors":       {nil, 20000 - 40, "descriptors of a process"},
+		"all descriptors":   {map[string]string{"proc/sys/fs/file-max": "3414"}, 2000 - 40, "descriptors of all processes"},
+		"the packet filter": {map[string]string{"proc/sys/net/netfilter/nf_conntrack_max": "1144"}, 1000, "connections that the packet filter tracks"},
+		"it is full":        {map[string]string{"proc/sys/net/netfilter/nf_conntrack_max": "100"}, 0, "connections that the packet filter tracks"},
+		"memory":            {map[string]string{"proc/meminfo": "MemTotal: 61440 kB\nMemAvailable: 6144 kB\n"}, 1024, "free memory, at 6 KiB for an idle connection"},
+		"the group":         {map[string]string{"sys/fs/cgroup/system.slice/echo.service/memory.max": "6291456"}, 1024, "free memory of the control group"},
+		"the group, in use": {map[string]string{
+			"sys/fs/cgroup/system.slice/echo.service/memory.max":     "12582912",
+			"sys/fs/cgroup/system.slice/echo.service/memory.current": "8388608",
+			"sys/fs/cgroup/system.slice/echo.service/memory.stat":    "anon 6291456\nfile 2097152\ninactive_file 2097152\nactive_file 0\n",
+		}, 1024, "free memory of the control group"},
+		"a group above, in use by others": {map[string]string{
+			"sys/fs/cgroup/system.slice/echo.service/memory.max": "12582912",
+			"sys/fs/cgroup/system.slice/memory.max":              "104857600",
+			"sys/fs/cgroup/system.slice/memory.current":          "98566144",
+		}, 1024, "free memory of the control group"},
+		"a full group": {map[string]string{
+			"sys/fs/cgroup/system.slice/echo.service/memory.max":     "8388608",
+			"sys/fs/cgroup/system.slice/echo.service/memory.current": "8392704",
+		}, 0, "free memory of the control group"},
+		"a group of version 1, in use": {map[string]string{
+			"proc/self/cgroup": "4:memory:/a/b\n0::/\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "12582912",
+			"sys/fs/cgroup/memory/a/memory.usage_in_bytes": "8388608",
+			"sys/fs/cgroup/memory/a/memory.stat":           "inactive_file 1\ntotal_inactive_file 2097152\n",
+		}, 1024, "free memory of the control group"},
+		"a group above":        {map[string]string{"sys/fs/cgroup/system.slice/echo.service/memory.max": "max", "sys/fs/cgroup/system.slice/memory.max": "6291456"}, 1024, "free memory of the control group"},
+		"a group of version 1": {map[string]string{"proc/self/cgroup": "4:memory:/a/b\n0::/\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "6291456"}, 1024, "free memory of the control group"},
 	} {
 		r := Examine(facts(tt.changes), 1000)
 		if r.Fits != tt.fits || r.Bounds[0].Name != tt.by || r.Bounds[0].Lift == "" {

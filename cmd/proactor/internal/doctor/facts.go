@@ -28,14 +28,15 @@ type Facts struct {
 	Seccomp  int64 // 2: a filter of system calls
 	Disabled int64 // kernel.io_uring_disabled
 
-	Files, FilesMost           int64 // descriptors that this process may have: the limit, and what it may be raised to
-	FilesOpen, FilesAll        int64 // in all processes: open, and allowed
-	FilesRaise                 int64 // fs.nr_open: what FilesMost may be raised to
-	Locked                     int64 // bytes that may be locked in memory
-	Backlog                    int64
-	PortFirst, PortLast        int64 // of outgoing connections
-	Tracked, TrackedMost       int64 // connections in the table of the packet filter
-	Memory, MemoryFree, Budget int64 // bytes: of the machine, free of them, and what the control group may have
+	Files, FilesMost     int64 // descriptors that this process may have: the limit, and what it may be raised to
+	FilesOpen, FilesAll  int64 // in all processes: open, and allowed
+	FilesRaise           int64 // fs.nr_open: what FilesMost may be raised to
+	Locked               int64 // bytes that may be locked in memory
+	Backlog              int64
+	PortFirst, PortLast  int64 // of outgoing connections
+	Tracked, TrackedMost int64 // connections in the table of the packet filter
+	Memory, MemoryFree   int64 // bytes: of the machine, and free of them
+	Budget, BudgetFree   int64 // the same, of the control group that leaves the least
 }
 
 // Try is a backend, and why it does not work.
@@ -90,8 +91,8 @@ func Read(root fs.FS) Facts {
 
 		Memory:     kib(r.field("proc/meminfo", "MemTotal:", 0)),
 		MemoryFree: kib(r.field("proc/meminfo", "MemAvailable:", 0)),
-		Budget:     r.budget(),
 	}
+	f.Budget, f.BudgetFree = r.budget()
 	return f
 }
 
@@ -142,31 +143,43 @@ func number(words []string, i int) int64 {
 	return min(n, endless)
 }
 
-// budget is the memory that the control groups of this process may have, the least of them: of
-// version 2 or, where that is not in use, of version 1.
-func (r reader) budget() int64 {
-	least := int64(unknown)
+// memoryFiles are where a version of control groups tells of memory: its bound, what is used, and what of that
+// are files that the kernel drops when it needs the memory.
+type memoryFiles struct{ dir, most, used, stat, cache string }
+
+var (
+	memory1 = memoryFiles{"sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file "}
+	memory2 = memoryFiles{"sys/fs/cgroup", "memory.max", "memory.current", "memory.stat", "inactive_file "}
+)
+
+// budget is the memory that the control groups of this process may have, and what is free of that, in the
+// group that leaves the least: of version 2 or, where that is not in use, of version 1. What is used and not known
+// counts as nothing.
+func (r reader) budget() (most, free int64) {
+	most, free = unknown, unknown
 	for line := range strings.Lines(r.text("proc/self/cgroup")) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(parts) < 3 {
 			continue
 		}
-		dir, name := "sys/fs/cgroup", "memory.max"
+		of := memory2
 		switch {
 		case parts[1] == "memory":
-			dir, name = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+			of = memory1
 		case parts[0] != "0":
 			continue
 		}
 		for at := path.Join("/", parts[2]); ; at = path.Dir(at) {
-			n := r.number(path.Join(dir, at, name), 0)
-			if n >= 0 && n < 1<<60 && (least < 0 || n < least) {
-				least = n
+			in := func(name string) string { return path.Join(of.dir, at, name) }
+			n := r.number(in(of.most), 0)
+			used := max(0, r.number(in(of.used), 0)) - max(0, r.field(in(of.stat), of.cache, 0))
+			if left := max(0, n-max(0, used)); n >= 0 && n < 1<<60 && (free < 0 || left < free) {
+				most, free = n, left
 			}
 			if at == "/" {
 				break
 			}
 		}
 	}
-	return least
+	return most, free
 }

@@ -104,8 +104,8 @@ func (f Facts) bounds(wanted int64) (all []Bound) {
 	if f.MemoryFree >= 0 {
 		all = append(all, Bound{"free memory, at 6 KiB for an idle connection", mib(f.MemoryFree), f.MemoryFree / idleConn, "more memory"})
 	}
-	if f.Budget >= 0 {
-		all = append(all, Bound{"memory of the control group, used or not", mib(f.Budget), f.Budget / idleConn, "MemoryMax= of a unit; --memory of a container; resources.limits of Kubernetes"})
+	if f.BudgetFree >= 0 {
+		all = append(all, Bound{"free memory of the control group", mib(f.BudgetFree) + " of " + mib(f.Budget), f.BudgetFree / idleConn, "MemoryMax= of a unit; --memory of a container; resources.limits of Kubernetes"})
 	}
 	return all
 }
