@@ -33,12 +33,12 @@ import (
 	"github.com/proactor-go/proactor"
 )
 
-// Options say what the page has beyond what it shows of an engine. The zero value is a good one.
+// Options add to what the page shows of an engine. The zero value is useful.
 type Options struct {
 	// Token is what a request that changes something must have in its Authorization header, after "Bearer ". Empty: such
 	// requests are refused.
 	Token string
-	// Hosts are names, besides addresses and localhost, that the page answers to.
+	// Hosts are the names by which the page may be called, besides addresses and localhost.
 	Hosts []string
 	// Servers are shown by their names, and can be paused and drained.
 	Servers map[string]*proactor.Server
@@ -105,7 +105,7 @@ func (p *Page) Close() error { return p.server.Close() }
 //go:embed page.html page.js page.css
 var files embed.FS
 
-// Handler is the page of an engine, for a server of the caller's.
+// Handler serves the page of an engine, on a server of the caller's own.
 func Handler(e *proactor.Engine, o Options) http.Handler {
 	a := &admin{Options: o, engine: e, live: make(chan struct{}, maxLive)}
 	mux := http.NewServeMux()

@@ -29,8 +29,8 @@ func TestSocketBroadcast(t *testing.T) {
 	})
 }
 
-// All connections are upgraded and held. The loops have no goroutine for one of them, whoever
-// read its request; the others, and the backend std, have one or more.
+// All connections are upgraded and held. Servers on the loops have no goroutine for a connection, whoever
+// read its request; the other servers, and the backend std, have at least one.
 func TestUpgrades(t *testing.T) {
 	each(t, upgrades, 1, func(t *testing.T, s server) {
 		exchanged(t, upgrades, begin(t, s, upgrades, task{}).addr, workload{20, 64, 4, 1}, 50)

@@ -14,18 +14,18 @@ import (
 	"github.com/proactor-go/proactor"
 )
 
-// Header is what a proxy says of the connection that it passes on.
+// Header is what a proxy says about the connection that it passes on.
 type Header struct {
 	// Version is 1 or 2.
 	Version int
-	// Local says that the proxy speaks for itself, as in a health check (LOCAL), or does not know for
-	// whom (UNKNOWN of version 1): the addresses are nil, and the peer is the proxy.
+	// Local says that the proxy speaks for itself, as in a health check (LOCAL), or does not know whom it
+	// speaks for (UNKNOWN of version 1): the addresses are nil, and the peer is the proxy.
 	Local bool
-	// Source is the client's address, and Destination that which it has connected to: a *net.TCPAddr or
+	// Source is the client's address, and Destination the address that the client connected to: a *net.TCPAddr or
 	// a *net.UnixAddr each.
 	Source, Destination net.Addr
-	// TLVs are what version 2 has beside, in their order. tlvparse of pires/go-proxyproto reads those
-	// of clouds.
+	// TLVs are the further fields of version 2, in their order. Package tlvparse of pires/go-proxyproto
+	// reads those of cloud providers.
 	TLVs []TLV
 	// Proxy is the address of the proxy: where the connection comes from. It is set by what [Receive] makes.
 	Proxy net.Addr
@@ -56,11 +56,11 @@ func (h *Header) Authority() string { return string(h.Value(pires.PP2_TYPE_AUTHO
 // UniqueID is the proxy's number for the connection, up to 128 bytes. nil: none is told.
 func (h *Header) UniqueID() []byte { return h.Value(pires.PP2_TYPE_UNIQUE_ID) }
 
-// SSL tells of the client's TLS. false: the proxy has not said anything of that, or nothing sensible.
+// SSL tells about the client's TLS. false: the proxy said nothing about it, or nothing that can be read.
 func (h *Header) SSL() (SSL, bool) { return tlvparse.FindSSL(h.TLVs) }
 
-// For makes the header that passes a client on: with the addresses of the connection, and where it came
-// with a header itself, those of that.
+// For makes the header that passes a client on. It has the addresses of the client's connection or, if that
+// began with a header itself, those of that header.
 func For(client *proactor.Conn, version int) *Header {
 	h := &Header{Version: version, Source: client.RemoteAddr(), Destination: client.LocalAddr()}
 	if came := Of(client); came != nil && !came.Local {

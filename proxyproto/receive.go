@@ -16,11 +16,12 @@ import (
 
 // Options say whose headers are believed.
 type Options struct {
-	// Trusted are the addresses of the proxies, without which everybody is refused: who is believed may
-	// say that it is anybody. Peers on a Unix socket are trusted always: the mode of its file says who they are.
+	// Trusted are the addresses of the proxies. If there are none, everybody is refused: a peer whose header
+	// is believed can claim any address. Peers on a Unix socket are always trusted, since the mode of its file
+	// says who may connect.
 	Trusted []netip.Prefix
-	// PassOthers has clients that are not trusted come without a header, as if they had connected to a server
-	// that knows nothing of it. false: they are refused before a byte of theirs is looked at.
+	// PassOthers lets peers that are not trusted in without a header, as if the server did not know the
+	// protocol. false: they are reset before a byte of theirs is looked at.
 	PassOthers bool
 	// Timeout bounds the wait for the whole header; the cause is [proactor.ErrHandshake]. 0: 5 s. A proxy
 	// sends it at once, and with the first bytes of its client.
@@ -35,8 +36,8 @@ const DefaultTimeout = 5 * time.Second
 // ErrUntrusted: the peer is none of [Options.Trusted].
 var ErrUntrusted = errors.New("proxyproto: the peer is no trusted proxy")
 
-// Receive is for Server.Layer: connections begin with a header. A trusted peer that sends none is refused:
-// nobody knows whether it speaks for itself. The causes are those of this package and proactor.ErrHandshake.
+// Receive is for Server.Layer: each connection has to begin with a header. A trusted peer that sends none is
+// refused, because nobody knows whether it speaks for itself. The causes are those of this package and proactor.ErrHandshake.
 func Receive(o Options) func() proactor.Layer {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
@@ -48,8 +49,8 @@ func Receive(o Options) func() proactor.Layer {
 	return func() proactor.Layer { return &incoming{of: r} }
 }
 
-// Of is the header that a connection began with; nil: it began with none. Any goroutine may call it. Nobody
-// may change it.
+// Of is the header that a connection began with; nil: it began with none. Any goroutine may call Of. Nobody
+// may change the header.
 func Of(c *proactor.Conn) *Header {
 	if l, ok := c.Layer().(*incoming); ok {
 		return l.header
@@ -64,7 +65,7 @@ type receiver struct {
 	next    atomic.Int64 // when the log may be told again, in Unix nanoseconds
 }
 
-// trusts reports whether who connects from an address is a proxy.
+// trusts reports whether a peer at this address is a proxy whose header is believed.
 func (r *receiver) trusts(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -99,7 +100,7 @@ type incoming struct {
 	passes bool
 }
 
-// Begin refuses who is not trusted, or lets it pass.
+// Begin refuses a peer that is not trusted, or lets it pass.
 func (l *incoming) Begin(w *proactor.Wire) {
 	l.wire, l.proxy = w, w.Conn().RemoteAddr()
 	switch {

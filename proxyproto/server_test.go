@@ -100,8 +100,8 @@ func TestServer(t *testing.T) {
 	})
 }
 
-// Who is not trusted is refused before a byte of his is looked at, or comes without a header. The log has a
-// line of it.
+// A peer that is not trusted is refused before a byte of its is looked at, or comes in without a header. The
+// log has a line about it.
 func TestUntrusted(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
@@ -123,7 +123,7 @@ func TestUntrusted(t *testing.T) {
 		must.Send(t, c, h)
 		must.Read(t, c, []byte(c.LocalAddr().String()+"\n"+string(h)))
 		if conn := r.Accepted(); proxyproto.Of(conn) != nil {
-			t.Error("the header of somebody who is not trusted is believed")
+			t.Error("the header of a peer that is not trusted is believed")
 		}
 	})
 }
