@@ -95,11 +95,20 @@ func serve(dir string) error {
 		return err
 	}
 	defer e.Close()
-	var answered atomic.Int64
-	handler := proactor.Handler{Split: bufio.ScanLines, Message: func(c *proactor.Conn, line []byte) {
-		answered.Add(1)
-		c.Write(append(line, '\n'))
-	}}
+	var answered, cut atomic.Int64
+	handler := proactor.Handler{
+		Split: bufio.ScanLines,
+		Message: func(c *proactor.Conn, line []byte) {
+			answered.Add(1)
+			c.Write(append(line, '\n'))
+		},
+		Stopping: func(c *proactor.Conn) { c.SetValue(true) },
+		Closed: func(c *proactor.Conn, why error) {
+			if c.Value() == nil && (errors.Is(why, proactor.ErrServerClosed) || errors.Is(why, proactor.ErrEngineClosed)) {
+				cut.Add(1)
+			}
+		},
+	}
 	servers := map[string]*proactor.Server{
 		"tcp":  {Network: "tcp4", Addr: must.Alone(), ReusePort: runtime.GOOS == "linux"},
 		"tls":  {Network: "tcp4", Addr: must.Alone(), TLS: config},
@@ -134,6 +143,9 @@ func serve(dir string) error {
 		select {}
 	}
 	err = p.Run()
+	if n := cut.Load(); n > 0 {
+		fmt.Println("has ended", n, "connections before they drained")
+	}
 	fmt.Println("answered", answered.Load())
 	return err
 }

@@ -175,14 +175,23 @@ func (l *load) end(s status) {
 	l.Logf("%d connections, %d lines, %d not heard, %d sessions resumed", l.dialed.Load(), heard, l.unheard.Load(), l.resumed.Load())
 }
 
+// amount is how many connections talk, and how many new ones a second there are.
+func amount() (talkers, each int) {
+	if testenv.Long() {
+		return testenv.Scaled(1000), testenv.Scaled(500)
+	}
+	return 12, 100
+}
+
 // Under load one process follows the other: nothing is refused, reset or lost, and all processes are
-// of one size.
+// of one size, and a connection ends only where its process drains.
 func TestUpgradeUnderLoad(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
-		upgrades, talkers, each := 3, 12, 100
+		upgrades := 3
 		if testenv.Long() {
-			upgrades, talkers, each = 20, testenv.Scaled(1000), testenv.Scaled(500)
+			upgrades = 20
 		}
+		talkers, each := amount()
 		r := open(t, "PROACTOR_BACKEND="+backend)
 		first := r.serves()
 		s := r.upgrade(first)
@@ -204,20 +213,21 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	})
 }
 
-// A new process that ends, is killed or hangs leaves the old one as it was. And then there is an
-// upgrade that succeeds, of another file at the end of the link.
+// Under load a new process that ends, is killed or hangs leaves the old one as it was, which cuts nobody off. And
+// then there is an upgrade that succeeds, of another file at the end of the link.
 func TestUpgradeFails(t *testing.T) {
 	porttest.Each(t, func(t *testing.T, backend string) {
-		r := open(t, "PROACTOR_BACKEND="+backend, limitEnv+"=10s")
+		r := open(t, "PROACTOR_BACKEND="+backend, limitEnv+"=10m")
 		s := r.serves()
-		l := begin(r, s, 6, 50)
+		talkers, each := amount()
+		l := begin(r, s, talkers, each)
 		fails := 0
 		failed := func(why string) {
 			t.Helper()
 			fails++
 			r.logs("the upgrade failed", fails)
 			r.logs(why, 1)
-			l.more(10)
+			l.more(int64(talkers))
 			if now := r.serves(); now.PID != s.PID {
 				t.Errorf("process %d serves, not %d", now.PID, s.PID)
 			}
@@ -228,7 +238,7 @@ func TestUpgradeFails(t *testing.T) {
 		r.write("wrong", "hangs")
 		r.signal(s, syscall.SIGUSR2)
 		pid := r.hanging()
-		l.more(10)
+		l.more(int64(talkers))
 		r.signal(s, syscall.SIGUSR2)
 		r.logs("an upgrade is under way already", 1)
 		syscall.Kill(pid, syscall.SIGKILL)
@@ -250,8 +260,11 @@ func TestUpgradeFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if n := l.unheard.Load(); n > 0 {
+			t.Errorf("%d connections were ended by a process that goes on", n)
+		}
 		s = r.upgrade(s)
-		l.more(10)
+		l.more(int64(talkers))
 		l.end(s)
 	})
 }
