@@ -1,13 +1,14 @@
-// Package ops has what the main function of a server does beside serving: signals, a drain with a
-// deadline, sockets from systemd and words to it, upgrades in place, readiness, and Windows services.
+// Package ops does what the main function of a server has to do beside serving: it handles signals, drains
+// with a deadline, takes sockets from systemd and reports to it, upgrades the program in place, tells load
+// balancers whether it is ready, and runs the program as a Windows service.
 //
 //	srv := &proactor.Server{Addr: ":5001", Handler: handler}
 //	if err := ops.Run(srv, ops.Options{}); err != nil {
 //		log.Fatal(err)
 //	}
 //
-// Several servers, and listeners of package net beside them, have a [Process]: [Start], then
-// [Process.Add] and [Process.Listen] for each, then [Process.Run].
+// A program with several servers, or with listeners of package net beside them, makes a [Process]: it calls
+// [Start], then [Process.Add] or [Process.Listen] for each, then [Process.Run].
 //
 // # How it ends
 //
@@ -28,8 +29,8 @@
 // SIGUSR2 starts the program anew, from the path that it was started by, with the same arguments:
 // another file may be there by now, or another at the end of a symbolic link. The new process gets
 // every listener, with ReusePort all of each server, and the keys of session tickets. It makes its
-// servers, paused, and says that it is ready; the old one has it go on, and when it says that it
-// serves, stops listening and drains. So there is no moment at which nobody listens, nothing in a
+// servers, which are paused, and says that it is ready. The old process tells it to go on and, when the new one
+// says that it serves, stops listening and drains. So there is no moment at which nobody listens, nothing in a
 // backlog is reset, and no connection is in the new process before that has come up.
 //
 // If the new process ends, is killed or is not ready in time (Options.Upgrade), it is killed, and the
@@ -40,12 +41,13 @@
 // What the processes say to each other goes over a socket pair, descriptor 3 of the new one, which
 // the variable PROACTOR_UPGRADE names; the listeners are those after it. Start takes them out of the
 // environment, and has them closed on exec. On Windows listeners are not handed over:
-// what balances load before two processes sees to it that nobody is refused (Options.Delay).
+// there a load balancer before two processes sees to it that nobody is refused (Options.Delay).
 //
 // # Windows services
 //
 // A process that the service control manager has started is a service as soon as it calls
-// [Interrupted], as [Run] and [Start] do where Options.Context is nil. That must be within 30 s. A stop drains
-// it. [ServiceLog] has the log go to the event log. InstallService, StartService, StopService and UninstallService, on Windows alone,
+// [Interrupted], as [Run] and [Start] do where Options.Context is nil. That must be within 30 s. It is starting
+// until [Process.Run] serves, or the program calls [Serving]. A stop drains it; one that ends without that has failed, with
+// exit code 1. [ServiceLog] has the log go to the event log. InstallService, StartService, StopService and UninstallService, on Windows alone,
 // are what an administrator needs.
 package ops

@@ -1,21 +1,30 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"time"
 
+	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/eventlog"
 	"golang.org/x/sys/windows/svc/mgr"
 )
 
+// DefaultAccount is that of a service for which [InstallService] is given none. It has the rights of any user of the
+// machine, and no name on the network: it listens at every port, reads the program and its files only where
+// users may (not below a home directory), and writes next to nothing but the event log.
+const DefaultAccount = `NT AUTHORITY\LocalService`
+
 // InstallService makes this program a service that Windows starts with these arguments, when the
 // system starts and when it has failed. It registers the name as a source of the event log. That
-// needs an administrator, as the functions below do.
-func InstallService(name string, args ...string) error {
+// needs an administrator, as the functions below do. The account is one that has no password, such as
+// LocalSystem, which may do everything, `NT AUTHORITY\NetworkService`, or `NT SERVICE\` and the name of the service, an
+// account of its own; empty: [DefaultAccount].
+func InstallService(name, account string, args ...string) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
@@ -25,13 +34,21 @@ func InstallService(name string, args ...string) error {
 		return fmt.Errorf("the service control manager: %w", err)
 	}
 	defer m.Disconnect()
-	s, err := m.CreateService(name, exe, mgr.Config{StartType: mgr.StartAutomatic, DisplayName: name}, args...)
+	s, err := m.CreateService(name, exe, mgr.Config{
+		StartType: mgr.StartAutomatic, DisplayName: name, ServiceStartName: cmp.Or(account, DefaultAccount),
+	}, args...)
 	if err != nil {
 		return fmt.Errorf("service %s: %w", name, err)
 	}
 	defer s.Close()
 	again := mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: 5 * time.Second}
 	err = s.SetRecoveryActions([]mgr.RecoveryAction{again, again, again}, uint32(24*time.Hour/time.Second))
+	if err == nil {
+		err = s.SetRecoveryActionsOnNonCrashFailures(true)
+	}
+	if errors.Is(err, windows.ERROR_INVALID_LEVEL) { // Wine 8 knows no such thing
+		err = nil
+	}
 	if err == nil {
 		err = eventlog.InstallAsEventCreate(name, eventlog.Error|eventlog.Warning|eventlog.Info)
 	}
@@ -100,7 +117,7 @@ func until(ctx context.Context, s *mgr.Service, want svc.State) error {
 		case now.State == want:
 			return nil
 		case now.State == svc.Stopped:
-			return errors.New("it has ended; the event log may say why")
+			return fmt.Errorf("it has ended, with exit code %d of Windows and %d of its own; the event log may say why", now.Win32ExitCode, now.ServiceSpecificExitCode)
 		}
 		select {
 		case <-tick.C:

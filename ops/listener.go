@@ -100,8 +100,8 @@ type listener struct {
 	close  func() error
 }
 
-// Listen is net.Listen for what is not a [Server], such as an http.Server. It takes a listener
-// that the process was given under the name, and its own goes to the next process. Accept waits until the
+// Listen is net.Listen for what is not a [Server], such as an http.Server. It takes the listener that the
+// process was given under the name, or makes one, which goes to the next process. Accept waits until this
 // process serves. Run closes it when the servers have drained or, after an upgrade, when the next
 // process serves.
 func (p *Process) Listen(name, network, address string) (net.Listener, error) {

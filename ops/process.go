@@ -31,9 +31,9 @@ type Options struct {
 	// Reload is called on SIGHUP, on a goroutine of its own, and once at a time; systemd is told
 	// when it begins and ends. Its error is logged. nil: SIGHUP is what it was.
 	Reload func() error
-	// Tickets are configs whose session tickets the next process can take, and each takes those
-	// of its own place in the list only. Their keys are kept here and changed each day, as
-	// package tls does by itself. They must not be used before Start.
+	// Tickets are the configs whose session tickets the next process accepts. Each config there
+	// accepts those of the config at the same index here. Start gives them their keys and Run changes
+	// the keys each day, as package tls does by itself. They must not be used before Start.
 	Tickets []*tls.Config
 	// Context ends Run when it is done. nil: one of [Interrupted].
 	Context context.Context
@@ -57,7 +57,7 @@ type Server interface {
 
 var _ Server = (*proactor.Server)(nil)
 
-// Process is the process, as one that serves. There is one.
+// Process is this process, as one that serves. A program makes one.
 type Process struct {
 	o       Options
 	ctx     context.Context
@@ -92,22 +92,26 @@ type service struct {
 }
 
 // Run serves until the process is to end: it is Start, Add and Run of the Process for one server, which
-// gets all listeners that the process was given.
+// gets all listeners that the process was given. The error of a Windows service is logged, too: nobody
+// reads what it says otherwise.
 func Run(srv Server, o Options) error {
 	p, err := Start(o)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
-	if err := p.Add("", srv); err != nil {
-		return err
+	if err = p.Add("", srv); err == nil {
+		err = p.Run()
 	}
-	return p.Run()
+	if _, is := Service(); is && err != nil {
+		p.log.Error("the service has failed", "err", err)
+	}
+	return err
 }
 
-// Start takes what the process was given by systemd or the process before it. It must be called
-// before other processes are started, which would be given the same. The error says that what
-// was given is broken.
+// Start takes over what systemd, or the process before this one, has handed to it. It must be called
+// before the program starts other processes, which would inherit the same. The error says that what
+// was handed over is broken.
 func Start(o Options) (*Process, error) {
 	p := &Process{o: o, ctx: o.Context, stop: func() {}, log: o.Log, serves: make(chan struct{}), paths: map[string]os.FileInfo{}}
 	if p.o.Drain == 0 {
@@ -149,8 +153,8 @@ func (p *Process) end() {
 // Add has a server listen, at what the process was given under the name or, where that is
 // nothing, at the server's address. The name must be the same in the next process, and is
 // FileDescriptorName= of systemd's socket unit, or the name of that without ".socket". A server with an
-// empty name gets all that nobody has taken before; another that finds nothing under its name
-// gets what has no name. The server accepts when Run is called, or Run of a process that is
+// empty name gets all listeners that are left; any other that finds nothing under its name
+// gets those without a name. The server accepts when Run is called, or Run of a process that is
 // an upgrade has been told to go on. The error is that of Listen.
 func (p *Process) Add(name string, srv Server) error {
 	given, owned, err := p.take(name)
@@ -203,6 +207,7 @@ func (p *Process) Run() error {
 	p.state.Store(serving)
 	p.before.serves(p.ctx)
 	p.manager.tell("READY=1", "STATUS=serving")
+	Serving()
 	stop := p.watchdog()
 	defer stop()
 	var ended = make(chan error, len(p.services))
@@ -343,8 +348,8 @@ func (p *Process) drainTime() time.Duration {
 	return drainTime(runtime.GOOS, context.Cause(p.ctx), p.o.Drain)
 }
 
-// Ready answers a load balancer: 200 while the process serves, 503 before Run and from the moment at which
-// it is to end.
+// Ready answers load balancers: with 200 while the process serves, with 503 before Run and from the moment at
+// which the process is to end.
 func (p *Process) Ready() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")

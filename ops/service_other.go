@@ -7,7 +7,10 @@ import "log/slog"
 // Elsewhere a service manager stops a process by a signal, and what it writes to stderr is logged.
 func stops() <-chan error { return nil }
 
-func stopped() {}
+func stopped(uint32) {}
+
+// Serving tells Windows that this process, a service, has started. Elsewhere it does nothing.
+func Serving() {}
 
 // Service is the name of the Windows service that this process is.
 func Service() (name string, is bool) { return "", false }

@@ -22,8 +22,9 @@ type serviceCommand struct {
 }
 
 type serviceInstall struct {
-	Name string   `arg:"" help:"Name of the service, and of the source in the event log."`
-	Args []string `arg:"" passthrough:"" help:"The command, with its flags."`
+	Account string   `default:"NT AUTHORITY\\LocalService" help:"Account that the service runs as, one without a password: LocalSystem, NT AUTHORITY\\NetworkService, NT SERVICE\\NAME; default ${default}, which reads what every user may, and writes almost nothing." placeholder:"ACCOUNT"`
+	Name    string   `arg:"" help:"Name of the service, and of the source in the event log."`
+	Args    []string `arg:"" passthrough:"" help:"The command, with its flags."`
 }
 
 // Run is called by the parser.
@@ -31,7 +32,7 @@ func (c *serviceInstall) Run(env *environment) error {
 	if err := understood(env, c.Args); err != nil {
 		return err
 	}
-	return ops.InstallService(c.Name, c.Args...)
+	return ops.InstallService(c.Name, c.Account, c.Args...)
 }
 
 // understood refuses a command that would fail each time it is started.
