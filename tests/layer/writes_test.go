@@ -90,6 +90,7 @@ func TestLayerWriteBeforeReady(t *testing.T) {
 		must.ReadEnd(t, c, append(masked(bytes.Join([][]byte{[]byte("a"), large, large}, nil)), endMark))
 		c.CloseWrite()
 		r.Ends(proactor.ErrPeerClosed)
+		must.Eventually(t, "the first End", func() bool { return ends.Load() == 1 }) // it follows Closed
 
 		for what, end := range map[string]func(*proactor.Conn){"Close": func(c *proactor.Conn) { c.Close() }, "Abort": (*proactor.Conn).Abort} {
 			before := ends.Load()
