@@ -169,7 +169,7 @@ func TestServeProxyConfig(t *testing.T) {
 	says("two")
 	put("pool p\nserver")
 	c.Process.Signal(syscall.SIGHUP)
-	told("proxy.conf:2: server is not followed by 0 words")
+	told("proxy.conf:2: server takes one word, not 0")
 	says("two")
 }
 
