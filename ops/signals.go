@@ -22,10 +22,10 @@ var ErrTerminated = errors.New("terminated")
 // On Windows Ctrl-C and Ctrl-Break are SIGINT; a process that was started with
 // CREATE_NEW_PROCESS_GROUP gets only Ctrl-Break. A console that is closed, a logoff
 // and a shutdown are SIGTERM (package os/signal). A process that the service control manager has
-// started is a service from this call on, which starts until [Serving] is called. When it is to stop, ctx is done,
-// for [ErrTerminated] where the system shuts down, and stop says that it has stopped. Where nobody has asked
-// for the end, stop says that the service has failed, with the exit code 1 of its own; Windows then starts it again,
-// as it does with a process that ends without stop.
+// started is a service from this call on; the manager takes it to be starting until [Serving] is called. When it
+// is to stop, ctx is done, with the cause [ErrTerminated] if the system shuts down, and stop tells the manager that
+// the service has stopped. If nobody has asked for that, stop says that the service has failed, with an exit code of
+// its own, 1; Windows then starts it again, as it does when a process ends without a call of stop.
 func Interrupted(log *slog.Logger) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals, ended, managed := make(chan os.Signal, 2), make(chan struct{}), stops()
