@@ -111,7 +111,7 @@ func TestOneTrialAtATime(t *testing.T) {
 	for what, ends := range map[string]func(p *pool, s *server) (tried, up bool){
 		"it fails":       func(p *pool, s *server) (bool, bool) { p.tell(s, errDown, false); return false, false },
 		"it succeeds":    func(p *pool, s *server) (bool, bool) { p.tell(s, nil, false); return true, true },
-		"it is given up": func(_ *pool, s *server) (bool, bool) { s.again = s.again.Add(-time.Hour); return true, false },
+		"it is given up": func(_ *pool, s *server) (bool, bool) { s.again = s.again.Add(-2 * time.Hour); return true, false },
 	} {
 		p := threeServers(Pool{Fall: 1, Timeout: time.Hour})
 		s := p.servers[1]
