@@ -100,5 +100,6 @@ var (
 	errCode      = errors.New("a Close frame has a code that is not to be sent")
 	errShortCode = errors.New("a Close frame has half a code")
 	errDeflate   = errors.New("a compressed message cannot be inflated")
+	errEmpty     = errors.New("a compressed message has hardly anything in it")
 	errLength    = errors.New("a length is not written in the fewest bytes, or is negative")
 )

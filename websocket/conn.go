@@ -24,19 +24,30 @@ type Conn struct {
 
 	// For the loop alone.
 	in    decoder
-	lent  *byte // where the message that Options.Message has begins; nil: none is
-	place place
+	lent  *byte  // where the message that Options.Message has begins; nil: none is
+	place *place // in a line; nil: it waits for nothing
 	state connState
 	room  uint8 // bytes before lent that are the message's as well
 
-	// Fixed when Opened is called.
-	chosen   uint8 // the subprotocol: one more than its index; 0: none
-	isClient bool
-
-	closing atomic.Bool // a Close frame was sent: nothing may follow
-	mu      sync.Mutex  // held by Writes
-	value   any         // until Opened, what the handshake needs
+	chosen uint16 // the subprotocol: one more than its index; 0: none. Fixed when Opened is called
+	shared sharedState
+	mu     sync.Mutex // held by Writes
+	value  any        // until Opened, what the handshake needs
 }
+
+// sharedState is what any goroutine may look at.
+type sharedState struct{ bits atomic.Uint32 }
+
+const (
+	dialedBit  = 1 << iota // fixed when Opened is called
+	closingBit             // set under mu
+)
+
+// isClient reports whether Dial has made the connection, so that what it sends is masked.
+func (s *sharedState) isClient() bool { return s.bits.Load()&dialedBit != 0 }
+
+// closing reports whether a Close frame was sent: nothing may follow.
+func (s *sharedState) closing() bool { return s.bits.Load()&closingBit != 0 }
 
 type connState uint8
 
@@ -57,7 +68,7 @@ func (o *Options) newConn(pc *proactor.Conn) *Conn {
 	c := &Conn{pc: pc, opts: o, in: decoder{most: messageMost(limits.MaxMessage)}, state: upgrading}
 	pc.SetValue(c)
 	if limits.HandshakeTimeout > 0 {
-		c.queue(limits.HandshakeTimeout)
+		c.queue(limits.HandshakeTimeout, (*Conn).noHandshake)
 	}
 	return c
 }
@@ -111,7 +122,7 @@ func (c *Conn) WriteLent(t Type, p []byte) error {
 		return fmt.Errorf("%w: %v", ErrInvalid, t)
 	}
 	n := ws.HeaderSize(ws.Header{Length: int64(len(p))})
-	if c.lent == nil || unsafe.SliceData(p) != c.lent || n > int(c.room) || c.isClient || c.deflates(p) {
+	if c.lent == nil || unsafe.SliceData(p) != c.lent || n > int(c.room) || c.shared.isClient() || c.deflates(p) {
 		return c.sendMessage(ws.OpCode(t), p)
 	}
 	// The header goes where that of the message was, which is the message's own memory.
@@ -120,7 +131,7 @@ func (c *Conn) WriteLent(t Type, p []byte) error {
 	c.lent = nil // so that it is lent once
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing.Load() {
+	if c.shared.closing() {
 		return proactor.ErrClosed
 	}
 	_, err := c.pc.WriteLent(frame)
@@ -162,7 +173,7 @@ func (c *Conn) awaitClose() {
 	if wait <= 0 {
 		wait = 5 * time.Second
 	}
-	c.queue(wait)
+	c.queue(wait, (*Conn).noAnswer)
 }
 
 // sendClose sends a Close frame, unless one was sent, and reports whether it did.
@@ -173,11 +184,11 @@ func (c *Conn) sendClose(code CloseCode, reason string) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing.Load() {
+	if c.shared.closing() {
 		return false
 	}
 	err := c.write(ws.OpClose, body)
-	c.closing.Store(true)
+	c.shared.bits.Or(closingBit)
 	if err != nil { // there is no room, so the peer cannot be told
 		c.pc.Close()
 	}
@@ -199,7 +210,7 @@ func (c *Conn) peerCloses(p []byte) error {
 			return fault(errUTF8)
 		}
 	}
-	if c.closing.Load() {
+	if c.shared.closing() {
 		return bufio.ErrFinalToken
 	}
 	return e
@@ -207,12 +218,10 @@ func (c *Conn) peerCloses(p []byte) error {
 
 // sendMessage writes a message.
 func (c *Conn) sendMessage(op ws.OpCode, p []byte) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.deflates(p) {
-		return c.writeDeflated(op, p)
+		return c.sendDeflated(op, p)
 	}
-	return c.write(op, p)
+	return c.send(op, p)
 }
 
 // deflates reports whether a message goes compressed, if it shrinks.
@@ -227,10 +236,10 @@ func (c *Conn) send(op ws.OpCode, p []byte) error {
 
 // write is send. mu is held.
 func (c *Conn) write(op ws.OpCode, p []byte) error {
-	if c.closing.Load() {
+	if c.shared.closing() {
 		return proactor.ErrClosed
 	}
-	if c.isClient {
+	if c.shared.isClient() {
 		b := frames.Get().(*[]byte)
 		*b = c.appendFrame((*b)[:0], op, p)
 		_, err := c.pc.Write(*b)
@@ -257,7 +266,7 @@ func (c *Conn) frame(op ws.OpCode, p []byte) []byte {
 func (c *Conn) appendFrame(b []byte, op ws.OpCode, p []byte) []byte {
 	var h [ws.MaxHeaderSize]byte
 	n := putHeader(h[:], op, len(p))
-	if !c.isClient {
+	if !c.shared.isClient() {
 		return append(append(b, h[:n]...), p...)
 	}
 	mask := ws.NewMask()

@@ -14,11 +14,12 @@ import (
 // their opposites are not a connection's, because each takes much memory. So what was said last is
 // kept here as it was said, and they are shown it first.
 //
-// What is sent is for the holder of Conn.mu, what is received for the loop.
+// What is received is for the loop.
 type deflation struct {
-	window int // bytes that the peer can look back
-	out    history
-	in     history
+	window  int // bytes that the peer can look back
+	out     history
+	in      history
+	packing sync.Mutex // held while a message is compressed with out, until it is sent and a part of it
 }
 
 // history is the last bytes of the messages of one direction, without those that went as they are.
@@ -86,11 +87,13 @@ type deflater struct {
 	mute bool // what comes is not for the peer
 }
 
-var deflaters = sync.Pool{New: func() any {
+var deflaters = sync.Pool{New: newDeflater}
+
+func newDeflater() any {
 	d := new(deflater)
 	d.w, _ = flate.NewWriter(d, flate.BestSpeed) // fails for levels that are none
 	return d
-}}
+}
 
 // Write takes what the flate.Writer has made.
 func (d *deflater) Write(p []byte) (int, error) {
@@ -137,22 +140,32 @@ func (d *deflater) free() {
 	deflaters.Put(d)
 }
 
-// writeDeflated sends a message compressed or, where that is no shorter, as it is. Only what was sent
-// compressed can be looked back to: no error leaves the peer with another context than ours. mu is held.
-func (c *Conn) writeDeflated(op ws.OpCode, p []byte) error {
-	if c.closing.Load() {
+// sendDeflated sends a message compressed or, where that is no shorter, as it is. Only what was sent
+// compressed can be looked back to: no error leaves the peer with another context than ours.
+//
+// To compress takes long, so mu is not held meanwhile. With a context the messages must be compressed
+// in the order in which they are sent. One that would have to wait for another goroutine's goes as it is,
+// which is right at any place among those that are compressed: so no Write, and no loop, waits.
+func (c *Conn) sendDeflated(op ws.OpCode, p []byte) error {
+	d := c.deflation
+	if d.out.most > 0 {
+		if !d.packing.TryLock() {
+			return c.send(op, p)
+		}
+		defer d.packing.Unlock()
+	}
+	if c.shared.closing() {
 		return proactor.ErrClosed
 	}
-	d := deflaters.Get().(*deflater)
-	defer d.free()
-	out := &c.deflation.out
-	packed := d.deflate(p, out.said, c.deflation.window)
+	f := deflaters.Get().(*deflater)
+	defer f.free()
+	packed := f.deflate(p, d.out.said, d.window)
 	if len(packed) >= len(p) {
-		return c.write(op, p)
+		return c.send(op, p)
 	}
-	err := c.write(op|rsv1, packed)
+	err := c.send(op|rsv1, packed)
 	if err == nil {
-		out.add(p)
+		d.out.add(p)
 	}
 	return err
 }

@@ -2,6 +2,8 @@ package websocket
 
 import (
 	"bytes"
+	"compress/flate"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -211,6 +213,35 @@ func TestBomb(t *testing.T) {
 		if took := after.TotalAlloc - before.TotalAlloc; took > uint64(3*most+200<<10) { // which grew in steps
 			t.Errorf("%d bytes were allocated for a message of at most %d", took, most)
 		}
+	}
+}
+
+// A message of empty blocks, which cost time and give nothing, is read no further than its bound. One whose sender
+// has flushed after each byte is not refused.
+func TestEmptyBlocks(t *testing.T) {
+	var f inflater
+	for _, block := range []string{"\x00\x00\x00\xff\xff", "\x02\x00"} { // stored; with fixed codes, and padded by a stored one
+		if block == "\x02\x00" {
+			block += "\x00\x00\xff\xff"
+		}
+		_, err := f.inflate([]byte(strings.Repeat(block, 1<<18)+"\x00"), nil, 1<<20)
+		if err == nil || !errors.Is(err, errEmpty) || f.in.taken > emptyMost+16<<10 {
+			t.Errorf("% x: %v after %d bytes", block, err, f.in.taken)
+		}
+	}
+	var flushed bytes.Buffer
+	w, err := flate.NewWriter(&flushed, flate.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := talkative(rand.New(rand.NewPCG(1, 1)), 100_000)
+	for i := range p {
+		w.Write(p[i : i+1])
+		w.Flush()
+	}
+	got, err := f.inflate(flushed.Bytes()[:flushed.Len()-len(flushEnd)], nil, len(p))
+	if err != nil || !bytes.Equal(got, p) {
+		t.Errorf("%d bytes that were flushed one by one are %d: %v", len(p), flushed.Len(), err)
 	}
 }
 

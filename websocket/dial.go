@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 
@@ -97,7 +96,8 @@ func Dial(ctx context.Context, d *proactor.Dialer, rawURL string, header http.He
 			return
 		}
 		c := o.newConn(pc)
-		c.isClient, c.value = true, state
+		c.shared.bits.Or(dialedBit)
+		c.value = state
 		c.in.flags |= client
 		context.AfterFunc(ctx, func() { _ = pc.Post(c.giveUp) })
 		var b bytes.Buffer
@@ -195,11 +195,10 @@ func (d *dialing) check(b []byte) (a agreement, err error) {
 	case len(protocols) > 1:
 		return fail("it has several subprotocols")
 	case len(protocols) == 1:
-		i := slices.Index(d.asked.Protocols, protocols[0])
-		if i < 0 {
+		a.chosen = d.asked.choose(func(p string) bool { return p == protocols[0] })
+		if a.chosen == 0 {
 			return fail("it has a subprotocol that was not asked for")
 		}
-		a.chosen = uint8(i + 1)
 	}
 	deflation, why := d.asked.Compression.accepted(r.Header)
 	if why != "" {

@@ -22,8 +22,8 @@ import (
 type decoder struct {
 	most  uint32  // bytes that a message may have
 	hole  uint32  // bytes
-	have  int     // bytes
-	todo  int     // bytes of the payload of the present frame that have not come
+	have  uint32  // bytes
+	todo  uint32  // bytes of the payload of the present frame that have not come
 	mask  [4]byte // of the present frame, beginning with the byte for the next one
 	lead  uint8
 	open  uint8 // bytes at the end of have that may be the beginning of a character
@@ -108,7 +108,7 @@ const headersMost = 1 << 10
 // there may be more. An error ends the stream; it may be one of control.
 func (d *decoder) next(data []byte, control func(op ws.OpCode, p []byte) error) (advance int, m message, err error) {
 	for {
-		at := int(d.lead) + d.have + int(d.hole)
+		at := int(d.lead) + int(d.have) + int(d.hole)
 		rest := data[at:]
 		if d.flags&inFrame != 0 {
 			if err := d.payload(data, rest); err != nil {
@@ -177,7 +177,7 @@ func (d *decoder) compresses(h ws.Header) bool {
 // fault is the error for one of the peer's.
 func fault(err error) error {
 	code := StatusProtocolError
-	if err == errUTF8 || err == errDeflate {
+	if err == errUTF8 || err == errDeflate || err == errEmpty {
 		code = StatusInvalidPayload
 	}
 	return &ProtocolError{code, err}
@@ -194,7 +194,7 @@ func (d *decoder) begin(h ws.Header, n int) {
 	} else {
 		d.hole += uint32(n)
 	}
-	d.todo, d.mask = int(h.Length), h.Mask
+	d.todo, d.mask = uint32(h.Length), h.Mask
 	d.flags = d.flags&^(final|masked) | inFrame
 	if h.Fin {
 		d.flags |= final
@@ -206,7 +206,7 @@ func (d *decoder) begin(h ws.Header, n int) {
 
 // payload takes what has come of the present frame's.
 func (d *decoder) payload(data, rest []byte) error {
-	k := min(d.todo, len(rest))
+	k := min(int(d.todo), len(rest))
 	p := rest[:k]
 	if d.flags&masked != 0 && k > 0 {
 		ws.Cipher(p, d.mask, 0)
@@ -215,12 +215,12 @@ func (d *decoder) payload(data, rest []byte) error {
 			d.mask[i] = m[(k+i)%4]
 		}
 	}
-	end := int(d.lead) + d.have
+	end := int(d.lead) + int(d.have)
 	if d.hole > 0 {
 		copy(data[end:], p)
 	}
-	d.have += k
-	d.todo -= k
+	d.have += uint32(k)
+	d.todo -= uint32(k)
 	if d.op != ws.OpText || d.flags&compressed != 0 {
 		return nil
 	}
@@ -248,7 +248,7 @@ func text(p []byte) (open int, ok bool) {
 
 // whole hands a message over.
 func (d *decoder) whole(data []byte) (advance int, m message, err error) {
-	lead, end := int(d.lead), int(d.lead)+d.have
+	lead, end := int(d.lead), int(d.lead)+int(d.have)
 	advance = end + int(d.hole)
 	m = message{Type(d.op), data[lead:end:end], d.lead, d.flags&compressed != 0}
 	*d = decoder{most: d.most, flags: d.flags & lasting}
@@ -269,10 +269,10 @@ func (d *decoder) reclaim(data []byte) (free int) {
 	case free == 0 || d.flags&stopping != 0:
 		return 0
 	case len(data) > most+min(most, headersMost): // more than MaxMessage
-	case free < reclaimLeast || free < d.have && len(data) <= most:
+	case free < reclaimLeast || free < int(d.have) && len(data) <= most:
 		return 0
 	}
-	copy(data[free:], data[:int(d.lead)+d.have])
+	copy(data[free:], data[:int(d.lead)+int(d.have)])
 	d.hole = 0
 	return free
 }

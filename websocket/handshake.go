@@ -6,6 +6,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -41,7 +42,7 @@ func (e *refusal) Error() string {
 // agreement is what a handshake has come to.
 type agreement struct {
 	answer    []byte     // what the client is sent
-	chosen    uint8      // Conn.chosen
+	chosen    uint16     // Conn.chosen
 	deflation *deflation // Conn.deflation
 }
 
@@ -78,9 +79,8 @@ func (o *Options) agree(r *http.Request) (a agreement, err error) {
 		return a, err
 	}
 	b := fmt.Appendf(nil, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n%s: %s\r\n", hdrAccept, accept(key))
-	if i := slices.IndexFunc(o.Protocols, func(p string) bool { return hasToken(r.Header, hdrProtocol, p) }); i >= 0 {
-		a.chosen = uint8(i + 1)
-		b = fmt.Appendf(b, "%s: %s\r\n", hdrProtocol, o.Protocols[i])
+	if a.chosen = o.choose(func(p string) bool { return hasToken(r.Header, hdrProtocol, p) }); a.chosen > 0 {
+		b = fmt.Appendf(b, "%s: %s\r\n", hdrProtocol, o.Protocols[a.chosen-1])
 	}
 	if deflation != nil {
 		a.deflation = deflation
@@ -88,6 +88,12 @@ func (o *Options) agree(r *http.Request) (a agreement, err error) {
 	}
 	a.answer = append(b, "\r\n"...)
 	return a, nil
+}
+
+// choose is the first subprotocol that will do, as Conn.chosen has it, which no more than 65,535 can be told
+// apart by.
+func (o *Options) choose(will func(string) bool) uint16 {
+	return uint16(slices.IndexFunc(o.Protocols[:min(len(o.Protocols), math.MaxUint16)], will) + 1)
 }
 
 // accept is the server's answer to a key (RFC 6455, 4.2.2).
@@ -202,8 +208,8 @@ func (c *Conn) open(r *http.Request, a agreement) {
 		c.in.flags |= deflates
 	}
 	c.pc.Write(a.answer)
-	if c.opts.PingInterval > 0 {
-		c.queue(c.opts.PingInterval)
+	if c.place = nil; c.opts.PingInterval > 0 {
+		c.queue(c.opts.PingInterval, (*Conn).silent)
 	}
 	if c.opts.Opened != nil {
 		c.opts.Opened(c, r)

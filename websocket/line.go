@@ -15,21 +15,24 @@ type line struct {
 	wait        time.Duration
 	loop        proactor.Loop
 	begun       time.Time
-	first, last *Conn
+	first, last *place
 	set         bool // the timer is
 }
 
-// place is that of a connection in a line.
+// place is that of a connection in a line. Connections that wait for nothing, once their handshake is
+// done, have none.
 type place struct {
-	line       *line // nil: in none
-	prev, next *Conn
+	line       *line // nil: left, and to be used again
+	conn       *Conn
+	then       func(*Conn) // is called when conn has waited
+	prev, next *place
 	due        time.Duration // since line.begun
 }
 
 var perLoop proactor.PerLoop[lines]
 
-// queue has c.due be called after some time, unless c leaves the line before.
-func (c *Conn) queue(wait time.Duration) {
+// queue has then be called after some time, unless c leaves the line before.
+func (c *Conn) queue(wait time.Duration, then func(*Conn)) {
 	all := perLoop.Get(c.pc.Loop())
 	if *all == nil {
 		*all = lines{}
@@ -39,33 +42,37 @@ func (c *Conn) queue(wait time.Duration) {
 		l = &line{wait: wait, loop: c.pc.Loop(), begun: time.Now()}
 		(*all)[wait] = l
 	}
-	c.place = place{line: l, prev: l.last, due: time.Since(l.begun) + wait}
-	if l.last == nil {
-		l.first = c
-	} else {
-		l.last.place.next = c
+	if c.place == nil {
+		c.place = new(place)
 	}
-	l.last = c
+	p := c.place
+	*p = place{line: l, conn: c, then: then, prev: l.last, due: time.Since(l.begun) + wait}
+	if l.last == nil {
+		l.first = p
+	} else {
+		l.last.next = p
+	}
+	l.last = p
 	l.arm()
 }
 
 // leave takes c out of the line in which it is.
 func (c *Conn) leave() {
 	p := c.place
-	if p.line == nil {
+	if p == nil || p.line == nil {
 		return
 	}
 	if p.prev == nil {
 		p.line.first = p.next
 	} else {
-		p.prev.place.next = p.next
+		p.prev.next = p.next
 	}
 	if p.next == nil {
 		p.line.last = p.prev
 	} else {
-		p.next.place.prev = p.prev
+		p.next.prev = p.prev
 	}
-	c.place = place{}
+	*p = place{}
 }
 
 // arm sets the timer for the first one. It may fire when that has left.
@@ -74,38 +81,44 @@ func (l *line) arm() {
 		return
 	}
 	l.set = true
-	l.loop.After(l.first.place.due-time.Since(l.begun), l.fire)
+	l.loop.After(l.first.due-time.Since(l.begun), l.fire)
 }
 
 func (l *line) fire() {
 	l.set = false
 	now := time.Since(l.begun)
-	for c := l.first; c != nil && c.place.due <= now; c = l.first {
+	for p := l.first; p != nil && p.due <= now; p = l.first {
+		c, then := p.conn, p.then
 		c.leave()
-		c.due()
+		then(c)
 	}
 	l.arm()
 }
 
-// due is called when c has waited.
-func (c *Conn) due() {
+// noHandshake ends a connection whose handshake is not done in time.
+func (c *Conn) noHandshake() {
+	c.state |= unheard
+	c.pc.Close()
+}
+
+// noAnswer ends a connection whose peer has not answered our Close frame in time.
+func (c *Conn) noAnswer() { c.pc.Close() }
+
+// silent looks whether the peer has spoken meanwhile, and asks it to.
+func (c *Conn) silent() {
 	heard := c.state&spoke != 0
 	c.state &^= spoke
 	switch {
-	case c.closing.Load():
-		c.pc.Close()
-	case c.state&upgrading != 0:
-		c.state |= unheard
-		c.pc.Close()
+	case c.shared.closing(): // awaitClose is on its way
 	case heard:
 		c.state &^= pinged
-		c.queue(c.opts.PingInterval)
+		c.queue(c.opts.PingInterval, (*Conn).silent)
 	case c.state&pinged == 0:
 		c.state |= pinged
 		_ = c.Ping(nil)
 		fallthrough
 	case !c.pc.Writable(): // it may have answered, and is not read
-		c.queue(c.pongTimeout())
+		c.queue(c.pongTimeout(), (*Conn).silent)
 	default:
 		c.state |= unheard
 		c.pc.Abort()

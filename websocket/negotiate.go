@@ -22,7 +22,8 @@ const (
 	// ContextTakeover compresses a message with what was said before it, which makes short ones much
 	// smaller that are like each other. Each connection remembers up to 2 KiB of what it has sent,
 	// and what its peer may refer to: 4 KiB on a server whose client lets it choose, as browsers but
-	// Firefox do, and otherwise 32 KiB. A peer that wants no context is given none.
+	// Firefox do, and otherwise 32 KiB. A peer that wants no context is given none. Of messages that
+	// several goroutines write to a connection at the same time one is compressed.
 	ContextTakeover
 )
 

@@ -111,10 +111,10 @@ func split(pc *proactor.Conn, data []byte, _ bool) (advance int, m arrived, err 
 	switch {
 	case c.state&upgrading == 0:
 		advance, m.message, err = c.in.next(data, c.control)
-		if err == nil && m.compressed && !c.closing.Load() {
+		if err == nil && m.compressed && !c.shared.closing() {
 			m.p, err = inflaters.Get(pc.Loop()).unpack(m.message, &c.deflation.in, int(c.in.most))
 		}
-	case c.isClient:
+	case c.shared.isClient():
 		advance, err = c.answered(data)
 	default:
 		advance, err = c.asked(data)
@@ -124,7 +124,7 @@ func split(pc *proactor.Conn, data []byte, _ bool) (advance int, m arrived, err 
 
 func handle(_ *proactor.Conn, m arrived) {
 	c := m.at
-	if m.t == 0 || c.opts.Message == nil || c.closing.Load() {
+	if m.t == 0 || c.opts.Message == nil || c.shared.closing() {
 		return
 	}
 	if len(m.p) > 0 && !m.compressed {
@@ -162,7 +162,7 @@ func stops(pc *proactor.Conn) {
 // ended sends the Close frame that the end of a stream calls for.
 func ended(pc *proactor.Conn, why error) {
 	if c := of(pc); c != nil {
-		if why == proactor.ErrPeerClosed && !c.closing.Load() {
+		if why == proactor.ErrPeerClosed && !c.shared.closing() {
 			c.state |= left
 		}
 		if code := codeFor(why); code != 0 && c.state&upgrading == 0 {

@@ -67,12 +67,12 @@ func (m *Prepared) frameFor(c *Conn) *serverFrame {
 // those of Write.
 func (c *Conn) WritePrepared(m *Prepared) error {
 	f := m.frameFor(c)
-	if c.isClient {
+	if c.shared.isClient() {
 		return c.send(f.op, f.payload())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing.Load() {
+	if c.shared.closing() {
 		return proactor.ErrClosed
 	}
 	_, err := c.pc.WriteShared(f.mem)
@@ -81,19 +81,45 @@ func (c *Conn) WritePrepared(m *Prepared) error {
 
 // Broadcast writes m to every WebSocket of a registry, which has their Transports. It is
 // [proactor.Registry.BroadcastFunc], and returns what that returns: all receivers see broadcasts in
-// one order, and a receiver that is not read does not hold up the others. Those whose close has been
-// seen get nothing. Under [proactor.RejectWrites], which package netconn sets, so for [Upgrade] on its listener, one
+// one order, and a receiver that is not read does not hold up the others. Those that were sent a Close
+// frame get nothing. Under [proactor.RejectWrites], which package netconn sets, so for [Upgrade] on its listener, one
 // without room misses the message and goes on: see [Conn.WritePrepared] to end it.
 func Broadcast[K comparable](r *proactor.Registry[K], m *Prepared) (took int, tooFast bool) {
-	return r.BroadcastFunc(func(_ K, pc *proactor.Conn) []byte {
-		c := of(pc)
-		if c == nil || c.closing.Load() {
-			return nil
-		}
-		f := m.frameFor(c)
-		if c.isClient {
-			return c.frame(f.op, f.payload())
-		}
-		return f.mem
-	})
+	t := turn{m: m}
+	defer t.end() // also where a Layer calls Goexit
+	return r.BroadcastFunc(func(_ K, pc *proactor.Conn) []byte { return t.of(of(pc)) })
+}
+
+// turn is a broadcast's at one receiver, whose Writes wait for its end: so nothing comes between the look
+// for a Close frame and what the registry writes then.
+type turn struct {
+	m *Prepared
+	c *Conn // whose turn it is; its mu is held
+}
+
+// of ends one turn and begins the next. It gives what the receiver is sent; nil: nothing.
+func (t *turn) of(c *Conn) []byte {
+	t.end()
+	if c == nil || c.shared.closing() {
+		return nil
+	}
+	f := t.m.frameFor(c) // which may take long, once
+	frame := f.mem
+	if c.shared.isClient() {
+		frame = c.frame(f.op, f.payload())
+	}
+	c.mu.Lock()
+	if c.shared.closing() {
+		c.mu.Unlock()
+		return nil
+	}
+	t.c = c
+	return frame
+}
+
+func (t *turn) end() {
+	if t.c != nil {
+		t.c.mu.Unlock()
+		t.c = nil
+	}
 }
