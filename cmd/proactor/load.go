@@ -17,7 +17,7 @@ import (
 // loadCommand has a command for each sort of load.
 type loadCommand struct {
 	Echo     loadEcho     `cmd:"" help:"Load an echo server with many connections; every byte is verified."`
-	WS       loadWS       `cmd:"" name:"ws" help:"Load a server that echoes the messages of WebSockets; every byte is verified."`
+	WS       loadWS       `cmd:"" name:"ws" help:"Load a server that echoes the messages of WebSockets, or sends them to all; every byte is verified."`
 	Areyouok loadAreYouOK `cmd:"" help:"Check that connections end as they should: each client asks, shuts down its sending side, and reads to the end."`
 }
 
@@ -40,13 +40,14 @@ func (c *loadEcho) Run(env *environment) error {
 
 type loadWS struct {
 	loadFlags
-	To   serverPlace `default:"127.0.0.1:8080" help:"The server: HOST:PORT, or PORT on this machine; default ${default}." placeholder:"ADDR"`
-	Path string      `default:"/" help:"Of the URL, default ${default}." placeholder:"PATH"`
+	To        serverPlace `default:"127.0.0.1:8080" help:"The server: HOST:PORT, or PORT on this machine; default ${default}." placeholder:"ADDR"`
+	Path      string      `default:"/" help:"Of the URL, default ${default}." placeholder:"PATH"`
+	Broadcast bool        `help:"One connection sends, to a server that sends what comes to all; each message must arrive at all of them, in order. Latency is the time until the last one has it. Off by default."`
 }
 
 func (c *loadWS) options() (load.Options, error) {
 	o, err := c.loadFlags.options(c.To)
-	o.Path = c.Path
+	o.Path, o.Broadcast = c.Path, c.Broadcast
 	if c.Path == "" {
 		err = errors.New("--path must begin with a slash")
 	}

@@ -64,25 +64,59 @@ func (c *client) open(conn *proactor.Conn) {
 	c.conn, c.state = conn, clientOpen
 	c.sent, c.got, c.partial = 0, 0, 0
 	c.next = r.pattern.Place(c.index + c.cycles*r.opt.Conns)
+	if r.fan != nil {
+		c.next = r.pattern.Place(r.speaker().index)
+	}
 	c.read = c.next
 }
 
 // progressBytes is how much of an answer must come within Options.Timeout.
 const progressBytes = 64 << 10
 
+// owed is how many messages are still to come.
+func (c *client) owed() int64 {
+	if f := c.lane.run.fan; f != nil {
+		return f.sent.Load() - c.got
+	}
+	return c.sent - c.got
+}
+
 // unanswered is how many bytes are still to come back.
 func (c *client) unanswered() int {
-	return int(c.sent-c.got)*c.lane.run.opt.Size - c.partial
+	return int(c.owed())*c.lane.run.opt.Size - c.partial
+}
+
+// total is how many messages the connection sends; 0: no end.
+func (c *client) total() int64 {
+	if c.lane.run.opt.Churn {
+		return 1
+	}
+	return int64(c.lane.run.opt.Count)
+}
+
+// maySend reports whether the next message may go.
+func (c *client) maySend() bool {
+	r, total := c.lane.run, c.total()
+	flight := c.sent - c.got
+	if r.fan != nil {
+		flight = c.sent - r.fan.done.Load()
+	}
+	switch {
+	case c.lane.stopping || r.opt.Idle || r.fan != nil && c != r.speaker():
+		return false
+	case flight >= int64(r.opt.Pipeline) || total > 0 && c.sent == total:
+		return false
+	}
+	return r.opt.Rate == 0 || c.sent < c.released
 }
 
 // pump sends as many messages as may go now, or closes when all is done.
 func (c *client) pump(now int64) {
 	l, o := c.lane, &c.lane.run.opt
-	total := int64(o.Count) // 0: no end
-	if o.Churn {
-		total = 1
-	}
-	for !l.stopping && !o.Idle && c.sent-c.got < int64(o.Pipeline) && (total == 0 || c.sent < total) && (o.Rate == 0 || c.sent < c.released) {
+	for c.maySend() {
+		if l.run.fan != nil {
+			l.run.fan.speaks(c, now)
+		}
 		if err := c.write(l.run.pattern.Message(c.next, o.Size)); err != nil {
 			if err != proactor.ErrClosed { // else closed is about to tell the cause
 				c.fail(causeOf(err), err)
@@ -98,17 +132,25 @@ func (c *client) pump(now int64) {
 		c.sent++
 		c.next = l.run.pattern.After(c.next, o.Size)
 	}
-	if c.sent == c.got && (l.stopping || total > 0 && c.sent == total) {
+	if total := c.total(); c.owed() == 0 && (l.stopping || total > 0 && c.got == total) {
 		c.state, c.since = clientClosing, now
 		c.close()
 	}
+}
+
+// senders is how many connections send.
+func (r *run) senders() int {
+	if r.fan != nil {
+		return 1
+	}
+	return r.opt.Conns
 }
 
 // intended is when message k of this connection is due by the schedule, in
 // which the connections take turns.
 func (c *client) intended(k int64) int64 {
 	r := c.lane.run
-	n := int64(c.index) + k*int64(r.opt.Conns)
+	n := int64(c.index) + k*int64(r.senders())
 	n -= n % int64(r.opt.Burst) // the first of its burst
 	return r.began.Load() + int64(float64(n)*r.interval)
 }
@@ -165,6 +207,8 @@ func (c *client) awaited() string {
 	switch {
 	case c.state == clientClosing:
 		return "the server has all, and does not close"
+	case c.got == 0 && c.lane.run.fan != nil:
+		return "no message (does the server send what comes to all?)"
 	case c.got == 0 && c.partial == 0:
 		return "no answer (is it an echo server?)"
 	}
@@ -190,6 +234,9 @@ func (c *client) fail(cause string, err error) {
 // ended is called when a connection is gone, or was not made.
 func (c *client) ended(failed bool) {
 	l, r := c.lane, c.lane.run
+	if failed && r.fan != nil {
+		r.fan.breaks()
+	}
 	if !r.opt.Churn || l.stopping || r.opt.Count > 0 && c.cycles >= r.opt.Count {
 		c.state = clientDone
 		r.settled()

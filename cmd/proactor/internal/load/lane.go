@@ -38,7 +38,8 @@ type counts struct {
 	opened   int64 // connects that succeeded
 	open     int64 // now
 	clean    int64 // connections that ended as they should
-	messages int64 // that came back
+	messages int64 // that came back; with Broadcast, that have arrived at all
+	arrivals int64 // with Broadcast, at one client each
 	lastEcho int64 // when the last one came back
 }
 
@@ -47,6 +48,7 @@ func (c *counts) add(o counts) {
 	c.open += o.open
 	c.clean += o.clean
 	c.messages += o.messages
+	c.arrivals += o.arrivals
 	c.lastEcho = max(c.lastEcho, o.lastEcho)
 }
 
@@ -91,7 +93,7 @@ func newLane(r *run, i, n int) (*lane, error) {
 		l.dialers = append(l.dialers, &proactor.Dialer{Engine: e, Handler: h, Limits: limits, LocalAddr: s, Timeout: o.Timeout, TLS: o.TLS})
 	}
 	l.clients = make([]client, (o.Conns-i+n-1)/n)
-	if o.Rate == 0 {
+	if o.Rate == 0 && r.fan == nil {
 		l.times = make([]int64, len(l.clients)*o.Pipeline)
 	}
 	for k := range l.clients {
@@ -125,6 +127,9 @@ func (l *lane) dialed(c *client, conn *proactor.Conn, err error) {
 		conn.SetValue(c)
 	}
 	c.open(conn)
+	if r := l.run; r.fan != nil && c == r.speaker() {
+		r.fan.loop = conn.Loop()
+	}
 	if l.started || l.stopping || l.run.opt.Churn {
 		c.pump(now)
 	}
@@ -196,9 +201,16 @@ func (l *lane) pump(now int64) {
 func (l *lane) release(now int64) (next int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	senders := l.clients
+	if l.run.fan != nil {
+		if l != l.run.lanes[0] {
+			return now + int64(time.Hour)
+		}
+		senders = senders[:1]
+	}
 	for {
-		round := l.due / len(l.clients)
-		c := &l.clients[l.due%len(l.clients)]
+		round := l.due / len(senders)
+		c := &senders[l.due%len(senders)]
 		if n := l.run.opt.Count; n > 0 && round >= n {
 			return now + int64(time.Hour)
 		}
@@ -219,8 +231,8 @@ func (l *lane) sweep(now int64) {
 	defer l.mu.Unlock()
 	for i := range l.clients {
 		c := &l.clients[i]
-		waits := c.state == clientClosing || c.state == clientOpen && c.sent > c.got
-		if waits && now-c.since > int64(l.run.opt.Timeout) {
+		waits := c.state == clientClosing || c.state == clientOpen && c.owed() > 0
+		if waits && now-c.waitsSince() > int64(l.run.opt.Timeout) {
 			c.fail(causeTimeout, fmt.Errorf("%s: %s for %v", c, c.awaited(), l.run.opt.Timeout))
 		}
 	}

@@ -45,6 +45,10 @@ type Options struct {
 	Churn bool // connect, one message, close, and again
 	Idle  bool // connect and hold
 
+	// Broadcast, of WebSockets: one connection sends, and each message must arrive at all of them, that
+	// one included. Pipeline and Count are of its messages.
+	Broadcast bool
+
 	// Begin, if set, holds back the first message, and the start of Duration,
 	// until it is closed, also when all are connected.
 	Begin <-chan struct{}
@@ -99,6 +103,8 @@ func (o Options) Validate() error {
 		return errors.New("--connecting must not be negative")
 	case o.Idle && (o.Churn || o.Rate > 0 || o.Count > 0):
 		return errors.New("--idle sends nothing: --churn, --rate and --count do not go with it")
+	case o.Broadcast && (o.Path == "" || o.Churn || o.Idle):
+		return errors.New("--broadcast is of WebSockets that stay and of messages: --churn and --idle do not go with it")
 	case o.Churn && (o.Rate > 0 || o.Pipeline > 1):
 		return errors.New("--churn sends one message a connection: --rate and --pipeline do not go with it (--connect-rate does)")
 	case o.Churn && o.Begin != nil:
@@ -142,6 +148,8 @@ func (o Options) mode() string {
 		return "idle"
 	case o.Churn:
 		return "churn"
+	case o.Broadcast:
+		return "broadcast"
 	case o.Rate > 0:
 		return "rate"
 	}

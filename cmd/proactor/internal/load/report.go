@@ -15,18 +15,19 @@ import (
 type Report struct {
 	To          string           `json:"to"`
 	Path        string           `json:"path,omitempty"` // of WebSockets
-	Mode        string           `json:"mode"`           // "echo", "rate", "churn" or "idle"
+	Mode        string           `json:"mode"`           // "echo", "rate", "churn", "idle" or "broadcast"
 	Backend     string           `json:"backend"`
 	Loops       int              `json:"loops"`
 	Size        int              `json:"size"`     // bytes of a message
 	Pipeline    int              `json:"pipeline"` // messages in flight on a connection
 	Seconds     float64          `json:"seconds"`
 	Connections Connections      `json:"connections"`
-	Messages    int64            `json:"messages"` // that came back, every byte as sent
-	Bytes       int64            `json:"bytes"`    // of them
+	Messages    int64            `json:"messages"`           // that came back, every byte as sent; of a broadcast, that have arrived at all
+	Arrivals    int64            `json:"arrivals,omitempty"` // of a broadcast's messages, at one connection each
+	Bytes       int64            `json:"bytes"`              // of them
 	PerSecond   float64          `json:"messages_per_second"`
 	BytesPerSec float64          `json:"bytes_per_second"`
-	Latency     *Latency         `json:"latency,omitempty"` // of messages; with churn, connect included
+	Latency     *Latency         `json:"latency,omitempty"` // of messages; with churn, connect included; of a broadcast, until the last has it
 	Connect     *Latency         `json:"connect,omitempty"`
 	Errors      map[string]int64 `json:"errors"` // how often, by cause
 	Example     string           `json:"example,omitempty"`
@@ -69,7 +70,7 @@ func (r *run) report(end int64) *Report {
 	rep := &Report{
 		To: r.to, Path: o.Path, Mode: o.mode(), Backend: r.lanes[0].engine.Backend(), Loops: len(r.lanes), Size: o.Size, Pipeline: o.Pipeline,
 		Connections: Connections{Wanted: o.Conns, Opened: t.opened, Clean: t.clean},
-		Messages:    t.messages, Bytes: t.messages * int64(o.Size),
+		Messages:    t.messages, Arrivals: t.arrivals, Bytes: max(t.messages, t.arrivals) * int64(o.Size),
 	}
 	if t.messages > 0 {
 		end = t.lastEcho
@@ -120,6 +121,9 @@ func (r *Report) Print(w io.Writer) {
 	row("connections", "%d at a time, %d opened, %d clean, %d failed", c.Wanted, c.Opened, c.Clean, c.Failed)
 	if r.Mode != "idle" {
 		row("messages", "%d, %d bytes, in %.3f s", r.Messages, r.Bytes, r.Seconds)
+		if r.Mode == "broadcast" {
+			row("arrivals", "%d, a message at all connections", r.Arrivals)
+		}
 		row("rate", "%.0f messages/s, %.2f MB/s", r.PerSecond, r.BytesPerSec/1e6)
 	} else {
 		row("held", "%.3f s", r.Seconds)

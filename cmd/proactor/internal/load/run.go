@@ -19,6 +19,7 @@ type run struct {
 	pattern  pattern.Pattern
 	interval float64 // ns from one message of the schedule to the next
 	lanes    []*lane
+	fan      *fan // of Broadcast; nil: none
 	failures tally
 
 	began     atomic.Int64  // when messages began to go
@@ -48,6 +49,9 @@ func Echo(ctx context.Context, o Options) (*Report, error) {
 	}
 	o = r.opt
 	r.pattern = pattern.New(o.Size)
+	if o.Broadcast {
+		r.fan = newFan(o.Pipeline)
+	}
 	if o.Rate > 0 {
 		r.interval = 1e9 / o.Rate
 	}
@@ -120,6 +124,9 @@ func (r *run) run(ctx context.Context) *Report {
 			// Several loads that begin together do not go in step.
 			phase := rand.Float64() * r.interval * float64(o.Burst)
 			r.began.Store(nanotime() + int64(phase))
+			if r.fan != nil {
+				r.fan.all.Store(r.total().open)
+			}
 			for _, l := range r.lanes {
 				l.start(nanotime())
 			}
@@ -136,11 +143,12 @@ func (r *run) run(ctx context.Context) *Report {
 	select {
 	case <-over:
 	case <-ctx.Done():
+	case <-r.broken():
 	case <-r.done:
 	}
 	stopPacing()
 	end := nanotime()
-	for _, l := range r.lanes {
+	for _, l := range r.lanes { // the speaker's first, so that all others know what is the last message
 		l.stop(end)
 	}
 	stopDialing()

@@ -65,8 +65,10 @@ func (l *lane) message(ws *websocket.Conn, t websocket.Type, p []byte) {
 	defer l.mu.Unlock()
 	switch size := l.run.opt.Size; {
 	case !c.takes(ws.Transport()):
-	case t != websocket.Binary || len(p) != size && c.sent > c.got:
+	case t != websocket.Binary || len(p) != size && c.owed() > 0:
 		c.fail(causeMismatch, fmt.Errorf("%s: %v of %d bytes came back for Binary of %d: %s", c, t, len(p), size, excerpt(p)))
+	case l.run.fan != nil:
+		c.hears(p, now)
 	default:
 		c.received(p, now)
 	}
