@@ -46,7 +46,7 @@ func TestLoadWSBroadcast(t *testing.T) {
 			{"one", "--conns 1 --count 3 --size 1", func(r load.Report) bool { return r.Messages == 3 && r.Arrivals == 3 }},
 			{"loops", "--conns 10 --count " + few(200) + " --loops 3 --size 1000", func(r load.Report) bool { return r.Messages == n && r.Bytes == 10*n*1000 }},
 			{"large", "--conns 3 --count 3 --size 300001", func(r load.Report) bool { return r.Bytes == 9*300001 }},
-			{"rate", "--conns 10 --rate 100 --duration 300ms --pipeline 4 --loops 2", func(r load.Report) bool {
+			{"rate", "--conns 10 --rate 100 --duration 500ms --pipeline 4 --loops 2", func(r load.Report) bool {
 				return r.Messages > 0 && r.Arrivals == 10*r.Messages
 			}},
 			{"duration", "--conns 30 --duration 300ms --pipeline 4 --loops 3", func(r load.Report) bool { return r.Messages > 0 && r.Arrivals == 30*r.Messages }},
@@ -82,7 +82,7 @@ func TestLoadWSBroadcastBadServers(t *testing.T) {
 			}
 			return false
 		}},
-		{"twice", "extra bytes", "", func(n int64, all *all, _ *websocket.Conn, p []byte) bool { return n == 20 && send(all, p, p) }},
+		{"twice", "extra bytes or mismatch", "", func(n int64, all *all, _ *websocket.Conn, p []byte) bool { return n == 20 && send(all, p, p) }},
 		{"the last one again", "mismatch", "", func(n int64, all *all, _ *websocket.Conn, p []byte) bool {
 			if n == 20 {
 				return send(all, before)
@@ -112,7 +112,11 @@ func TestLoadWSBroadcastBadServers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{"--broadcast", "--to", sockets(t, "", toAll(c.wrong)), "--conns", "3", "--count", "100", "--size", "128"}, strings.Fields(c.args)...)
 			status, r, stderr := loadJSON(t, "ws", args...)
-			if status != 1 || r.Errors[c.cause] == 0 || r.Connections.Failed == 0 || r.Messages != 19 && r.Messages != 20 {
+			seen := int64(0) // of twice, one may come when the next message is expected
+			for cause := range strings.SplitSeq(c.cause, " or ") {
+				seen += r.Errors[cause]
+			}
+			if status != 1 || seen == 0 || r.Connections.Failed == 0 || r.Messages > 20 {
 				t.Errorf("status %d, %+v", status, r)
 			}
 			oneLine(t, stderr)

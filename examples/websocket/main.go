@@ -1,4 +1,4 @@
-// Command websocket sends back the messages that it gets.
+// Command websocket sends back the messages that it gets or, with -all, sends them to all who are connected.
 //
 //	go run ./examples/websocket                # in one terminal
 //
@@ -22,11 +22,22 @@ import (
 
 func main() {
 	addr := flag.String("listen", "127.0.0.1:8080", "address to listen on")
+	toAll := flag.Bool("all", false, "send messages to all")
 	flag.Parse()
 	echo := &websocket.Options{
 		Message:      func(c *websocket.Conn, t websocket.Type, p []byte) { c.WriteLent(t, p) },
 		CheckOrigin:  func(*http.Request) bool { return true }, // an echo has nothing to hide
 		PingInterval: 30 * time.Second,
+	}
+	if *toAll {
+		var all proactor.Registry[*websocket.Conn]
+		echo.Opened = func(c *websocket.Conn, _ *http.Request) { all.Add(c, c.Transport()) }
+		echo.Closed = func(c *websocket.Conn, _ error) { all.Remove(c, c.Transport()) }
+		echo.Message = func(_ *websocket.Conn, t websocket.Type, p []byte) {
+			if m, err := websocket.Prepare(t, p); err == nil {
+				websocket.Broadcast(&all, m)
+			}
+		}
 	}
 	srv := &proactor.Server{Addr: *addr, Handler: websocket.Handler(echo)}
 
