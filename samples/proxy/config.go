@@ -41,8 +41,8 @@ type Pool struct {
 	Timeout time.Duration
 	// Retries is how many other servers are tried for a client when one cannot be connected to.
 	Retries int
-	// Every is the time between the checks of a server, each a connect. 0: there are none, and a server that
-	// is down is tried again after 10 s.
+	// Every is the time between the checks of a server, each a connect; one that takes longer puts off the
+	// next. 0: there are none, and a server that is down is tried with a client after 10 s, one at a time.
 	Every time.Duration
 	// Fall is after how many failures, of checks and of clients, a server is down, and Rise after how many
 	// checks it is up again. 0: 3 and 2.
