@@ -117,6 +117,7 @@ func serve(dir string) error {
 	st := status{PID: os.Getpid(), Addrs: map[string]string{}}
 	for name, s := range servers {
 		s.Engine, s.Handler = e, handler
+		s.Limits.HandshakeTimeout = time.Hour // a busy machine is slower than the default
 		var srv ops.Server = s
 		if string(wrong) == "dies" {
 			srv = dying{s}
