@@ -70,12 +70,36 @@ func (c *Conn) show(cp *port.Completion) {
 	c.shown()
 }
 
+// lendTo has t send b, which was admitted, with what waits already or, where that is nothing, at once and from
+// where it is, if it lies in the piece that c is being shown. t.mu is held.
+func (c *Conn) lendTo(t *Conn, b []byte) {
+	if t.out != nil || t.layered() {
+		t.enqueue(b)
+		return
+	}
+	o, pc := t.queue(), &c.loop.piece
+	if off, ok := pc.find(b); ok && pc.lease != 0 && len(b) > borrowLeast {
+		o.lease = pc.lease
+		o.borrow(pc.mem, off, len(b))
+		*pc = piece{}
+	} else {
+		o.append(&c.loop.pool, b)
+	}
+	t.enqueued()
+	if t.push(); o.lease != 0 && !o.sending {
+		t.unlend(true)
+	}
+}
+
 // shown gives the piece back, unless it is needed until a send has ended. What is not
 // on its way is copied.
 func (c *Conn) shown() {
 	l := c.loop
-	lease := l.piece.lease
+	lease, lent := l.piece.lease, l.piece.conn == nil // to another connection
 	l.piece = piece{}
+	if lent {
+		return
+	}
 	if lease != 0 {
 		l.port.GiveBack(lease)
 		return

@@ -56,3 +56,6 @@ func HandshakesWait(e *Engine) (clients, servers int) {
 
 // ComputeMost is how many handshakes may compute.
 func ComputeMost() int { return computeMost() }
+
+// Spliced is whether the port moves what arrives at a connection. It is for callbacks.
+func Spliced(c *Conn) bool { return c.relaying() != nil && c.relaying().splicing }

@@ -10,9 +10,9 @@ import (
 
 // Relay sends what arrives on c to another connection of the same loop (see
 // [Dialer.DialOn]), from now on until the stream of c ends. Bytes that had arrived and were not
-// consumed go first. Data and Message are not called any more. If the system can, the bytes
-// do not leave it. The other direction is a relay of its own. A connection may be relayed to
-// itself.
+// consumed go first. Data and Message are not called any more. Bytes of which many arrive at a time
+// do not leave the system, if it can do that. The other direction is a relay of its own. A connection
+// may be relayed to itself.
 //
 // When the stream of c has ended, Ended is called as always. If its reason is [ErrPeerClosed], all
 // bytes were handed over. If to is closed, or its sending side is, or it fails, the reason
@@ -20,7 +20,7 @@ import (
 // what follows.
 //
 // If the peer of to reads nothing, c is not read: at most port.SpliceMost bytes are
-// under way inside the system or, if the system cannot relay, HighWater of to's Limits and one
+// under way inside the system or, of those that leave it, HighWater of to's Limits and one
 // buffer in memory. All methods keep their meaning. Bytes that are written to the connection to go
 // between those that are relayed; each Write stays in one piece. PauseRead on c stops
 // the relay; bytes under way are kept. Stats count the bytes on both connections; bytes inside
@@ -47,15 +47,28 @@ func (c *Conn) Relay(to *Conn) error {
 	})
 }
 
-// relay carries what arrives on one connection to another. It copies, as a handler could. But
-// whenever no bytes wait at either of them, the port moves the bytes, if it can. Only the
-// loop's goroutine uses it.
+// relay carries what arrives on one connection to another. Little is received and sent, as a
+// handler could do it. Where much arrives at a time, the port moves the bytes, if it can, whenever no
+// bytes wait at either connection. Only the loop's goroutine uses it.
 type relay struct {
 	from, to *Conn
-	splicing bool // the recv of from is a splice, which is also the send of to
-	copies   bool // the port does not splice these two
-	over     bool // from has no more, or to takes no more; ends with the splice
+	splicing bool  // the recv of from is a splice, which is also the send of to
+	copies   bool  // the port does not splice these two
+	over     bool  // from has no more, or to takes no more; ends with the splice
+	much     bool  // arrives at a time
+	few      uint8 // so often in a row a splice brought little
 }
+
+// A splice takes two system calls and the ways into and out of a pipe, whatever their bytes; a recv and a
+// send cost less while what they copy is short.
+const (
+	muchAtOnce   = 16 << 10 // bytes of a recv, from which on a splice is worth it
+	littleAtOnce = 4 << 10  // bytes of a splice, below which it was not
+	fewMost      = 16       // and so often in a row, that it ends
+)
+
+// copying reports whether from is received, and not spliced.
+func (r *relay) copying() bool { return r.copies || !r.much }
 
 // relaying is the relay that this connection's bytes go to, nil if none.
 func (c *Conn) relaying() *relay {
@@ -116,15 +129,17 @@ func (r *relay) take(_ *Conn, b []byte, _ bool) int {
 	t.mu.Lock()
 	err := t.admit(len(b), nil)
 	if err == nil {
-		t.enqueue(b)
+		r.from.lendTo(t, b)
 	}
 	pending := t.pending()
-	t.unlock()
+	if t.out != nil && t.out.sending && !t.backlogged() { // onSend goes on
+		t.mu.Unlock()
+	} else {
+		t.unlock()
+	}
 	switch {
 	case err == nil:
-		if !r.copies || pending >= t.cfg.limits.HighWater {
-			r.from.pause(pausedByRelay)
-		}
+		r.took(len(b), pending)
 		return len(b)
 	case err == ErrBacklog && pending > 0:
 		r.from.pause(pausedByRelay)
@@ -142,9 +157,31 @@ func (r *relay) take(_ *Conn, b []byte, _ bool) int {
 	return len(b)
 }
 
+// took goes on after n bytes that to took; pending bytes wait there.
+func (r *relay) took(n, pending int) {
+	if n >= muchAtOnce {
+		r.much, r.few = true, 0
+	}
+	if !r.copying() || pending >= r.to.cfg.limits.HighWater {
+		r.from.pause(pausedByRelay)
+	}
+}
+
+// brought goes on after a splice has brought n bytes.
+func (r *relay) brought(n int) {
+	if n >= littleAtOnce || r.held() {
+		r.few = 0
+		return
+	}
+	if r.few++; r.few == fewMost {
+		r.much = false
+		r.interrupt()
+	}
+}
+
 // sent is told what waits at to after a send.
 func (r *relay) sent(pending int) {
-	if pending == 0 || r.copies && pending <= r.to.cfg.limits.LowWater {
+	if pending == 0 || r.copying() && pending <= r.to.cfg.limits.LowWater {
 		r.from.resume(pausedByRelay)
 	}
 }
@@ -155,17 +192,17 @@ func (r *relay) arm(c *Conn) {
 	if r.over {
 		return
 	}
+	if r.copying() {
+		c.listen()
+		return
+	}
 	t.mu.Lock()
 	busy := t.out != nil && t.out.pending > 0
-	if !busy && !r.copies {
+	if !busy {
 		t.sending |= sendsSplice // before another goroutine sends something at once
 	}
 	t.mu.Unlock()
-	switch {
-	case r.copies:
-		c.listen()
-		return
-	case busy:
+	if busy {
 		c.pause(pausedByRelay) // until sent
 		return
 	}
@@ -201,6 +238,7 @@ func (c *Conn) onSplice(cp *port.Completion) {
 	}
 	t.mu.Unlock()
 	if cp.More {
+		r.brought(cp.N)
 		return
 	}
 	r.splicing = false

@@ -178,18 +178,52 @@ func TestRelayIsNotOvertaken(t *testing.T) {
 		a, b, ca, cb := r.Couple(s)
 		other := rig.Client(t, s)
 		rig.Relayed(t, a, b)
-		must.Send(t, ca, []byte("first"))
-		must.Read(t, cb, []byte("first"))
-		must.Eventually(t, "all is counted", func() bool { return b.Stats().BytesOut == 5 && b.Stats().Pending == 0 })
-		must.Send(t, other, []byte{1})
-		must.Take(t, "the loop is busy", blocks)
+		block := func() { must.Send(t, other, []byte{1}); must.Take(t, "the loop is busy", blocks) }
+		block()
+		first := must.Pattern(8, 64<<10) // so much at a time that it is spliced
+		must.Send(t, ca, first)
+		goOn <- struct{}{}
+		must.Read(t, cb, first)
+		must.Eventually(t, "all is counted", func() bool { return b.Stats().BytesOut == int64(len(first)) && b.Stats().Pending == 0 })
+		rig.OnLoop(t, a, func() {})
+		block()
 		second := make([]byte, 10_000)
 		b.Write(second)
-		if s := b.Stats(); s.Pending != len(second) || s.BytesOut != 5 {
+		if s := b.Stats(); s.Pending != len(second) || s.BytesOut != int64(len(first)) {
 			t.Errorf("%d bytes wait, %d have gone", s.Pending, s.BytesOut)
 		}
 		goOn <- struct{}{}
 		must.Read(t, cb, second)
+	})
+}
+
+// Whether little arrives at a time or much, and whichever follows the other, nothing is lost, and nothing
+// overtakes: neither of what is relayed, nor of what is written between.
+func TestRelayTurns(t *testing.T) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend, rig.OneLoop)
+		s := r.Serve(proactor.Handler{})
+		a, b, ca, cb := r.Couple(s)
+		rig.Relayed(t, a, b)
+		rig.Relayed(t, b, a)
+		for i, size := range []int{64, 300_000, 1 << 10, 100, 20 << 10, 4 << 10, 200_000, 1} {
+			p := must.Pattern(uint64(i), size)
+			for n := range 40 {
+				sent := push(ca, p, false)
+				if n%8 == 0 {
+					if _, err := a.Write(p); err != nil { // goes back to ca, before what is relayed
+						t.Fatal(err)
+					}
+					must.Read(t, ca, p)
+				}
+				must.Read(t, cb, p)
+				must.Send(t, cb, p[:min(size, 1<<10)])
+				must.Read(t, ca, p[:min(size, 1<<10)])
+				if err := must.Take(t, "sent", sent); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 	})
 }
 
