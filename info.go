@@ -27,11 +27,18 @@ type ConnInfo struct {
 // loops. It fails with the error of ctx when that is done first, for a callback may block a loop, with
 // [ErrOnLoop] in a callback, and with [ErrEngineClosed] if the engine has ended.
 func (e *Engine) Conns(ctx context.Context) ([]ConnInfo, error) {
-	lists := make([][]ConnInfo, len(e.loops))
-	if err := e.visit(ctx, func(l *loop, c *Conn) { lists[l.number] = append(lists[l.number], c.info()) }); err != nil {
+	lists := make([][][]ConnInfo, len(e.loops))
+	if err := e.visit(ctx, func(l *loop, c *Conn) {
+		list := &lists[l.number] // in pieces: to make one long list longer would take the loop milliseconds
+		if last := len(*list) - 1; last < 0 || len((*list)[last]) == visitMost {
+			*list = append(*list, make([]ConnInfo, 0, visitMost))
+		}
+		last := &(*list)[len(*list)-1]
+		*last = append(*last, c.info())
+	}); err != nil {
 		return nil, err
 	}
-	all := slices.Concat(lists...)
+	all := slices.Concat(slices.Concat(lists...)...)
 	slices.SortFunc(all, func(a, b ConnInfo) int { return cmp.Compare(a.ID, b.ID) })
 	return all, nil
 }

@@ -84,10 +84,14 @@ func (a *admin) changeServer(r *http.Request) error {
 				return fmt.Errorf("timeout: %w", err)
 			}
 		}
+		end := a.Drains[r.PathValue("name")]
+		if end == nil {
+			end = srv.Shutdown
+		}
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), d)
 			defer cancel()
-			srv.Shutdown(ctx)
+			end(ctx)
 		}()
 		return nil
 	default:

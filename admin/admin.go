@@ -13,13 +13,14 @@
 //	GET  /events                  Status each second, as server-sent events
 //	GET  /conns                   a list of Conn: all, or a part, see Query
 //	POST /conns/{id}/close        ends a connection in good order; abort: by a reset
-//	POST /servers/{name}/pause    stops accepting; resume: goes on; drain: Server.Shutdown
+//	POST /servers/{name}/pause    stops accepting; resume: goes on; drain: Server.Shutdown, or what Options.Drains has
 //	POST /level/{level}           sets the level of the log: debug, info, warn, error
 //	GET  /ready                   whether the process serves, where Options.Ready is set
 //	GET  /debug/pprof/            package net/http/pprof, where Options.Profile is set
 package admin
 
 import (
+	"context"
 	"embed"
 	"encoding/json"
 	"io/fs"
@@ -42,6 +43,9 @@ type Options struct {
 	Hosts []string
 	// Servers are shown by their names, and can be paused and drained.
 	Servers map[string]*proactor.Server
+	// Drains has, by their names, how those of Servers drain that have more to end than their connections, such as a pool
+	// of workers. The others: Server.Shutdown.
+	Drains map[string]func(context.Context) error
 	// Level is what the level of the log can be set by; nil: it cannot.
 	Level *slog.LevelVar
 	// Ready answers /ready, for load balancers, under any name of the host. nil: nothing does. Process.Ready of package

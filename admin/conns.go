@@ -27,16 +27,22 @@ type Conn struct {
 	Idle     time.Duration `json:"idle_ns"`
 }
 
+// listed is a connection that is being sorted. Its peer is written once, where that is searched or compared.
+type listed struct {
+	*proactor.ConnInfo
+	peer string
+}
+
 // orders has the fields by which a list may be sorted, smallest first.
-var orders = map[string]func(a, b *proactor.ConnInfo) int{
-	"id":        func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.ID, b.ID) },
-	"remote":    func(a, b *proactor.ConnInfo) int { return strings.Compare(a.Remote.String(), b.Remote.String()) },
-	"state":     func(a, b *proactor.ConnInfo) int { return strings.Compare(a.State, b.State) },
-	"bytes_in":  func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.BytesIn, b.BytesIn) },
-	"bytes_out": func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.BytesOut, b.BytesOut) },
-	"pending":   func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.Pending, b.Pending) },
-	"age_ns":    func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.Age, b.Age) },
-	"idle_ns":   func(a, b *proactor.ConnInfo) int { return cmp.Compare(a.Idle, b.Idle) },
+var orders = map[string]func(a, b listed) int{
+	"id":        func(a, b listed) int { return cmp.Compare(a.ID, b.ID) },
+	"remote":    func(a, b listed) int { return strings.Compare(a.peer, b.peer) },
+	"state":     func(a, b listed) int { return strings.Compare(a.State, b.State) },
+	"bytes_in":  func(a, b listed) int { return cmp.Compare(a.BytesIn, b.BytesIn) },
+	"bytes_out": func(a, b listed) int { return cmp.Compare(a.BytesOut, b.BytesOut) },
+	"pending":   func(a, b listed) int { return cmp.Compare(a.Pending, b.Pending) },
+	"age_ns":    func(a, b listed) int { return cmp.Compare(a.Age, b.Age) },
+	"idle_ns":   func(a, b listed) int { return cmp.Compare(a.Idle, b.Idle) },
 }
 
 // blocked is how long a list waits for each loop to name its connections, or to find one.
@@ -104,21 +110,25 @@ func (a *admin) conns(w http.ResponseWriter, r *http.Request) {
 }
 
 // apply searches and sorts.
-func (q query) apply(infos []proactor.ConnInfo) []*proactor.ConnInfo {
-	found := make([]*proactor.ConnInfo, 0, len(infos))
+func (q query) apply(infos []proactor.ConnInfo) []listed {
+	found := make([]listed, 0, len(infos))
 	for i := range infos {
-		v := &infos[i]
-		if q.search == "" || strings.Contains(v.Remote.String(), q.search) || strings.Contains(v.Local.String(), q.search) ||
+		v := listed{ConnInfo: &infos[i]}
+		if q.search != "" || q.sort == "remote" {
+			v.peer = v.Remote.String()
+		}
+		if q.search == "" || strings.Contains(v.peer, q.search) || strings.Contains(v.Local.String(), q.search) ||
 			strings.Contains(v.State, q.search) || strconv.FormatUint(v.ID, 10) == q.search {
 			found = append(found, v)
 		}
 	}
 	order := orders[q.sort]
-	slices.SortStableFunc(found, func(a, b *proactor.ConnInfo) int {
+	slices.SortFunc(found, func(a, b listed) int {
+		n := order(a, b)
 		if q.down {
-			a, b = b, a
+			n = -n
 		}
-		return order(a, b)
+		return cmp.Or(n, cmp.Compare(a.ID, b.ID))
 	})
 	return found
 }

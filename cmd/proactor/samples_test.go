@@ -225,6 +225,41 @@ func TestAddrs(t *testing.T) {
 	}
 }
 
+// TestAdminServers: the page names the servers of each sample, those that have more than a proactor.Server, too.
+func TestAdminServers(t *testing.T) {
+	for sample, want := range map[string]string{
+		"echo": "echo", "line-pool": "line-pool", "large": "large", "http": "http", "chat": "chat", "proxy": "proxy", "broadcast": "broadcast control",
+	} {
+		t.Run(sample, func(t *testing.T) {
+			page := must.Free(t)
+			args := []string{sample, "--listen", "127.0.0.1:0", "--admin", page}
+			switch sample {
+			case "proxy":
+				args = append(args, "--to", must.Refusing(t))
+			case "broadcast":
+				args = append(args, "--control", "127.0.0.1:0")
+			}
+			s := server(t, args...)
+			r, err := http.Get("http://" + page + "/status")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Body.Close()
+			var status admin.Status
+			if err := json.NewDecoder(r.Body).Decode(&status); err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, one := range status.Servers {
+				names = append(names, one.Name)
+			}
+			if strings.Join(names, " ") != want || status.Servers[0].Address != s.addr {
+				t.Errorf("%+v, and %s listens at %s", status.Servers, sample, s.addr)
+			}
+		})
+	}
+}
+
 // TestConns: the list has each connection, as a table and as JSON.
 func TestConns(t *testing.T) {
 	page := must.Free(t) // a port that is free

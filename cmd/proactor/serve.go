@@ -11,6 +11,12 @@ import (
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/admin"
 	"github.com/proactor-go/proactor/ops"
+	"github.com/proactor-go/proactor/samples/broadcast"
+	"github.com/proactor-go/proactor/samples/chat"
+	"github.com/proactor-go/proactor/samples/large"
+	"github.com/proactor-go/proactor/samples/linepool"
+	"github.com/proactor-go/proactor/samples/proxy"
+	"github.com/proactor-go/proactor/samples/site"
 )
 
 // listenFlags are embedded in all commands that serve.
@@ -140,14 +146,34 @@ func serveAll(env *environment, f *serverFlags, build func(*proactor.Engine) ([]
 	return p.Run()
 }
 
-// page is the page for operators. It pauses and drains what has no more than a proactor.Server to end.
+// page is the page for operators.
 func (f *serverFlags) page(p *ops.Process, e *proactor.Engine, services []service) (*admin.Page, error) {
-	o := admin.Options{Token: f.AdminToken, Servers: map[string]*proactor.Server{}, Ready: p.Ready()}
+	o := admin.Options{
+		Token: f.AdminToken, Ready: p.Ready(),
+		Servers: map[string]*proactor.Server{}, Drains: map[string]func(context.Context) error{},
+	}
 	o.Listen = func(network, addr string) (net.Listener, error) { return p.Listen("admin", network, addr) }
 	for _, s := range services {
-		if srv, ok := s.server.(*proactor.Server); ok {
-			o.Servers[s.name] = srv
-		}
+		o.Servers[s.name], o.Drains[s.name] = within(s.server), s.server.Shutdown
 	}
 	return admin.Listen(f.Admin.addr, e, o)
+}
+
+// within is the server of the framework that a sample's has.
+func within(s ops.Server) *proactor.Server {
+	switch s := s.(type) {
+	case *broadcast.Server:
+		return s.Server
+	case *chat.Server:
+		return s.Server
+	case *large.Server:
+		return s.Server
+	case *linepool.Server:
+		return s.Server
+	case *proxy.Server:
+		return s.Server
+	case *site.Server:
+		return s.Server
+	}
+	return s.(*proactor.Server)
 }

@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/proactor-go/proactor"
@@ -88,7 +89,7 @@ func New(o Options) (*Server, error) {
 		ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	s.web.RegisterOnShutdown(func() { close(s.ending) })
+	s.web.RegisterOnShutdown(sync.OnceFunc(func() { close(s.ending) }))
 	return s, nil
 }
 
@@ -120,7 +121,7 @@ func (s *Server) Listen() error {
 }
 
 // Shutdown answers the requests that have begun, ends the clocks, and closes each WebSocket with the
-// code 1001. When ctx is done it resets what is left, and returns its error. It may be called once.
+// code 1001. When ctx is done it resets what is left, and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	requests := ctx // has half of the time: the WebSockets are to hear of it, too
 	if end, ok := ctx.Deadline(); ok {
