@@ -28,13 +28,14 @@ func bareListen(addr string, flags int) (int, error) {
 }
 
 // epollConn is a connection of the bare epoll loop. unsent holds what the
-// socket had no room for; while there is some, nothing is received.
+// socket had no room for; while there is some, nothing is received for it.
 type epollConn struct {
 	fd     int
+	to     *epollConn // what arrives goes there: to itself or, of a relay, to one whose bytes come back here
 	unsent []byte
 }
 
-// bareEpoll is an echo server that is nothing but the loop: one thread, level
+// bareEpoll is an echo server, or a relay, that is nothing but the loop: one thread, level
 // triggered, one buffer, system calls past Go's scheduler.
 func bareEpoll(t task) error {
 	lfd, err := bareListen(t.Addr, unix.SOCK_NONBLOCK)
@@ -54,12 +55,16 @@ func bareEpoll(t task) error {
 	for {
 		for _, ev := range events[:epollWait(ep, events)] {
 			if int(ev.Fd) == lfd {
-				acceptAll(ep, lfd, conns)
+				acceptAll(ep, lfd, t.To, conns)
 				continue
 			}
-			if c := conns[ev.Fd]; c != nil && !c.echo(ep, buf, ev.Events) {
-				delete(conns, ev.Fd)
-				unix.Close(c.fd)
+			if c := conns[ev.Fd]; c != nil && !c.serve(ep, buf, ev.Events) {
+				for _, end := range []*epollConn{c, c.to} {
+					if conns[int32(end.fd)] == end {
+						delete(conns, int32(end.fd))
+						unix.Close(end.fd)
+					}
+				}
 			}
 		}
 	}
@@ -85,23 +90,50 @@ func epollWait(ep int, events []unix.EpollEvent) int {
 	return 0
 }
 
-func acceptAll(ep, lfd int, conns map[int32]*epollConn) {
+func acceptAll(ep, lfd int, to string, conns map[int32]*epollConn) {
 	for {
 		fd, _, err := unix.Accept4(lfd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		if err != nil {
 			return
 		}
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		if unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}) != nil {
-			unix.Close(fd)
-			continue
+		c := &epollConn{fd: fd}
+		c.to = c
+		if to != "" {
+			behind, err := bareDial(to)
+			if err != nil {
+				unix.Close(fd)
+				continue
+			}
+			unix.SetNonblock(behind, true)
+			c.to = &epollConn{fd: behind, to: c}
 		}
-		conns[int32(fd)] = &epollConn{fd: fd}
+		for _, end := range []*epollConn{c, c.to} {
+			unix.SetsockoptInt(end.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+			unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, end.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(end.fd)})
+			conns[int32(end.fd)] = end
+		}
 	}
 }
 
-// echo serves one event; false when the connection has ended.
-func (c *epollConn) echo(ep int, buf []byte, events uint32) bool {
+// bareDial connects, and waits for that.
+func bareDial(addr string) (int, error) {
+	at, err := target(addr)
+	if err != nil {
+		return 0, err
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Connect(fd, at); err != nil {
+		unix.Close(fd)
+		return 0, err
+	}
+	return fd, nil
+}
+
+// serve serves one event; false when the connection has ended.
+func (c *epollConn) serve(ep int, buf []byte, events uint32) bool {
 	if len(c.unsent) > 0 {
 		n, errno := rawSend(c.fd, c.unsent)
 		if errno != 0 && errno != unix.EAGAIN {
@@ -111,7 +143,8 @@ func (c *epollConn) echo(ep int, buf []byte, events uint32) bool {
 			return true
 		}
 		c.unsent = nil
-		c.watch(ep, unix.EPOLLIN)
+		c.watch(ep)
+		c.to.watch(ep)
 	}
 	if events&^unix.EPOLLOUT == 0 {
 		return true
@@ -124,17 +157,26 @@ func (c *epollConn) echo(ep int, buf []byte, events uint32) bool {
 		return false
 	}
 	p := buf[:r]
-	n, errno := rawSend(c.fd, p)
+	n, errno := rawSend(c.to.fd, p)
 	if errno != 0 && errno != unix.EAGAIN {
 		return false
 	}
 	if n < len(p) {
-		c.unsent = append([]byte(nil), p[n:]...)
-		c.watch(ep, unix.EPOLLOUT)
+		c.to.unsent = append([]byte(nil), p[n:]...)
+		c.watch(ep)
+		c.to.watch(ep)
 	}
 	return true
 }
 
-func (c *epollConn) watch(ep int, events uint32) {
+// watch waits for room where something is unsent, and for bytes where the other end has nothing unsent.
+func (c *epollConn) watch(ep int) {
+	events := uint32(0)
+	if len(c.unsent) > 0 {
+		events |= unix.EPOLLOUT
+	}
+	if len(c.to.unsent) == 0 {
+		events |= unix.EPOLLIN
+	}
 	unix.EpollCtl(ep, unix.EPOLL_CTL_MOD, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd)})
 }

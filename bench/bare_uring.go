@@ -15,10 +15,11 @@ type piece struct {
 	off, size int
 }
 
-// ringConn is a connection of the bare io_uring loop: what it has to echo, in
+// ringConn is a connection of the bare io_uring loop: what it has to send, in
 // order. The first piece is being sent.
 type ringConn struct {
 	queue []piece
+	to    int // what arrives goes there: to itself or, of a relay, to one whose bytes come back here
 	open  bool
 	ended bool // the peer has closed, or an error came
 }
@@ -30,10 +31,11 @@ const (
 	isSend
 )
 
-// uringLoop is an echo server that is nothing but the loop.
+// uringLoop is an echo server, or a relay, that is nothing but the loop.
 type uringLoop struct {
 	*ring
 	lfd    int
+	behind string     // where to relay to; empty: nowhere
 	conns  []ringConn // by descriptor
 	hungry []int      // that wait for a buffer
 }
@@ -50,7 +52,7 @@ func bareUring(t task) error {
 	if err != nil {
 		return err
 	}
-	l := &uringLoop{ring: r, lfd: lfd}
+	l := &uringLoop{ring: r, lfd: lfd, behind: t.To}
 	l.accept()
 	for {
 		l.each(l.take)
@@ -90,25 +92,37 @@ func (l *uringLoop) take(c cqe) {
 
 func (l *uringLoop) accepted(c cqe) {
 	if fd := int(c.res); fd >= 0 {
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		for fd >= len(l.conns) {
-			l.conns = append(l.conns, ringConn{})
+		if l.behind == "" {
+			l.begin(fd, fd)
+		} else if behind, err := bareDial(l.behind); err == nil {
+			l.begin(fd, behind)
+			l.begin(behind, fd)
+		} else {
+			unix.Close(fd)
 		}
-		l.conns[fd] = ringConn{open: true, queue: l.conns[fd].queue[:0]}
-		l.recv(fd)
 	}
 	if c.flags&cqeMore == 0 {
 		l.accept()
 	}
 }
 
+func (l *uringLoop) begin(fd, to int) {
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	for fd >= len(l.conns) {
+		l.conns = append(l.conns, ringConn{})
+	}
+	l.conns[fd] = ringConn{open: true, to: to, queue: l.conns[fd].queue[:0]}
+	l.recv(fd)
+}
+
 func (l *uringLoop) received(fd int, c cqe) {
 	s := &l.conns[fd]
 	switch {
 	case c.res > 0:
-		s.queue = append(s.queue, piece{bid: uint16(c.flags >> 16), size: int(c.res)})
-		if len(s.queue) == 1 {
-			l.send(fd)
+		t := &l.conns[s.to]
+		t.queue = append(t.queue, piece{bid: uint16(c.flags >> 16), size: int(c.res)})
+		if len(t.queue) == 1 {
+			l.send(s.to)
 		}
 		if c.flags&cqeMore == 0 {
 			l.recv(fd)
@@ -149,10 +163,17 @@ func (l *uringLoop) sent(fd int, c cqe) {
 	l.close(fd)
 }
 
-// close closes when the peer has closed and all was sent.
+// close closes when the peer has closed and all was sent. Of a relay, the other end sees the FIN,
+// and closes, too.
 func (l *uringLoop) close(fd int) {
-	if s := &l.conns[fd]; s.ended && s.open && len(s.queue) == 0 {
-		s.open = false
-		unix.Close(fd)
+	s := &l.conns[fd]
+	if !s.ended || !s.open || len(s.queue) > 0 {
+		return
 	}
+	s.open = false
+	if s.to != fd {
+		unix.Shutdown(s.to, unix.SHUT_RDWR)
+		l.conns[s.to].to = s.to // another connection may have this descriptor next
+	}
+	unix.Close(fd)
 }

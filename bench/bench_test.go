@@ -225,6 +225,14 @@ func TestRelay(t *testing.T) {
 	})
 }
 
+// Behind a proxy that speaks TLS the bytes are the same.
+func TestRelayTLS(t *testing.T) {
+	behind := begin(t, find(servers, behindProxies), echo, task{})
+	each(t, relaySecured, 1, func(t *testing.T, s server) {
+		exchanged(t, relaySecured.wire(), begin(t, s, relaySecured, task{To: behind.addr}).addr, workload{5, 64 << 10, 4, 1}, 20)
+	})
+}
+
 // The web servers send the same page with the same fields.
 func TestHTTP(t *testing.T) {
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -355,7 +363,7 @@ func TestFamilies(t *testing.T) {
 			if _, err := exec.LookPath(f.needs); f.needs != "" && err != nil {
 				t.Skip(err)
 			}
-			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", secured: "net-tls", hybrid: "net-tls", commands: "epoll-data", sockets: "gorilla", upgrades: "gorilla", conns: "net-4k", pages: "net-http", socketBroadcast: "gws"}[f.protocol]
+			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", relaySecured: "proactor-epoll", secured: "net-tls", hybrid: "net-tls", commands: "epoll-data", sockets: "gorilla", upgrades: "gorilla", conns: "net-4k", pages: "net-http", socketBroadcast: "gws"}[f.protocol]
 			b := bout{server: find(servers, name), workload: f.quick[0], rate: 5000, warmup: time.Millisecond, length: 200 * time.Millisecond}
 			b.Conns = min(b.Conns, 50)
 			r, err := f.measure(b)

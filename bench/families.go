@@ -211,6 +211,13 @@ func families() []family {
 			figures: closed, charted: []figure{cpuFigure}, references: []string{"haproxy", "haproxy-splice", "nginx", "nginx-64k", "net-splice", "net-64k"},
 		},
 		{
+			name: "relay-tls", unit: "message", units: "messages", protocol: relaySecured, measure: measureRelayTLS,
+			about:   "Relay with TLS 1.3 and AES-128-GCM to the clients, and none to the server behind. Each message passes the proxy twice.",
+			cases:   []workload{{100, 64, 1, 1}, {1_000, 1 << 10, 1, 1}, {100, 16 << 10, 1, 1}},
+			quick:   []workload{{100, 16 << 10, 1, 1}},
+			figures: closed, charted: []figure{cpuFigure}, references: []string{"haproxy", "nginx", "nginx-64k"},
+		},
+		{
 			name: "loops", unit: "message", units: "messages", protocol: echo, measure: measureEcho,
 			about: "Echo with one and two event loops. Two of them have both CPUs (GOMAXPROCS=2), and share them with the load: " +
 				"their rate says less than their CPU time.",

@@ -7,6 +7,7 @@
 # of the servers and that of the kernel, and what the clients saw.
 #
 #	bench/many.sh [CONNECTIONS] [BACKEND]    # 200000, uring; seconds=60 rate=20000 burst=1
+#	page=1 bench/many.sh 100000              # somebody has the page for operators of each server open
 #	server=nbio bench/many.sh 200000         # WebSockets instead: a server of `go run . ws`
 #
 # Root gets a network namespace for it, where the kernel's table of connections has
@@ -15,7 +16,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 want=${1:-200000} backend=${2:-uring} rate=${rate:-20000} first=21000 burst=${burst:-1} seconds=${seconds:-60}
-server=${server:-} load=echo
+server=${server:-} load=echo page=${page:-}
 [ -z "$server" ] || load=ws
 if [ -z "${namespace+set}" ] && unshare -n true 2>/dev/null; then
 	go build -o /dev/null ./cmd/proactor     # here modules can be fetched
@@ -50,7 +51,7 @@ cpu() { cat $(printf '/proc/%s/stat ' "$@") | awk '{n += $14 + $15} END {print n
 sockets() { awk '/^TCP:/ {print $3}' /proc/net/sockstat; }
 
 for i in $(seq "$pairs"); do
-	"${serve[@]}" "127.0.0.1:$((first + i))" >"$tmp/serve.$i" 2>&1 &
+	"${serve[@]}" "127.0.0.1:$((first + i))" ${page:+--admin "127.0.0.1:$((first - i))"} >"$tmp/serve.$i" 2>&1 &
 	pids+=($!)
 done
 servers=("${pids[@]}")
@@ -88,6 +89,18 @@ memory() {
 }
 memory
 cpu0=$(cpu "${servers[@]}")
+if [ -n "$page" ]; then # what the page asks for: the status each second, and a part of the list when it is opened, or turned over
+	for i in $(seq "$pairs"); do
+		at=http://127.0.0.1:$((first - i))
+		curl -sN "$at/events" >/dev/null 9>&- &
+		pids+=($!)
+		while :; do
+			curl -s "$at/conns?search=&sort=-bytes_in&from=0&limit=50" >/dev/null || true
+			sleep 5
+		done 9>&- &
+		pids+=($!)
+	done
+fi
 exec 9>&- # messages go
 soon=$((seconds * 9 / 10))
 sleep "$soon"

@@ -31,6 +31,7 @@ const (
 	pages           protocol = "netconn-http" // answer requests by net/http
 	commands        protocol = "commands"     // answer the commands of Redis: PING, SET, GET
 	relay           protocol = "relay"        // pass on what comes to a server, and back
+	relaySecured    protocol = "relay-tls"    // the same, with TLS to the client, and not to the server
 )
 
 // task is what the process of a server is to do.
@@ -57,13 +58,17 @@ var servers = []server{
 	{name: "uring-reuseport", loops: true, serves: map[protocol]func(task) error{echo: proactorReusePort("uring")}},
 	{name: "epoll-reuseport", loops: true, serves: map[protocol]func(task) error{echo: proactorReusePort("epoll")}},
 	{name: "proactor-spin", serves: map[protocol]func(task) error{echo: proactorSpin}},
+	{name: "uring-metrics", serves: map[protocol]func(task) error{echo: proactorMetered("uring")}},
+	{name: "epoll-metrics", serves: map[protocol]func(task) error{echo: proactorMetered("epoll")}},
+	{name: "uring-page", serves: map[protocol]func(task) error{echo: proactorWatched("uring")}},
+	{name: "epoll-page", serves: map[protocol]func(task) error{echo: proactorWatched("epoll")}},
 	proactorRedis("uring", "data"), proactorRedis("uring", "data-once"), proactorRedis("uring", "messages"), proactorRedis("uring", "split"),
 	proactorRedis("epoll", "data"), proactorRedis("epoll", "data-once"), proactorRedis("epoll", "messages"), proactorRedis("epoll", "split"),
 	{name: "uring-adopt", serves: map[protocol]func(task) error{upgrades: proactorAdopt("uring")}},
 	{name: "epoll-adopt", serves: map[protocol]func(task) error{upgrades: proactorAdopt("epoll")}},
 	proactorNetconn("uring"), proactorNetconn("epoll"),
-	{name: "uring-bare", serves: map[protocol]func(task) error{echo: bareUring}},
-	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll, secured: bareTLS}},
+	{name: "uring-bare", serves: map[protocol]func(task) error{echo: bareUring, relay: bareUring}},
+	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll, relay: bareEpoll, secured: bareTLS}},
 	{name: "gnet", loops: true, serves: map[protocol]func(task) error{echo: gnetEcho, framed: gnetFramed, broadcast: gnetBroadcast}},
 	{name: "netpoll", loops: true, serves: map[protocol]func(task) error{echo: netpollEcho}},
 	{name: "nbio", loops: true, serves: map[protocol]func(task) error{echo: nbioEcho, secured: nbioTLS, sockets: nbioSockets, upgrades: nbioSockets, socketBroadcast: nbioSocketBroadcast}},
@@ -92,7 +97,7 @@ func proactorOn(backend string) server {
 	}
 	return server{name: "proactor-" + backend, loops: true, serves: map[protocol]func(task) error{
 		echo: on(proactorEcho), framed: on(proactorFramed), broadcast: on(proactorBroadcast),
-		web: on(proactorWeb), relay: on(proactorRelay), written: on(proactorWritten), secured: on(proactorTLS), hybrid: on(proactorTLS), worked: on(proactorWorked),
+		web: on(proactorWeb), relay: on(proactorRelay), relaySecured: on(proactorRelayTLS), written: on(proactorWritten), secured: on(proactorTLS), hybrid: on(proactorTLS), worked: on(proactorWorked),
 		sockets: on(proactorSockets), upgrades: on(proactorSockets), socketBroadcast: on(proactorSocketBroadcast),
 	}}
 }
@@ -110,6 +115,8 @@ func (p protocol) wire() protocol {
 	switch p {
 	case written, conns:
 		return echo
+	case relaySecured:
+		return secured
 	case worked:
 		return framed
 	}

@@ -47,6 +47,9 @@ func secure(fd int, config *tls.Config) (*tls.Conn, error) {
 	c := tls.Client(below, config)
 	err := c.Handshake()
 	below.pause = nil
+	if suite := c.ConnectionState().CipherSuite; err == nil && suite != tls.TLS_AES_128_GCM_SHA256 {
+		err = fmt.Errorf("the server has chosen %s", tls.CipherSuiteName(suite))
+	}
 	return c, err
 }
 
