@@ -1,0 +1,30 @@
+// Package hub has rooms that reach over many processes: members join them, messages go to all members wherever they
+// are, and each node knows who is there. Between the processes is NATS: a server in each process that finds the
+// others, or one that is there already.
+//
+//	h, err := hub.Open(hub.Options{})                        // a node of its own
+//	h, err := hub.Open(hub.Options{Cluster: ":6222", Join: []string{"10.0.0.8:6222"}, Secret: s})
+//	h, err := hub.Open(hub.Options{URL: "nats://10.0.0.9"})  // a NATS that is there
+//
+// A connection is a member by way of a [Protocol], which encodes each event once for all members of a node:
+//
+//	protocol := &hub.Protocol{Encode: func(e *hub.Event) []byte {
+//		if e.Kind != hub.Message {
+//			return nil // not told
+//		}
+//		return e.Payload
+//	}}
+//	sockets := &websocket.Options{
+//		Opened: func(c *websocket.Conn, _ *http.Request) {
+//			seat, _ := h.Join("lobby", protocol.WebSocket(c), "", hub.Close)
+//			c.SetValue(seat)
+//		},
+//		Message: func(_ *websocket.Conn, _ websocket.Type, p []byte) { h.Publish("lobby", p) },
+//		Closed:  func(c *websocket.Conn, _ error) { c.Value().(*hub.Seat).Leave() },
+//	}
+//
+// Join, Leave and Publish may be called in callbacks. Publish puts the message into a bounded queue and returns. Join and
+// Leave wait while a message is being written to the room's members, as [proactor.Registry] does.
+//
+// What is promised, what goes over the wire, and how to secure it is in docs/scale.md.
+package hub

@@ -1,0 +1,253 @@
+package hub
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+)
+
+// Errors of Publish, Join and Subscribe.
+var (
+	// ErrClosed is that the hub was closed.
+	ErrClosed = errors.New("hub: closed")
+	// ErrBusy is that MaxOutbound bytes wait for NATS, because it is away or slower than what is published.
+	ErrBusy = errors.New("hub: too much waits for NATS")
+	// ErrTooLarge is that a payload has more than MaxPayload bytes.
+	ErrTooLarge = errors.New("hub: the message is too large")
+)
+
+// Hub is a node's part of all rooms. Any goroutine may call any method, in callbacks of connections and
+// elsewhere, except where it says otherwise.
+type Hub struct {
+	id     string // of this hub, until it is closed
+	name   string
+	log    *slog.Logger
+	nc     *nats.Conn
+	server *server.Server // nil: it is elsewhere
+	out    outbox
+	shards [shards]shard
+	nodes  nodes
+	due    due
+	counts counts
+
+	version atomic.Uint64 // of the state of a room: the last that was given
+
+	closing  sync.Once
+	closed   chan struct{}
+	routines sync.WaitGroup
+}
+
+type counts struct {
+	published, refused, received, dropped, ended, lost atomic.Int64
+}
+
+// Stats are what a hub has counted since Open.
+type Stats struct {
+	// Rooms and Members are how many there are on this node.
+	Rooms, Members int
+	// Published is how many messages Publish has taken, and Refused how many it has not.
+	Published, Refused int64
+	// Received is how many messages have come from NATS for rooms of this node, its own included. Each is
+	// counted once, however many members it goes to.
+	Received int64
+	// Lost is how many messages did not come, or did not go out, because this node was too slow or cut off.
+	Lost int64
+	// Dropped is how many messages were dropped for members that were behind, and Ended how many members
+	// were ended because they were.
+	Dropped, Ended int64
+	// Waiting is how many bytes wait for NATS.
+	Waiting int
+}
+
+// Open starts a hub and, without Options.URL, the NATS server in this process. It returns when the hub can be
+// used, which may be before it has found others. A server at URL need not be there yet.
+func Open(o Options) (*Hub, error) {
+	if o.Name == "" {
+		o.Name, _ = os.Hostname()
+	}
+	log := cmp.Or(o.Log, slog.Default())
+	if o.URL != "" {
+		if o.Cluster != "" || len(o.Join) > 0 {
+			return nil, errors.New("hub: either URL or Cluster")
+		}
+		return connect(o.Name, log, nil, o.URL, o.Connect...)
+	}
+	password := rand.Text()
+	s, err := startServer(&o, password, log)
+	if err != nil {
+		return nil, err
+	}
+	h, err := connect(o.Name, log, s, "", nats.InProcessServer(s), nats.UserInfo("hub", password))
+	if err != nil {
+		s.Shutdown()
+	}
+	return h, err
+}
+
+// connect starts a hub on a NATS server. If that is the hub's own, Close ends it.
+func connect(name string, log *slog.Logger, s *server.Server, url string, options ...nats.Option) (*Hub, error) {
+	h := &Hub{id: nuid.Next(), name: name, log: log, server: s, closed: make(chan struct{})}
+	h.out.init()
+	h.nodes.all = map[string]*node{}
+	for i := range h.shards {
+		h.shards[i] = shard{hub: h, rooms: map[string]*room{}, inbox: make(chan *nats.Msg, inboxMost)}
+	}
+	nc, err := nats.Connect(url, append([]nats.Option{
+		nats.Name("hub " + name), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
+		nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.ReconnectBufSize(-1), // the outbox is what waits, and it is bounded
+		nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.ErrorHandler(h.failed),
+		nats.ConnectHandler(func(*nats.Conn) { h.out.wakeUp() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				h.log.Warn("the hub is cut off from NATS", "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			h.log.Info("the hub has NATS again")
+			h.askAll()
+			h.out.wakeUp()
+		}),
+	}, options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	h.nc = nc
+	beats, err := nc.Subscribe(nodeSubject, h.onBeat)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	beats.SetPendingLimits(1<<16, 64<<20)
+	for i := range h.shards {
+		h.routines.Go(h.shards[i].run)
+	}
+	h.routines.Go(h.send)
+	h.routines.Go(h.tick)
+	return h, nil
+}
+
+// ClusterAddr is where the server in this process waits for those of other nodes; nil: it does not.
+func (h *Hub) ClusterAddr() net.Addr {
+	if h.server == nil {
+		return nil
+	}
+	if a := h.server.ClusterAddr(); a != nil {
+		return a
+	}
+	return nil
+}
+
+// Connected reports whether the hub has its NATS. Without, messages wait, up to MaxOutbound, and none come.
+func (h *Hub) Connected() bool { return h.nc.IsConnected() }
+
+// Publish sends a message to all members of a room, on all nodes, this one and its publisher included. p is copied.
+// It never waits: the message goes into a queue of at most MaxOutbound bytes. So an error is that it did not:
+// ErrBusy, ErrClosed, ErrRoom or ErrTooLarge; nil does not mean that somebody got it.
+//
+// The messages that one hub publishes in a room come to every member in the order of the calls, each at most once.
+// Those of different hubs may come in different orders on different nodes.
+func (h *Hub) Publish(room string, p []byte) error {
+	err := checkRoom(room)
+	if err == nil && len(p) > MaxPayload {
+		err = ErrTooLarge
+	}
+	if err == nil {
+		err = h.out.put(roomSubject+room, p)
+	}
+	if err != nil {
+		h.counts.refused.Add(1)
+		return err
+	}
+	h.counts.published.Add(1)
+	return nil
+}
+
+// Join puts a member into a room. name is what others are told of it; "": that one more is there. The member is told
+// who is in the room soon, and then what happens. What is published on this hub after Join has returned comes to
+// it; of other nodes, what is published after [Hub.Presence] there has counted it.
+func (h *Hub) Join(room string, m Member, name string, slow Slow) (*Seat, error) {
+	if err := checkRoom(room); err != nil {
+		return nil, err
+	}
+	if h.isClosed() {
+		return nil, ErrClosed
+	}
+	return h.shardOf(room).join(room, m, name, slow), nil
+}
+
+// Leave takes the member out of the room. When it returns, no event is written to the member any more. Further
+// calls do nothing.
+func (s *Seat) Leave() { s.room.of.leave(s) }
+
+// Subscribe calls f with each message of the rooms that the pattern is for, on a goroutine of the subscription,
+// until stop is called or the hub is closed. In a pattern * stands for any word, and > at its end for one or more. It is no
+// member, and hears all of those rooms, whether or not this node has members in them.
+func (h *Hub) Subscribe(pattern string, f func(e *Event)) (stop func(), err error) {
+	if h.isClosed() {
+		return nil, ErrClosed
+	}
+	sub, err := h.nc.Subscribe(roomSubject+pattern, func(m *nats.Msg) {
+		f(&Event{Kind: Message, Room: m.Subject[len(roomSubject):], Payload: m.Data, Time: time.Now()})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	return func() { sub.Unsubscribe() }, nil
+}
+
+// Stats returns what was counted. It takes time for each room: call it once in a second or so.
+func (h *Hub) Stats() Stats {
+	c := &h.counts
+	s := Stats{
+		Published: c.published.Load(), Refused: c.refused.Load(), Received: c.received.Load(),
+		Lost: c.lost.Load(), Dropped: c.dropped.Load(), Ended: c.ended.Load(), Waiting: h.out.size(),
+	}
+	for i := range h.shards {
+		for _, r := range h.shards[i].all() {
+			s.Rooms++
+			s.Members += r.size()
+		}
+	}
+	return s
+}
+
+// Close tells the other nodes that this one goes, sends what waits, for up to a second, and ends the server if
+// it is in this process. The members stay as they are, and hear nothing more. It waits: do not call it in callbacks.
+func (h *Hub) Close() {
+	h.closing.Do(func() {
+		h.out.close()
+		close(h.closed)
+		h.routines.Wait()
+		if h.nc.IsConnected() {
+			h.publishJSON(nodeSubject, &beat{Node: h.id, Name: h.name, Bye: true})
+			h.nc.FlushTimeout(time.Second)
+		}
+		h.nc.Close()
+		if h.server != nil {
+			h.server.Shutdown()
+			h.server.WaitForShutdown()
+		}
+	})
+}
+
+func (h *Hub) isClosed() bool {
+	select {
+	case <-h.closed:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,91 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// startServer starts the NATS server in this process. Clients reach it in the process alone, and other
+// nodes by routes, if there is an address for them. password is the hub's own.
+func startServer(o *Options, password string, log *slog.Logger) (*server.Server, error) {
+	so := &server.Options{
+		ServerName: o.Name, DontListen: true, NoSigs: true, NoLog: true,
+		Username: "hub", Password: password,
+		MaxPayload: MaxPayload + 4<<10, WriteDeadline: 10 * time.Second,
+	}
+	if o.Cluster == "" && len(o.Join) > 0 {
+		return nil, errors.New("hub: Join needs Cluster: the other nodes come to it, too")
+	}
+	if o.Cluster != "" {
+		if err := clusterOptions(so, o); err != nil {
+			return nil, err
+		}
+	}
+	s, err := server.NewServer(so)
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	s.SetLoggerV2(natsLog{log}, false, false, false)
+	go s.Start()
+	if !s.ReadyForConnections(time.Minute) {
+		s.Shutdown()
+		return nil, errors.New("hub: the NATS server in this process does not start; the log says why")
+	}
+	return s, nil
+}
+
+func clusterOptions(so *server.Options, o *Options) error {
+	// nats-server 2.15 starts its routes behind the listener for clients only. Nobody else has the password.
+	so.DontListen, so.Host, so.Port = false, "127.0.0.1", server.RANDOM_PORT
+	host, port, err := net.SplitHostPort(o.Cluster)
+	if err != nil {
+		return fmt.Errorf("hub: Cluster: %w", err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return fmt.Errorf("hub: Cluster: the port %q is no number", port)
+	}
+	if number == 0 {
+		number = server.RANDOM_PORT
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	so.Cluster = server.ClusterOpts{
+		Name: "hub", Host: host, Port: number, TLSConfig: o.TLS,
+		PingInterval: 5 * time.Second, MaxPingsOut: 2, // or a route whose network is gone stays for minutes
+	}
+	if o.TLS != nil {
+		so.Cluster.TLSTimeout = 5
+	}
+	var user *url.Userinfo
+	if o.Secret != "" {
+		so.Cluster.Username, so.Cluster.Password = "hub", o.Secret
+		so.Cluster.AuthTimeout = 5
+		user = url.UserPassword("hub", o.Secret)
+	}
+	for _, other := range o.Join {
+		if _, _, err := net.SplitHostPort(other); err != nil {
+			return fmt.Errorf("hub: Join: %w", err)
+		}
+		so.Routes = append(so.Routes, &url.URL{Scheme: "nats", User: user, Host: other})
+	}
+	return nil
+}
+
+// natsLog gives the server's log to the program's.
+type natsLog struct{ log *slog.Logger }
+
+func (l natsLog) Noticef(format string, v ...any) { l.log.Debug("NATS: " + fmt.Sprintf(format, v...)) }
+func (l natsLog) Warnf(format string, v ...any)   { l.log.Warn("NATS: " + fmt.Sprintf(format, v...)) }
+func (l natsLog) Fatalf(format string, v ...any)  { l.log.Error("NATS: " + fmt.Sprintf(format, v...)) }
+func (l natsLog) Errorf(format string, v ...any)  { l.log.Warn("NATS: " + fmt.Sprintf(format, v...)) }
+func (l natsLog) Debugf(string, ...any)           {}
+func (l natsLog) Tracef(string, ...any)           {}

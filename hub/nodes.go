@@ -1,0 +1,215 @@
+package hub
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// moment is how long joins and leaves are gathered before they are told.
+	moment = 100 * time.Millisecond
+	// beatEvery is the time between two heartbeats.
+	beatEvery = time.Second
+	// forgetAfter is the silence after which a node counts as dead.
+	forgetAfter = 4 * time.Second
+)
+
+// Node is another hub.
+type Node struct {
+	ID, Name string
+}
+
+// nodes are the other hubs that were heard lately.
+type nodes struct {
+	mu  sync.Mutex
+	all map[string]*node
+}
+
+type node struct {
+	name  string
+	heard time.Time
+	beats bool // a heartbeat has come
+}
+
+// Nodes lists the other hubs that this one hears, by name.
+func (h *Hub) Nodes() []Node {
+	h.nodes.mu.Lock()
+	defer h.nodes.mu.Unlock()
+	var all []Node
+	for id, n := range h.nodes.all {
+		if n.beats {
+			all = append(all, Node{id, n.name})
+		}
+	}
+	slices.SortFunc(all, func(a, b Node) int { return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID) })
+	return all
+}
+
+// heard notes that a node is alive.
+func (n *nodes) heard(id string) *node {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.heardLocked(id)
+}
+
+func (n *nodes) heardLocked(id string) *node {
+	o := n.all[id]
+	if o == nil {
+		o = new(node)
+		n.all[id] = o
+	}
+	o.heard = time.Now()
+	return o
+}
+
+// beats notes a heartbeat, and reports whether it is the first, or the first since the node was forgotten.
+func (n *nodes) beats(b *beat) (first bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	o := n.heardLocked(b.Node)
+	first = !o.beats
+	o.beats, o.name = true, b.Name
+	return first
+}
+
+// silent takes those out that were not heard for long, and returns them.
+func (n *nodes) silent(now time.Time) (gone []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id, o := range n.all {
+		if now.Sub(o.heard) > forgetAfter {
+			gone = append(gone, id)
+			delete(n.all, id)
+		}
+	}
+	return gone
+}
+
+func (n *nodes) remove(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.all, id)
+}
+
+// onBeat takes a heartbeat.
+func (h *Hub) onBeat(m *nats.Msg) {
+	var b beat
+	if json.Unmarshal(m.Data, &b) != nil || b.Node == "" || b.Node == h.id || b.Shard < 0 || b.Shard >= shards {
+		return
+	}
+	if b.Bye {
+		h.nodes.remove(b.Node)
+		h.forget(b.Node)
+		return
+	}
+	if h.nodes.beats(&b) {
+		h.log.Info("a node is there", "node", b.Name)
+		h.askAll() // it may have been cut off, and either side have changed meanwhile
+	}
+	for _, r := range h.shards[b.Shard].all() {
+		r.compare(&b)
+	}
+}
+
+func (h *Hub) forget(node string) {
+	for i := range h.shards {
+		for _, r := range h.shards[i].all() {
+			r.forget(node)
+		}
+	}
+}
+
+func (h *Hub) askAll() {
+	for i := range h.shards {
+		for _, r := range h.shards[i].all() {
+			r.ask()
+		}
+	}
+}
+
+// due are the rooms that the next tick looks at.
+type due struct {
+	mu    sync.Mutex
+	rooms []*room
+}
+
+func (d *due) add(r *room) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rooms = append(d.rooms, r)
+}
+
+func (d *due) take() []*room {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rooms := d.rooms
+	d.rooms = nil
+	return rooms
+}
+
+// tick is the goroutine for what is done now and then.
+func (h *Hub) tick() {
+	ticker := time.NewTicker(moment)
+	defer ticker.Stop()
+	var beat time.Time
+	shard := 0
+	for {
+		select {
+		case <-h.closed:
+			return
+		case <-ticker.C:
+		}
+		now := time.Now()
+		for _, r := range h.due.take() {
+			r.tick(now)
+		}
+		if now.Sub(beat) < beatEvery {
+			continue
+		}
+		beat = now
+		h.beat(shard)
+		shard = (shard + 1) % shards
+		if !h.nc.IsConnected() {
+			continue // it is not the others that are silent
+		}
+		for _, id := range h.nodes.silent(now) {
+			h.log.Warn("a node is silent, and forgotten", "node", id)
+			h.forget(id)
+		}
+	}
+}
+
+// beat sends a heartbeat, with the versions of one shard's rooms.
+func (h *Hub) beat(number int) {
+	b := beat{Node: h.id, Name: h.name, Shard: number, Version: h.version.Load(), Rooms: map[string]uint64{}}
+	for _, r := range h.shards[number].all() {
+		if v := r.version(); v > 0 {
+			b.Rooms[r.name] = v
+		}
+	}
+	h.publishJSON(nodeSubject, &b)
+}
+
+// version is that of what was last told of the room; 0: nothing was.
+func (r *room) version() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.here.version
+}
+
+// publishJSON sends what hubs tell each other. What is lost comes again. It may wait for NATS: loops must
+// not call it.
+func (h *Hub) publishJSON(subject string, v any) {
+	p, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // strings and numbers can be encoded
+	}
+	if err := h.nc.Publish(subject, p); err != nil && h.nc.IsConnected() {
+		h.log.Warn("not told to the other nodes", "subject", subject, "err", err)
+	}
+}

@@ -1,0 +1,44 @@
+package hub
+
+import (
+	"crypto/tls"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Options say where the hub's NATS is. The zero value is a NATS server in this process, in memory, that no other
+// process reaches: a cluster of one.
+type Options struct {
+	// Name is the node's, in logs and in Nodes. "": the host's name.
+	Name string
+
+	// Cluster is the address, "host:port", on which the server in this process waits for those of other
+	// nodes. Port 0: any. "": it does not.
+	Cluster string
+	// Join are the addresses of other nodes' Cluster. One that is there is enough: it tells of the rest.
+	// They may come later.
+	Join []string
+	// TLS secures the routes between the nodes, in both directions: it has a certificate, and RootCAs and
+	// ClientCAs for that of the others. nil: who can reach Cluster, and knows Secret, is a node.
+	TLS *tls.Config
+	// Secret must be the same on all nodes. It crosses the network in the clear unless TLS is set.
+	Secret string
+
+	// URL is that of a NATS server, or several with commas, to be used instead of one in this process.
+	URL string
+	// Connect are options for URL: credentials, TLS.
+	Connect []nats.Option
+
+	// Log gets what an operator should know. nil: slog.Default().
+	Log *slog.Logger
+}
+
+const (
+	// MaxNames is how many names a room is listed with.
+	MaxNames = 100
+	// MaxOutbound bounds what waits for NATS, in bytes: payloads, and 256 for each message.
+	MaxOutbound = 4 << 20
+	// MaxPayload is how long a message may be, in bytes.
+	MaxPayload = 512 << 10
+)

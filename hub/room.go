@@ -1,0 +1,174 @@
+package hub
+
+import (
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// room is one room on this node. It is there while it has members.
+type room struct {
+	hub   *Hub
+	of    *shard
+	name  string
+	users int // guarded by of.mu: seats, and those about to be
+
+	// Of the goroutine that speaks to NATS.
+	messages, states *nats.Subscription // nil: none
+
+	mu     sync.Mutex
+	seats  []*Seat
+	behind []*Seat // some of them
+	fresh  []*Seat // that were not told yet who is here
+	slow   missed
+	here   presence
+	due    bool // the next tick looks at the room
+}
+
+// missed is what did not get into the shard's inbox.
+type missed struct {
+	sub  *nats.Subscription // nil: nothing so far
+	told int                // of its Dropped
+}
+
+func newRoom(s *shard, name string) *room {
+	r := &room{hub: s.hub, of: s, name: name}
+	r.here.init()
+	return r
+}
+
+func (r *room) size() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.seats)
+}
+
+func (r *room) add(s *Seat) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.place = len(r.seats)
+	r.seats = append(r.seats, s)
+	r.fresh = append(r.fresh, s)
+	r.here.came(s.name)
+	r.wants()
+}
+
+// wants has the next tick look at the room. mu is held.
+func (r *room) wants() {
+	if !r.due {
+		r.due = true
+		r.hub.due.add(r)
+	}
+}
+
+// remove reports whether the seat was there.
+func (r *room) remove(s *Seat) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.place < 0 {
+		return false
+	}
+	last := len(r.seats) - 1
+	r.seats[s.place] = r.seats[last]
+	r.seats[s.place].place = s.place
+	r.seats[last] = nil
+	r.seats = r.seats[:last]
+	s.place, s.waiting = -1, nil
+	r.here.went(s.name)
+	r.wants()
+	return true
+}
+
+// look subscribes to the room's subjects, or unsubscribes. First the messages, then the states: so whoever
+// hears from this node that it has members here may know that messages will reach them, too. It is
+// called by one goroutine.
+func (r *room) look() {
+	switch used := r.of.used(r); {
+	case used && r.messages == nil:
+		var err error
+		if r.messages, err = r.hub.nc.ChanSubscribe(roomSubject+r.name, r.of.inbox); err == nil {
+			r.states, err = r.hub.nc.ChanSubscribe(hereSubject+r.name, r.of.inbox)
+		}
+		if err != nil { // the hub is being closed
+			return
+		}
+		r.mu.Lock()
+		r.here.subscribed, r.here.asks, r.here.unsent = true, true, true
+		r.wants()
+		r.mu.Unlock()
+	case !used && r.messages != nil:
+		r.messages.Unsubscribe()
+		r.states.Unsubscribe()
+		r.messages, r.states = nil, nil
+		if r.of.get(r.name) == nil {
+			r.hub.publishJSON(hereSubject+r.name, &state{Node: r.hub.id, Version: r.hub.version.Add(1)})
+		}
+	}
+}
+
+// deliver gives a message to all members.
+func (r *room) deliver(m *nats.Msg) {
+	r.tell(&Event{Kind: Message, Room: r.name, Payload: m.Data, Time: time.Now()})
+}
+
+func (r *room) tell(e *Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tellLocked(e)
+}
+
+func (r *room) tellLocked(e *Event) {
+	for _, s := range r.seats {
+		s.give(e)
+	}
+}
+
+// missed notes that messages did not get into the inbox. The next tick tells how many.
+func (r *room) missed(sub *nats.Subscription) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.slow.sub != sub {
+		r.slow = missed{sub: sub}
+	}
+	r.wants()
+}
+
+// tick does what waited for the end of a moment: it has those catch up who were behind, tells the members who
+// came and left, and the other nodes who is here.
+func (r *room) tick(now time.Time) {
+	r.mu.Lock()
+	r.due = false
+	r.tellMissed(now)
+	still := r.behind[:0]
+	for _, s := range r.behind {
+		if s.behind = s.place >= 0 && s.catchUp(); s.behind {
+			still = append(still, s)
+		}
+	}
+	clear(r.behind[len(still):])
+	r.behind = still
+	if r.report(now) || len(still) > 0 {
+		r.wants()
+	}
+	mine := r.here.send(r.hub)
+	r.mu.Unlock()
+	if mine != nil {
+		r.hub.publishJSON(hereSubject+r.name, mine)
+	}
+}
+
+// tellMissed tells how many messages did not get into the inbox. mu is held.
+func (r *room) tellMissed(now time.Time) {
+	if r.slow.sub == nil {
+		return
+	}
+	all, err := r.slow.sub.Dropped()
+	if err != nil || all == r.slow.told {
+		return
+	}
+	r.hub.counts.lost.Add(int64(all - r.slow.told))
+	r.tellLocked(&Event{Kind: Dropped, Room: r.name, Lost: all - r.slow.told, Time: now})
+	r.slow.told = all
+	r.wants() // until a moment passes in which nothing is lost
+}
