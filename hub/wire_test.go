@@ -33,16 +33,6 @@ func (s stranger) tells(subject, text string) {
 func TestStranger(t *testing.T) {
 	h := open(t, Options{Name: "here"})
 	s := newStranger(t, h)
-	g := join(t, h, 0, "room", "Ada")
-	until(t, "the hub listens", func() bool {
-		r := h.shardOf("room").get("room")
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.here.subscribed
-	})
-	if err := h.nc.FlushTimeout(patience); err != nil { // the interest in the room
-		t.Fatal(err)
-	}
 	heard, err := s.nc.SubscribeSync("hub.room.room")
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +41,29 @@ func TestStranger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.nc.FlushTimeout(patience); err != nil {
+		t.Fatal(err)
+	}
+	answer := func() state {
+		for {
+			m, err := states.NextMsg(patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var v state
+			if err := json.Unmarshal(m.Data, &v); err != nil {
+				t.Fatal(err)
+			}
+			if v.Node == h.id {
+				return v
+			}
+		}
+	}
+	g := join(t, h, 0, "room", "Ada")
+	if v := answer(); v.Count != 1 || !v.Ask {
+		t.Errorf("the first that it tells is %+v", v)
+	}
+	// So it listens.
 	s.tells("hub.room.room", string(number(7, 1)))
 	until(t, "what it says", func() bool { return g.has([][]byte{number(7, 1)}) })
 	if m, err := heard.NextMsg(patience); err != nil || string(m.Data) != string(number(7, 1)) {
@@ -59,18 +72,6 @@ func TestStranger(t *testing.T) {
 
 	s.tells("hub.here.room", `{"node":"X","version":3,"count":1,"names":["Xi"],"ask":true}`)
 	until(t, "its member is known", func() bool { return g.knows([]string{"Ada", "Xi"}) })
-	answer := func() (v state) {
-		for v.Node != h.id {
-			m, err := states.NextMsg(patience)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := json.Unmarshal(m.Data, &v); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return v
-	}
 	asked := func() {
 		t.Helper()
 		for !answer().Ask {
@@ -102,7 +103,7 @@ func TestStranger(t *testing.T) {
 	until(t, "its member is not known any more", func() bool { return g.knows([]string{"Ada"}) })
 
 	// What makes no sense is passed over.
-	for _, text := range []string{``, `{`, `{"node":""}`, `{"node":"X","version":9,"count":0,"names":["Yu"]}`} {
+	for _, text := range []string{"", "{", `{"node":""}`, `{"node":"X","version":9,"count":0,"names":["Yu"]}`} {
 		s.tells("hub.here.room", text)
 		s.tells("hub.node", text)
 	}
