@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,7 +18,8 @@ import (
 // nodes by routes, if there is an address for them. password is the hub's own.
 func startServer(o *Options, password string, log *slog.Logger) (*server.Server, error) {
 	so := &server.Options{
-		ServerName: o.Name, DontListen: true, NoSigs: true, NoLog: true,
+		ServerName: o.Name + "-" + rand.Text()[:8], // in a cluster of NATS no two may have one name
+		DontListen: true, NoSigs: true, NoLog: true,
 		Username: "hub", Password: password,
 		MaxPayload: MaxPayload + 4<<10, WriteDeadline: 10 * time.Second,
 	}
@@ -59,16 +62,18 @@ func clusterOptions(so *server.Options, o *Options) error {
 		host = "0.0.0.0"
 	}
 	so.Cluster = server.ClusterOpts{
-		Name: "hub", Host: host, Port: number, TLSConfig: o.TLS,
+		Name: "hub", Host: host, Port: number,
 		PingInterval: 5 * time.Second, MaxPingsOut: 2, // or a route whose network is gone stays for minutes
 	}
 	if o.TLS != nil {
-		so.Cluster.TLSTimeout = 5
+		so.Cluster.TLSConfig = o.TLS.Clone()
+		so.Cluster.TLSConfig.ClientAuth = tls.RequireAndVerifyClientCert
+		so.Cluster.TLSTimeout = 5 // seconds
 	}
 	var user *url.Userinfo
 	if o.Secret != "" {
 		so.Cluster.Username, so.Cluster.Password = "hub", o.Secret
-		so.Cluster.AuthTimeout = 5
+		so.Cluster.AuthTimeout = 5 // seconds
 		user = url.UserPassword("hub", o.Secret)
 	}
 	for _, other := range o.Join {

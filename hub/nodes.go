@@ -174,9 +174,6 @@ func (h *Hub) tick() {
 		beat = now
 		h.beat(shard)
 		shard = (shard + 1) % shards
-		if !h.nc.IsConnected() {
-			continue // it is not the others that are silent
-		}
 		for _, id := range h.nodes.silent(now) {
 			h.log.Warn("a node is silent, and forgotten", "node", id)
 			h.forget(id)

@@ -19,8 +19,9 @@ type Options struct {
 	// Join are the addresses of other nodes' Cluster. One that is there is enough: it tells of the rest.
 	// They may come later.
 	Join []string
-	// TLS secures the routes between the nodes, in both directions: it has a certificate, and RootCAs and
-	// ClientCAs for that of the others. nil: who can reach Cluster, and knows Secret, is a node.
+	// TLS secures the routes between the nodes. Each shows the other a certificate: Certificates has this one's,
+	// RootCAs what signs those of nodes that are joined, whose names must be those of Join, and ClientCAs what signs those
+	// of nodes that come. nil: who can reach Cluster, and knows Secret, is a node.
 	TLS *tls.Config
 	// Secret must be the same on all nodes. It crosses the network in the clear unless TLS is set.
 	Secret string
