@@ -34,8 +34,8 @@
 //
 // Read and Write wait, so in a callback of any loop they fail with [proactor.ErrOnLoop] where
 // they would have to. [proactor.Server.Shutdown] ends the streams that connections read: their
-// Reads fail with [proactor.ErrServerClosed], Writes go on until Close. So call
-// http.Server.Shutdown first.
+// Reads fail with [proactor.ErrServerClosed], Writes go on until Close. So
+// [Listener.Shutdown] has http.Server.Shutdown go first.
 //
 // An http.Server keeps a goroutine and its buffers for each connection, as on package net. What it
 // gains is the limits, counters and shutdown of the Server, and that a connection can leave for

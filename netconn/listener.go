@@ -6,6 +6,7 @@ import (
 	"net"
 	"reflect"
 	"sync"
+	"time"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/goid"
@@ -125,6 +126,28 @@ func (l *Listener) Close() error {
 		}
 	}()
 	return nil
+}
+
+// Shutdown ends the server in good order, also where some of its connections have left the service for which it
+// listens, by Hijack or [Conn.Attach]. First drain ends that service: it is a method such as http.Server.Shutdown, and
+// has half of the time that ctx leaves, because the others are to hear of it, too. Then [proactor.Server.Shutdown] ends
+// what is left, as it always does: at the end of a message, with a FIN. What has not ended when ctx is done is
+// reset, the requests of drain included.
+//
+// The error is that of Server.Shutdown; that of drain says what this makes good. In a callback, where drain is not called, it
+// is [proactor.ErrOnLoop].
+func (l *Listener) Shutdown(ctx context.Context, drain func(context.Context) error) error {
+	if goid.OnLoop() {
+		return proactor.ErrOnLoop
+	}
+	half := ctx
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		half, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+	}
+	_ = drain(half)
+	return l.srv.Shutdown(ctx)
 }
 
 // end has Accepts fail.

@@ -43,5 +43,7 @@ func main() {
 	<-ctx.Done()
 	drain, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	srv.Shutdown(drain)
+	if err := l.Shutdown(drain, srv.Shutdown); err != nil { // requests first, then what has left HTTP
+		log.Print(err)
+	}
 }

@@ -63,10 +63,11 @@ type Options struct {
 // except Limits.Overflow, which package netconn sets.
 type Server struct {
 	*proactor.Server
-	web     *http.Server
-	sockets websocket.Options
-	rooms   rooms
-	log     *slog.Logger
+	listener *netconn.Listener
+	web      *http.Server
+	sockets  websocket.Options
+	rooms    rooms
+	log      *slog.Logger
 }
 
 // New makes the server.
@@ -94,12 +95,11 @@ func New(o Options) *Server {
 }
 
 // Listen listens, and has net/http serve what comes.
-func (s *Server) Listen() error {
-	l, err := netconn.Listen(s.Server)
-	if err != nil {
+func (s *Server) Listen() (err error) {
+	if s.listener, err = netconn.Listen(s.Server); err != nil {
 		return err
 	}
-	go s.web.Serve(l) // until Shutdown, or the end of the Server
+	go s.web.Serve(s.listener) // until Shutdown, or the end of the Server
 	return nil
 }
 
@@ -107,14 +107,7 @@ func (s *Server) Listen() error {
 // each WebSocket with the code 1001. When ctx is done it resets what is left, and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.rooms.tellAll(move{"move"})
-	requests := ctx // has half of the time: the WebSockets are to hear of it, too
-	if end, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		requests, cancel = context.WithTimeout(ctx, time.Until(end)/2)
-		defer cancel()
-	}
-	s.web.Shutdown(requests) // one that takes longer goes on, until the Server resets it
-	return s.Server.Shutdown(ctx)
+	return s.listener.Shutdown(ctx, s.web.Shutdown)
 }
 
 //go:embed page

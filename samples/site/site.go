@@ -48,12 +48,13 @@ type Options struct {
 // except Limits.Overflow, which package netconn sets.
 type Server struct {
 	*proactor.Server
-	web    *http.Server
-	echo   websocket.Options
-	root   *os.Root      // of the files; nil: they are in the program
-	tick   time.Duration // of the clock
-	ending chan struct{} // closed when the shutdown begins
-	log    *slog.Logger
+	listener *netconn.Listener
+	web      *http.Server
+	echo     websocket.Options
+	root     *os.Root      // of the files; nil: they are in the program
+	tick     time.Duration // of the clock
+	ending   chan struct{} // closed when the shutdown begins
+	log      *slog.Logger
 }
 
 // New makes the server. An error is that of opening the directory.
@@ -111,26 +112,18 @@ func (s *Server) files(dir string) (_ fs.FS, err error) {
 var Protocols = []string{"h2", "http/1.1"}
 
 // Listen listens, and has net/http serve what comes.
-func (s *Server) Listen() error {
-	l, err := netconn.Listen(s.Server)
-	if err != nil {
+func (s *Server) Listen() (err error) {
+	if s.listener, err = netconn.Listen(s.Server); err != nil {
 		return err
 	}
-	go s.web.Serve(l) // until Shutdown, or the end of the Server
+	go s.web.Serve(s.listener) // until Shutdown, or the end of the Server
 	return nil
 }
 
 // Shutdown answers the requests that have begun, ends the clocks, and closes each WebSocket with the
 // code 1001. When ctx is done it resets what is left, and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
-	requests := ctx // has half of the time: the WebSockets are to hear of it, too
-	if end, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		requests, cancel = context.WithTimeout(ctx, time.Until(end)/2)
-		defer cancel()
-	}
-	s.web.Shutdown(requests) // one that takes longer goes on, until the Server resets it
-	err := s.Server.Shutdown(ctx)
+	err := s.listener.Shutdown(ctx, s.web.Shutdown)
 	if s.root != nil {
 		err = errors.Join(err, s.root.Close())
 	}
