@@ -298,7 +298,7 @@ func TestMemoryOfIdle(t *testing.T) {
 		}
 		plain := measure(proactor.Handler{Data: rig.Echo}, "hello", 5)
 		ours := measure(websocket.Handler(echo()), request+"\r\n"+in(whole, 0, text, "hello"), len(upgraded)+2+len(out(text, "hello")))
-		if ours-plain > 300 { // 144, and chance
+		if ours-plain > 300 { // 112, and chance
 			t.Errorf("a WebSocket costs %d bytes more than a connection: %d, not %d", ours-plain, ours, plain)
 		}
 		if runtime.GOOS == "windows" {
