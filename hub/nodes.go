@@ -90,6 +90,15 @@ func (n *nodes) silent(now time.Time) (gone []string) {
 	return gone
 }
 
+// excuse counts all as heard: it was this node that stood still.
+func (n *nodes) excuse(now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, o := range n.all {
+		o.heard = now
+	}
+}
+
 func (n *nodes) remove(id string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -157,7 +166,7 @@ func (h *Hub) tick() {
 	ticker := time.NewTicker(moment)
 	defer ticker.Stop()
 	var beat time.Time
-	shard := 0
+	last, shard := time.Now(), 0
 	for {
 		select {
 		case <-h.closed:
@@ -165,6 +174,10 @@ func (h *Hub) tick() {
 		case <-ticker.C:
 		}
 		now := time.Now()
+		if now.Sub(last) > 2*beatEvery {
+			h.nodes.excuse(now)
+		}
+		last = now
 		for _, r := range h.due.take() {
 			r.tick(now)
 		}
