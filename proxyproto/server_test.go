@@ -61,22 +61,25 @@ var who = proactor.Handler{
 	Data:   rig.Echo,
 }
 
+// plainAndTLS runs f for a server in the clear, and for one with TLS behind the header, which its
+// clients speak with that configuration.
+func plainAndTLS(r *rig.Rig, f func(s *proactor.Server, dials *tls.Config)) {
+	serves, dials := rig.TLS()
+	proxied := behind(proxyproto.Options{Trusted: everybody})
+	f(r.Serve(who, proxied), nil)
+	f(r.Serve(who, proxied, func(s *proactor.Server) { s.TLS = serves }), dials)
+}
+
 // A header names the client, in the clear and before TLS; a proxy that speaks for itself is the peer.
 func TestServer(t *testing.T) {
-	serves, dials := rig.TLS()
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		for _, secure := range []bool{false, true} {
-			s := r.Serve(who, behind(proxyproto.Options{Trusted: everybody}), func(s *proactor.Server) {
-				if secure {
-					s.TLS = serves
-				}
-			})
+		plainAndTLS(r, func(s *proactor.Server, dials *tls.Config) {
 			for _, h := range []proxyproto.Header{of(1, "192.0.2.1:5"), of(2, "[2001:db8::1]:5"), {Version: 1, Local: true}, {Version: 2, Local: true}} {
 				c := rig.Client(t, s)
 				must.Send(t, c, written(t, h))
 				var talks net.Conn = c
-				if secure {
+				if dials != nil {
 					talks = tls.Client(c, dials)
 				}
 				must.Send(t, talks, []byte("abc"))
@@ -96,7 +99,7 @@ func TestServer(t *testing.T) {
 					t.Error("the header is gone with the connection")
 				}
 			}
-		}
+		})
 	})
 }
 
@@ -280,24 +283,15 @@ func TestAdoptAndShutdown(t *testing.T) {
 
 // What a Dialer sends is read by a Server, with TLS behind it or not, by way of two proxies.
 func TestDial(t *testing.T) {
-	serves, dials := rig.TLS()
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		for _, secure := range []bool{false, true} {
-			s := r.Serve(who, behind(proxyproto.Options{Trusted: everybody}), func(s *proactor.Server) {
-				if secure {
-					s.TLS = serves
-				}
-			})
+		plainAndTLS(r, func(s *proactor.Server, dials *tls.Config) {
 			for _, h := range []proxyproto.Header{of(1, "[2001:db8::1]:5"), of(2, "192.0.2.1:5")} {
 				got := make(chan string, 100)
-				d := proactor.Dialer{Engine: r.Engine, Handler: proactor.Handler{
+				d := proactor.Dialer{Engine: r.Engine, TLS: dials, Handler: proactor.Handler{
 					Opened: func(c *proactor.Conn) { c.Write([]byte("abc")) },
 					Data:   func(_ *proactor.Conn, p []byte) int { got <- string(p); return len(p) },
 				}}
-				if secure {
-					d.TLS = dials
-				}
 				var err error
 				if d.Layer, err = proxyproto.Send(&h); err != nil {
 					t.Fatal(err)
@@ -315,7 +309,7 @@ func TestDial(t *testing.T) {
 				c.Close()
 				r.Ends(proactor.ErrPeerClosed)
 			}
-		}
+		})
 	})
 }
 

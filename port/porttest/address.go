@@ -27,6 +27,8 @@ var addressTests = []test{
 	{name: "SocketOptions", run: socketOptions},
 	{name: "SocketOptionsExtreme", run: socketOptionsExtreme},
 	{name: "ListenErrors", run: listenErrors},
+	{name: "Control", run: control},
+	{name: "ReusePort", run: reusePort},
 }
 
 // The whole life of a connection, on every sort of address.

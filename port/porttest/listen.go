@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/proactor-go/proactor/port"
 )
@@ -220,5 +221,77 @@ func listenErrors(e *env) {
 		if o := (*net.OpError)(nil); !errors.As(err, &o) {
 			r.Errorf("%v is a %T", err, err)
 		}
+	}
+}
+
+// Control sees each socket before it is bound or connected, and may refuse it.
+func control(e *env) {
+	r := e.open(port.Config{})
+	var saw []string
+	o := port.SocketOptions{Control: func(network, address string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { saw = append(saw, network+" "+address) })
+	}}
+	if r.b.Memory {
+		if _, err := r.p.Listen("tcp", r.address("tcp4"), o); !errors.Is(err, port.ErrUnsupported) {
+			r.Errorf("in memory: %v, want %v", err, port.ErrUnsupported)
+		}
+		return
+	}
+	l := r.listen("tcp", r.address("tcp4"), o)
+	r.arm(l)
+	c := r.connector(l.addr, o)
+	r.ok(r.connect(c, l.addr))
+	in := &conn{}
+	in.h, in.key = r.associate(r.next(l.accept))
+	if want := []string{"tcp4 127.0.0.1:0", "tcp4 " + l.addr.String()}; len(saw) != 2 || saw[0] != want[0] || saw[1] != want[1] {
+		r.Errorf("Control was called with %q, want %q", saw, want)
+	}
+	no := errors.New("no")
+	o.Control = func(string, string, syscall.RawConn) error { return no }
+	if _, err := r.p.Listen("tcp", r.address("tcp4"), o); !errors.Is(err, no) {
+		r.Errorf("listen: %v, want %v", err, no)
+	}
+	sk, err := r.p.Socket(l.addr, port.Addr{}, o)
+	if err == nil && r.b.Name == "std" {
+		r.p.Discard(sk)
+		return // it makes the socket when it connects, and that tells: see the engine's test of Control
+	}
+	if !errors.Is(err, no) {
+		r.Errorf("socket: %v, want %v", err, no)
+	}
+}
+
+// Listeners with ReusePort share an address where the system balances, and each of
+// them gets connections; without it, the address is taken.
+func reusePort(e *env) {
+	r := e.open(port.Config{})
+	o := port.SocketOptions{ReusePort: true}
+	sk, err := r.p.Listen("tcp", r.address("tcp4"), o)
+	if runtime.GOOS != "linux" || r.b.Memory {
+		if !errors.Is(err, port.ErrUnsupported) {
+			r.Errorf("ReusePort: %v, want %v", err, port.ErrUnsupported)
+		}
+		return
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.p.Discard(sk)
+	first := r.listen("tcp", r.address("tcp4"), o)
+	second := r.listen("tcp", first.addr.String(), o)
+	if _, err := r.p.Listen("tcp", first.addr.String(), port.SocketOptions{}); !errors.Is(err, port.ErrAddrInUse) {
+		r.Errorf("without the option: %v, want %v", err, port.ErrAddrInUse)
+	}
+	if _, err := r.p.Listen("unix", "@proactor-reuse", o); !errors.Is(err, port.ErrInvalid) {
+		r.Errorf("of a Unix socket: %v, want %v", err, port.ErrInvalid)
+	}
+	r.arm(first)
+	r.arm(second)
+	for n := 0; len(first.accept.sockets) == 0 || len(second.accept.sockets) == 0; n++ {
+		if n == 1000 {
+			r.Fatal("one of two listeners gets none of 1000 connections")
+		}
+		r.dial("tcp", first.addr)
+		r.until("accept", func() bool { return len(first.accept.sockets)+len(second.accept.sockets) > n })
 	}
 }

@@ -99,7 +99,7 @@ type test struct {
 }
 
 var tests = join(acceptTests, connectTests, addressTests, recvTests, sendTests, tryTests, shutdownTests, closeTests,
-	cancelTests, timeoutTests, postTests, ruleTests, bufferTests, failedTests, urgentTests, spliceTests, spliceEndTests, handoverTests, manyTests, portCloseTests, sharedTests)
+	cancelTests, timeoutTests, postTests, ruleTests, bufferTests, failedTests, urgentTests, spliceTests, spliceEndTests, adoptTests, handoverTests, detachTests, manyTests, portCloseTests, sharedTests)
 
 func join(lists ...[]test) (all []test) {
 	for _, l := range lists {
