@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,8 +81,8 @@ func TestRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("%s: (-want +got)\n%s", name, diff)
+				if !slices.EqualFunc(want, got, bytes.Equal) {
+					t.Errorf("%s: (-want +got)\n%s", name, cmp.Diff(want, got))
 				}
 			}
 			sc := bufio.NewScanner(bytes.NewReader(stream))

@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +38,9 @@ func TestMain(m *testing.M) {
 		}
 		main()
 		return
+	}
+	if runtime.GOOS != "windows" { // most of them wait for processes most of the time
+		flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 	}
 	os.Exit(m.Run())
 }
@@ -130,16 +136,21 @@ func server(t *testing.T, args ...string) *serving {
 }
 
 // servers runs a test for each server that echoes raw bytes, on each backend that
-// works here.
+// works here, in parallel.
 func servers(t *testing.T, test func(t *testing.T, args []string)) {
-	porttest.EachTogether(t, func(t *testing.T, backend string) {
+	run := func(t *testing.T, name string, args ...string) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, append([]string{name, "--listen", "127.0.0.1:0"}, args...))
+		})
+	}
+	porttest.Each(t, func(t *testing.T, backend string) {
+		t.Parallel()
 		for _, name := range []string{"raw", "echo", "minimal"} {
-			t.Run(name, func(t *testing.T) {
-				test(t, []string{name, "--listen", "127.0.0.1:0", "--backend", backend})
-			})
+			run(t, name, "--backend", backend)
 		}
 	})
-	t.Run("select", func(t *testing.T) { test(t, []string{"select", "--listen", "127.0.0.1:0"}) })
+	run(t, "select")
 }
 
 // oneLine checks that a complaint is a line and no more.
@@ -150,8 +161,10 @@ func oneLine(t *testing.T, stderr string) {
 	}
 }
 
+// TestBadFlags: each ends the command with status 2, as the first of them do to a process, and with a line.
 func TestBadFlags(t *testing.T) {
-	for _, args := range []string{
+	t.Parallel()
+	for i, args := range []string{
 		"",
 		"serve",
 		"serve nothing",
@@ -239,17 +252,26 @@ func TestBadFlags(t *testing.T) {
 		"soak --loops=-1",
 	} {
 		t.Run(args, func(t *testing.T) {
-			t.Parallel()
-			status, stdout, stderr := execute(t, strings.Fields(args)...)
-			if status != 2 || stdout != "" {
-				t.Errorf("status %d, stdout %q", status, stdout)
+			_, k := model(t)
+			_, err := k.Parse(strings.Fields(args))
+			if err == nil { // a server that runs would not end
+				t.Fatal("the flags are taken")
 			}
-			oneLine(t, stderr)
+			var line strings.Builder
+			complain(&line, err, 2)
+			oneLine(t, line.String())
+			if i >= 5 {
+				return
+			}
+			if status, stdout, stderr := execute(t, strings.Fields(args)...); status != 2 || stdout != "" || stderr != line.String() {
+				t.Errorf("status %d, %q, %q", status, stdout, stderr)
+			}
 		})
 	}
 }
 
 func TestHelp(t *testing.T) {
+	t.Parallel()
 	for _, args := range []string{"--help", "serve raw --help", "load echo --help"} {
 		status, stdout, stderr := execute(t, strings.Fields(args)...)
 		if status != 0 || !strings.HasPrefix(stdout, "Usage: proactor") || stderr != "" {
@@ -259,6 +281,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestBusyPort(t *testing.T) {
+	t.Parallel()
 	servers(t, func(t *testing.T, args []string) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -278,6 +301,7 @@ func TestBusyPort(t *testing.T) {
 }
 
 func TestBadAddress(t *testing.T) {
+	t.Parallel()
 	const nowhere = "192.0.2.1:0" // of no machine, RFC 5737
 	for _, args := range []string{
 		"serve raw --listen " + nowhere,
@@ -301,6 +325,7 @@ func TestBadAddress(t *testing.T) {
 
 // TestListeningLine: on start one line tells what listens where, and how.
 func TestListeningLine(t *testing.T) {
+	t.Parallel()
 	servers(t, func(t *testing.T, args []string) {
 		s := server(t, args...)
 		wants := []string{"msg=listening", "server=" + args[0], "addr=127.0.0.1:"}

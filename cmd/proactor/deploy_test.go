@@ -34,6 +34,7 @@ func found(t *testing.T, text, pattern string) string {
 // TestDeployFlags: the command understands what the files start it with, and who kills it waits
 // longer than it drains.
 func TestDeployFlags(t *testing.T) {
+	t.Parallel()
 	words := func(list string) []string {
 		return strings.Fields(strings.NewReplacer(`"`, "", ",", " ").Replace(list))
 	}
@@ -98,6 +99,7 @@ func TestDeployFilter(t *testing.T) {
 
 // TestDeployUnits: systemd has nothing to say against the units.
 func TestDeployUnits(t *testing.T) {
+	t.Parallel()
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Skipf("systemd-analyze is not installed (Debian package systemd): %v", err)

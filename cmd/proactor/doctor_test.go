@@ -10,6 +10,7 @@ import (
 // TestDoctor: on this machine a backend works, and a connection fits. A number that cannot fit is status 1, where it
 // is known how many do.
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	status, stdout, stderr := execute(t, "doctor", "--conns", "1", "--json")
 	var r doctor.Report
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || status != 0 || r.Backend == "" {

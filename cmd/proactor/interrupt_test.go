@@ -49,6 +49,7 @@ func echoed(t *testing.T, c net.Conn) {
 // its FIN, and ends with its last client.
 func TestInterruptDrains(t *testing.T) {
 	canInterrupt(t)
+	t.Parallel()
 	servers(t, func(t *testing.T, args []string) {
 		s := server(t, args...)
 		c := dial(t, s.addr)
@@ -73,6 +74,7 @@ func TestInterruptDrains(t *testing.T) {
 // over.
 func TestDrainDeadline(t *testing.T) {
 	canInterrupt(t)
+	t.Parallel()
 	servers(t, func(t *testing.T, args []string) {
 		s := server(t, append(args, "--drain", "200ms")...)
 		c := dial(t, s.addr)
@@ -92,6 +94,7 @@ func TestDrainDeadline(t *testing.T) {
 // TestSecondInterrupt: it does not wait for anything.
 func TestSecondInterrupt(t *testing.T) {
 	canInterrupt(t)
+	t.Parallel()
 	servers(t, func(t *testing.T, args []string) {
 		s := server(t, append(args, "--drain", "1h")...)
 		c := dial(t, s.addr)
@@ -111,6 +114,7 @@ func TestSecondInterrupt(t *testing.T) {
 
 // TestTerminated: each server takes no more time to drain than Windows gives it.
 func TestTerminated(t *testing.T) {
+	t.Parallel()
 	terminated := "for=1h0m0s"
 	if runtime.GOOS == "windows" {
 		terminated = "for=4s"
@@ -134,8 +138,12 @@ func drains(t *testing.T, args []string, why error, want string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, stderr := io.Pipe()
+	log, stderr, err := os.Pipe() // whose writer does not wait for who reads: a loop may warn at any time
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer log.Close()
+	defer stderr.Close()
 	ctx, end := context.WithCancelCause(t.Context())
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 	env := &environment{ctx: ctx, stdout: io.Discard, stderr: stderr, log: logger, warnings: logger}

@@ -45,6 +45,7 @@ func loadJSON(t *testing.T, sort string, args ...string) (status int, r load.Rep
 // TestServeAndLoad: every sample server carries every sort of load, on every
 // backend, and the client runs on the same one.
 func TestServeAndLoad(t *testing.T) {
+	t.Parallel()
 	servers(t, func(t *testing.T, args []string) {
 		s := server(t, args...)
 		to := []string{"--to", s.addr}
@@ -101,6 +102,7 @@ func TestServeAndLoad(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
+	t.Parallel()
 	s := server(t, "echo", "--listen", "127.0.0.1:0")
 	status, stdout, stderr := execute(t, "load", "echo", "--to", s.addr, "--conns", "3", "--count", "4")
 	if status != 0 || stderr != "" { // and no progress: that is no terminal
@@ -115,6 +117,7 @@ func TestTable(t *testing.T) {
 
 func TestInterruptEndsLoad(t *testing.T) {
 	canInterrupt(t)
+	t.Parallel()
 	started := make(chan struct{}, 5)
 	to := bad(t, func(c *net.TCPConn) {
 		b := make([]byte, 64)
@@ -145,6 +148,7 @@ func TestInterruptEndsLoad(t *testing.T) {
 
 // TestHold: no message goes before standard input ends, and then all do.
 func TestHold(t *testing.T) {
+	t.Parallel()
 	var early, connected atomic.Int64
 	all, released := make(chan struct{}), make(chan struct{})
 	to := bad(t, func(c *net.TCPConn) {
@@ -216,6 +220,7 @@ func echoBut(change func(at int, b []byte) []byte) func(*net.TCPConn) {
 // TestBadServers: whatever a server does wrong ends the load with status 1 and
 // is counted for what it is.
 func TestBadServers(t *testing.T) {
+	t.Parallel()
 	in := func(at, n, place int) bool { return at <= place && place < at+n }
 	for _, c := range []struct {
 		cause string
@@ -258,6 +263,7 @@ func TestBadServers(t *testing.T) {
 		}},
 	} {
 		t.Run(c.cause, func(t *testing.T) {
+			t.Parallel()
 			args := append([]string{"--to", bad(t, c.serve), "--conns", "3", "--count", "100", "--size", "128"}, strings.Fields(c.args)...)
 			status, r, stderr := loadEchoJSON(t, args...)
 			if status != 1 || r.Errors[c.cause] != 3 || r.Connections.Failed != 3 || r.Connections.Clean != 0 {
@@ -271,6 +277,7 @@ func TestBadServers(t *testing.T) {
 // TestHostileServers: clients end in bounded time, with an error in a line, whatever a
 // server sends or does not, and keep none of it.
 func TestHostileServers(t *testing.T) {
+	t.Parallel()
 	pour := func(piece string) func(*net.TCPConn) {
 		return func(c *net.TCPConn) {
 			for {
@@ -318,6 +325,7 @@ func TestHostileServers(t *testing.T) {
 // TestClientEchoEnds: after the end of its input it waits for a server no longer than
 // --timeout.
 func TestClientEchoEnds(t *testing.T) {
+	t.Parallel()
 	to := bad(t, func(c *net.TCPConn) { io.Copy(c, c); <-t.Context().Done() })
 	c := commandWith(t, "client", "echo", "--to", to, "--timeout", "500ms", "--log-level", "warn")
 	c.Stdin = strings.NewReader("hello\n")
@@ -330,6 +338,7 @@ func TestClientEchoEnds(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
+	t.Parallel()
 	addr := must.Refusing(t)
 	status, r, stderr := loadEchoJSON(t, "--to", addr, "--conns", "3", "--count", "1")
 	if status != 1 || r.Errors["refused"] != 3 {
@@ -345,6 +354,7 @@ func TestNobodyListens(t *testing.T) {
 
 // TestAreYouOKIsStrict: a server that resets, cuts or changes is not ok.
 func TestAreYouOKIsStrict(t *testing.T) {
+	t.Parallel()
 	for name, serve := range map[string]func(*net.TCPConn){
 		"mismatch": echoBut(func(_ int, b []byte) []byte { b[0]++; return b }),
 		"missing":  func(c *net.TCPConn) { c.Read(make([]byte, 10)); c.CloseWrite(); io.Copy(io.Discard, c) },

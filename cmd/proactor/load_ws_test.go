@@ -18,8 +18,13 @@ import (
 // sockets serves WebSockets on a backend, and gives the address.
 func sockets(t *testing.T, backend string, o *websocket.Options) string {
 	t.Helper()
-	return echotest.Listen(t, &proactor.Server{
-		Addr: "127.0.0.1:0", Engine: echotest.Engine(t, backend), Handler: websocket.Handler(o),
+	e, err := proactor.NewEngine(proactor.Config{Backend: backend, Log: echotest.Quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return echotest.ListenPlain(t, &proactor.Server{
+		Addr: "127.0.0.1:0", Engine: e, Handler: websocket.Handler(o),
 		Limits: proactor.Limits{Overflow: proactor.PauseReads},
 	})
 }
@@ -28,6 +33,7 @@ func echoes(c *websocket.Conn, t websocket.Type, p []byte) { c.WriteLent(t, p) }
 
 // Every sort of load of WebSockets, on every backend.
 func TestLoadWS(t *testing.T) {
+	t.Parallel()
 	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		to := sockets(t, backend, &websocket.Options{Message: echoes})
 		for _, c := range []struct {
@@ -66,6 +72,7 @@ func TestLoadWS(t *testing.T) {
 
 // No message goes before standard input ends, and then all do.
 func TestLoadWSHold(t *testing.T) {
+	t.Parallel()
 	var opened, early atomic.Int64
 	all, released := make(chan struct{}), make(chan struct{})
 	to := sockets(t, "", &websocket.Options{
@@ -88,6 +95,7 @@ func TestLoadWSHold(t *testing.T) {
 
 // Whatever a server of WebSockets does wrong ends the load with status 1 and is counted for what it is.
 func TestLoadWSBadServers(t *testing.T) {
+	t.Parallel()
 	from := func(n int64, wrong func(c *websocket.Conn, t websocket.Type, p []byte)) *websocket.Options {
 		var count atomic.Int64
 		return &websocket.Options{Message: func(c *websocket.Conn, t websocket.Type, p []byte) {
@@ -111,6 +119,7 @@ func TestLoadWSBadServers(t *testing.T) {
 		{"a refusal", "not upgraded", "", &websocket.Options{CheckOrigin: func(*http.Request) bool { return false }}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			args := append([]string{"--to", sockets(t, "", c.server), "--conns", "3", "--count", "100", "--size", "128"}, strings.Fields(c.args)...)
 			status, r, stderr := loadJSON(t, "ws", args...)
 			if status != 1 || r.Errors[c.cause] != 3 || r.Connections.Failed != 3 || r.Connections.Clean != 0 {

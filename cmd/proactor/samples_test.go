@@ -25,6 +25,7 @@ import (
 // TestServeSamples: each server that is not an echo server says what it should,
 // started as a command.
 func TestServeSamples(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ args, say, want string }{
 		{"raw --duplex --workers 3", "any bytes", "any bytes"},
 		{"packet --banner", "\x03ab", "Welcome to packet echo server\r\n\x03ab"},
@@ -36,6 +37,7 @@ func TestServeSamples(t *testing.T) {
 		{"broadcast --control 127.0.0.1:0", "hello\n", "hello\n"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
+			t.Parallel()
 			words := strings.Fields(tt.args)
 			s := server(t, append(words, "--listen", "127.0.0.1:0")...)
 			if !strings.Contains(s.first, "server="+words[0]) {
@@ -54,6 +56,7 @@ func TestServeSamples(t *testing.T) {
 }
 
 func TestServeHello(t *testing.T) {
+	t.Parallel()
 	s := server(t, "hello", "--listen", "127.0.0.1:0")
 	c := dial(t, s.addr)
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -65,6 +68,7 @@ func TestServeHello(t *testing.T) {
 
 // TestServeChat: the page, and a WebSocket after it, on one connection.
 func TestServeChat(t *testing.T) {
+	t.Parallel()
 	s := server(t, "chat", "--listen", "127.0.0.1:0", "--history", "3")
 	c := dial(t, s.addr)
 	in := bufio.NewReader(c)
@@ -87,6 +91,7 @@ func TestServeChat(t *testing.T) {
 
 // TestServeHTTP: files of a directory, by HTTP/2 over TLS and by HTTP/1.1 without.
 func TestServeHTTP(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte("a file"), 0o600); err != nil {
 		t.Fatal(err)
@@ -118,6 +123,7 @@ func TestServeHTTP(t *testing.T) {
 
 // TestServeProxy: load goes through the proxy to an echo server.
 func TestServeProxy(t *testing.T) {
+	t.Parallel()
 	to := server(t, "echo", "--listen", "127.0.0.1:0")
 	s := server(t, "proxy", "--listen", "127.0.0.1:0", "--to", to.addr)
 	status, r, stderr := loadEchoJSON(t, "--to", s.addr, "--conns", "20", "--count", "20", "--size", "5000")
@@ -129,6 +135,7 @@ func TestServeProxy(t *testing.T) {
 // TestServeProxyConfig: the servers are those of a file, which SIGHUP has read again. A broken file changes
 // nothing, and the log names its line.
 func TestServeProxyConfig(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "proxy.conf")
 	put := func(text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -174,6 +181,7 @@ func TestServeProxyConfig(t *testing.T) {
 }
 
 func TestServeProxyWithoutServer(t *testing.T) {
+	t.Parallel()
 	_, stderr := begin(t, "serve", "proxy", "--listen", "127.0.0.1:0", "--to", must.Refusing(t))
 	for _, want := range []string{"not every server answers yet", "msg=listening"} {
 		for line := ""; !strings.Contains(line, want); {
@@ -186,6 +194,7 @@ func TestServeProxyWithoutServer(t *testing.T) {
 }
 
 func TestClientGreet(t *testing.T) {
+	t.Parallel()
 	porttest.Each(t, func(t *testing.T, backend string) {
 		s := server(t, "greet", "--listen", "127.0.0.1:0", "--backend", backend)
 		status, stdout, stderr := execute(t, "client", "greet", "--to", s.addr, "--backend", backend)
@@ -204,6 +213,7 @@ func TestClientGreet(t *testing.T) {
 // TestClientEcho: the input comes back, whole, and the end of it ends the
 // client.
 func TestClientEcho(t *testing.T) {
+	t.Parallel()
 	s := server(t, "echo", "--listen", "127.0.0.1:0")
 	input := strings.Repeat("a line\n", 50_000) + "the last one without an end"
 	c := commandWith(t, "client", "echo", "--to", s.addr, "--log-level", "warn")
@@ -215,6 +225,7 @@ func TestClientEcho(t *testing.T) {
 }
 
 func TestAddrs(t *testing.T) {
+	t.Parallel()
 	status, stdout, stderr := execute(t, "addrs")
 	host, err := os.Hostname()
 	if err != nil {
@@ -262,6 +273,7 @@ func TestAdminServers(t *testing.T) {
 
 // TestConns: the list has each connection, as a table and as JSON.
 func TestConns(t *testing.T) {
+	t.Parallel()
 	page := must.Free(t) // a port that is free
 	s := server(t, "echo", "--listen", "127.0.0.1:0", "--admin", page)
 	a, b := dial(t, s.addr), dial(t, s.addr)

@@ -9,11 +9,16 @@ import (
 	"testing"
 
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/internal/testenv"
 )
 
 // TestScratch: a binary built as the Dockerfile has it needs no library, and serves in a root directory in
 // which nothing else is, by a user that nobody knows.
 func TestScratch(t *testing.T) {
+	t.Parallel()
+	if !testenv.Long() {
+		t.Skip("everything is built anew, for no cgo: PROACTOR_LONG=1 does that")
+	}
 	if os.Getuid() != 0 {
 		t.Skip("only root may change the root directory")
 	}

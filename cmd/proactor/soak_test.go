@@ -14,6 +14,7 @@ import (
 
 // TestSoakCommand: the flags reach the run, and the result is printed.
 func TestSoakCommand(t *testing.T) {
+	t.Parallel()
 	status, stdout, stderr := execute(t, "soak", "--for", "1s", "--seed", "5", "--loops", "3", "--backend", "std", "--json")
 	var r soak.Report
 	d := json.NewDecoder(strings.NewReader(stdout))
@@ -32,6 +33,7 @@ func TestSoakCommand(t *testing.T) {
 // TestInterruptEndsSoak: with a verdict on what was done.
 func TestInterruptEndsSoak(t *testing.T) {
 	canInterrupt(t)
+	t.Parallel()
 	c := commandWith(t, "soak", "--for", "1h")
 	var out bytes.Buffer
 	c.Stdout = &out

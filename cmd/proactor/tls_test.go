@@ -38,6 +38,7 @@ func pairFiles(t *testing.T) (cert, key string) {
 // A server speaks TLS with a certificate from files, or one of its own; the load and the client
 // do, and trust whom they are told to.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	cert, key := pairFiles(t)
 	for _, tt := range []struct{ serve, trust []string }{
 		{[]string{"--tls-cert", cert, "--tls-key", key}, []string{"--tls-ca", cert}},
@@ -62,6 +63,7 @@ func TestTLS(t *testing.T) {
 
 // A server that asks for certificates serves those who have one, and nobody else.
 func TestTLSClientCA(t *testing.T) {
+	t.Parallel()
 	cert, key := pairFiles(t)
 	other, otherKey := pairFiles(t)
 	s := server(t, "echo", "--listen", "127.0.0.1:0", "--handshake-timeout", patience.String(), "--tls-self-signed", "--tls-client-ca", cert)
@@ -78,6 +80,7 @@ func TestTLSClientCA(t *testing.T) {
 
 // openssl s_client begins TLS with STLS, in both versions.
 func TestSTLS(t *testing.T) {
+	t.Parallel()
 	program, err := exec.LookPath("openssl")
 	if err != nil {
 		t.Skip("openssl is not there")
@@ -100,6 +103,7 @@ func TestSTLS(t *testing.T) {
 
 // What cannot be is told in one line.
 func TestTLSFlags(t *testing.T) {
+	t.Parallel()
 	cert, key := pairFiles(t)
 	for args, status := range map[string]int{
 		"serve echo --tls-cert " + cert: 2,

@@ -69,6 +69,7 @@ func ready(t *testing.T, page string) int {
 // TestServeUpgrade: at SIGUSR2 another process takes the listeners of the server and of the page;
 // the first drains, and ends with status 0.
 func TestServeUpgrade(t *testing.T) {
+	t.Parallel()
 	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		first, log := leashed(t, "echo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tls-self-signed", "--backend", backend)
 		addr, page := log.say(addrOf.String()), log.say(`url=(http\S+)`)
@@ -103,6 +104,7 @@ func TestServeUpgrade(t *testing.T) {
 
 // TestServeDelay: from the signal on /ready fails, and clients are served until the delay is over.
 func TestServeDelay(t *testing.T) {
+	t.Parallel()
 	s, log := leashed(t, "echo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "1h")
 	addr, page := log.say(addrOf.String()), log.say(`url=(http\S+)`)
 	must.Eventually(t, "it is ready", func() bool { return ready(t, page) == http.StatusOK })

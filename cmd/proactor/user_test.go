@@ -14,6 +14,7 @@ import (
 )
 
 func TestVersion(t *testing.T) {
+	t.Parallel()
 	for _, args := range []string{"version", "--version"} {
 		status, stdout, stderr := execute(t, args)
 		if status != 0 || stderr != "" || !strings.HasPrefix(stdout, "proactor ") || strings.Count(stdout, "\n") != 1 {
@@ -31,6 +32,7 @@ func TestVersion(t *testing.T) {
 // level debug, tells of each connection.
 func TestSaysHowItEnds(t *testing.T) {
 	canInterrupt(t)
+	t.Parallel()
 	servers(t, func(t *testing.T, args []string) {
 		s := server(t, append(args, "--log-level", "debug")...)
 		c := dial(t, s.addr)
@@ -60,6 +62,7 @@ func TestSaysHowItEnds(t *testing.T) {
 // TestUnixSocket: servers listen at a path, and clients find it by the address that
 // the server logs.
 func TestUnixSocket(t *testing.T) {
+	t.Parallel()
 	porttest.Each(t, func(t *testing.T, backend string) {
 		if runtime.GOOS == "windows" {
 			t.Skip("Wine has no Unix sockets")
@@ -92,6 +95,7 @@ func TestUnixSocket(t *testing.T) {
 // TestClientCRLF: what is typed is understood by a server of lines, and what has a CR
 // already does not get another.
 func TestClientCRLF(t *testing.T) {
+	t.Parallel()
 	s := server(t, "line", "--listen", "127.0.0.1:0")
 	for _, input := range []string{"noop\nxyz\n", "noop\r\nxyz\r\n"} {
 		c := commandWith(t, "client", "echo", "--crlf", "--to", s.addr, "--log-level", "warn")
@@ -105,6 +109,7 @@ func TestClientCRLF(t *testing.T) {
 
 // TestClientSaysCRLF: a user is told of the flag by a server that greets with CRLF.
 func TestClientSaysCRLF(t *testing.T) {
+	t.Parallel()
 	s := server(t, "line", "--listen", "127.0.0.1:0")
 	c := commandWith(t, "client", "echo", "--to", s.addr)
 	in, err := c.StdinPipe()
@@ -131,6 +136,7 @@ func TestClientSaysCRLF(t *testing.T) {
 
 // TestLoadSaysWhatCame: from servers that do not echo.
 func TestLoadSaysWhatCame(t *testing.T) {
+	t.Parallel()
 	for server, want := range map[string]string{
 		"GET / HTTP/1.1 400\r\n\x1b[2J": `this is no echo server: it answers "GET / HTTP/1.1 400\r\n\x1b[2J"`,
 		strings.Repeat("no", 1000):      "nononononononononononononononononononono\"…",
@@ -159,6 +165,7 @@ func TestLoadSaysWhatCame(t *testing.T) {
 
 // TestAdminBusy: is told before anybody is served.
 func TestAdminBusy(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -172,6 +179,7 @@ func TestAdminBusy(t *testing.T) {
 
 // TestAdminURL: conns takes what the server logs.
 func TestAdminURL(t *testing.T) {
+	t.Parallel()
 	_, r := begin(t, "serve", "echo", "--listen", "127.0.0.1:0", "--admin", ":0")
 	for {
 		line, err := r.ReadString('\n')
@@ -190,6 +198,7 @@ func TestAdminURL(t *testing.T) {
 
 // TestConnsExplains: addresses that are no operator's page.
 func TestConnsExplains(t *testing.T) {
+	t.Parallel()
 	echo := server(t, "echo", "--listen", "127.0.0.1:0")
 	silent := bad(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
 	for _, tt := range []struct{ addr, timeout, want string }{
@@ -207,6 +216,7 @@ func TestConnsExplains(t *testing.T) {
 
 // TestProxyToItself: is refused at the start.
 func TestProxyToItself(t *testing.T) {
+	t.Parallel()
 	at := must.Free(t)
 	status, _, stderr := execute(t, "serve", "proxy", "--listen", at, "--to", at, "--log-level", "error")
 	if status != 1 || !strings.Contains(stderr, "relay to itself") {

@@ -26,7 +26,7 @@ func acceptMany(e *env) {
 	r := e.open(port.Config{})
 	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
 	a := r.arm(l)
-	n := r.n(100, 30)
+	n := r.many(100, 30)
 	peers := make([]Peer, n)
 	var dials []*task
 	for i := range n {
@@ -194,7 +194,7 @@ func acceptForOtherPort(e *env) {
 func acceptCanceledLosesNone(e *env) {
 	r := e.open(port.Config{})
 	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
-	n := r.n(200, 40)
+	n := r.many(200, 40)
 	dialer := r.do(func() error {
 		for i := range n {
 			p, err := r.b.Dial("tcp", l.addr.String())
@@ -231,7 +231,7 @@ func acceptListenerClosed(e *env) {
 		address = r.address("tcp4")
 	}
 	l := r.listen("tcp", address, port.SocketOptions{})
-	for range r.n(50, 10) {
+	for range r.many(50, 10) {
 		a := r.arm(l)
 		r.associate(func() port.Socket { r.dial("tcp", l.addr); return r.next(a) }())
 		c := r.close(&conn{h: l.h, key: l.key}, false)

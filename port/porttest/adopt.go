@@ -77,7 +77,7 @@ func adoptConn(e *env) {
 		} else {
 			c.adopt(r, r.file(theirs.(*net.TCPConn)))
 		}
-		r.chat(c, 1, r.n(300_000, 30_000))
+		r.chat(c, 1, r.many(300_000, 30_000))
 		end := r.do(func() error { return readEnd(c.peer, 5, 0) })
 		r.ok(r.shutdown(c))
 		r.await(end)
@@ -170,7 +170,7 @@ func adoptNet(e *env) {
 	r.matches(in, 2, 1000)
 	r.p.Cancel(&in.Op)
 	r.fails(in, port.ErrCanceled)
-	r.chat(c, 3, r.n(300_000, 30_000))
+	r.chat(c, 3, r.many(300_000, 30_000))
 	end := r.do(func() error { return readEnd(c.peer, 5, 0) })
 	r.ok(r.close(c, false))
 	r.await(end)

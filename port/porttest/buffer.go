@@ -87,7 +87,7 @@ func buffersExhausted(e *env, size, count int) {
 	n := size*count/conns + 64<<10
 	_, ops, writers := r.exhaust(size, count, conns, n)
 	// Give them back one by one. When the last is, more must come.
-	for range r.n(100, 20) {
+	for range r.many(100, 20) {
 		r.p.Release(&r.held[0])
 		r.held = r.held[1:]
 		r.until("bytes for the buffers that were released", func() bool { return len(r.held) > 0 })
@@ -275,7 +275,7 @@ func buffersUntouched(e *env) {
 	o := r.stream(c)
 	r.gather(o, 20_000)
 	r.hold = false
-	r.chat(other, 2, r.n(1<<20, 200<<10))
+	r.chat(other, 2, r.many(1<<20, 200<<10))
 	var lent []byte
 	for i := range r.held {
 		lent = append(lent, r.held[i].Buf...)

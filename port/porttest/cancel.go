@@ -117,7 +117,7 @@ func cancelFinished(e *env) {
 func cancelStreamLosesNothing(e *env) {
 	r := e.open(port.Config{})
 	c := r.pair("tcp")
-	total := int64(r.n(8<<20, 512<<10))
+	total := int64(r.many(8<<20, 512<<10))
 	w := r.do(func() error {
 		if err := writePattern(c.peer, 3, 0, total, 4000); err != nil {
 			return err
@@ -180,7 +180,7 @@ func cancelRecvRace(e *env) {
 		}
 		return nil
 	})
-	n := int64(r.n(2000, 300))
+	n := int64(r.many(2000, 300))
 	var won, lost int
 	for off := int64(0); off < n; off++ {
 		first := r.recv(c, 10)
@@ -257,7 +257,7 @@ func cancelAcceptRace(e *env) {
 	r := e.open(port.Config{})
 	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
 	cancel, end := r.canceller()
-	n := r.n(300, 50)
+	n := r.many(300, 50)
 	var peers []Peer // kept: a connection that its peer resets may be lost
 	dialer := r.do(func() error {
 		for range n {
@@ -299,7 +299,7 @@ func cancelAcceptRace(e *env) {
 func cancelCloseRace(e *env) {
 	r := e.open(port.Config{})
 	cancel, end := r.canceller()
-	for i := range r.n(200, 40) {
+	for i := range r.many(200, 40) {
 		c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 8 << 10})
 		var peer sync.WaitGroup
 		in, out := r.stream(c), r.send(c, make([]byte, 300_000))

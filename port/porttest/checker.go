@@ -122,8 +122,9 @@ func (k *checker) start(o *op, call func(*port.Op) error) error {
 }
 
 func fill(p []byte, b byte) {
-	for i := range p {
-		p[i] = b
+	copy(p, []byte{b})
+	for n := 1; n < len(p); n *= 2 {
+		copy(p[n:], p[:n])
 	}
 }
 

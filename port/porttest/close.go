@@ -62,7 +62,7 @@ func isReset(err error) bool {
 // own.
 func closeOutstanding(e *env, plain, streamed, send bool) {
 	r := e.open(port.Config{})
-	for i := range r.n(100, 20) {
+	for i := range r.many(100, 20) {
 		c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 8 << 10})
 		var ops []*op
 		if plain {

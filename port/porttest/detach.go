@@ -70,7 +70,7 @@ func detachIdle(e *env) {
 		}
 		next := &conn{peer: c.peer}
 		next.h, next.key = r.associate(sk)
-		r.chat(next, 1, r.n(300_000, 30_000))
+		r.chat(next, 1, r.many(300_000, 30_000))
 	}
 }
 
@@ -79,8 +79,8 @@ func detachIdle(e *env) {
 func detachLosesNothing(e *env) {
 	r := e.open(port.Config{})
 	r.needDetach()
-	size := int64(r.n(1<<20, 100_000))
-	for i := range r.n(20, 5) {
+	size := int64(r.many(1<<20, 100_000))
+	for i := range r.many(20, 5) {
 		c := r.pair("tcp")
 		s := stream(i)
 		in := r.stream(c)

@@ -92,7 +92,7 @@ func manySockets(e *env) {
 // system has room to tell of at once.
 func manyUndequeued(e *env) {
 	r := e.open(port.Config{})
-	conns, writes := r.n(200, 30), r.n(150, 50)
+	conns, writes := r.many(200, 30), r.many(150, 50)
 	var cs []*conn
 	var ops []*op
 	for range conns {

@@ -1,8 +1,12 @@
 package porttest
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+
+	"github.com/proactor-go/proactor/internal/must"
 )
 
 // stream is an endless run of bytes, each of which tells where in which stream
@@ -30,11 +34,20 @@ func (s stream) start(off int64) (int, byte) {
 
 func (s stream) fill(p []byte, off int64) {
 	i, x := s.start(off)
+	for len(p) > 0 {
+		n := min(len(p), patternLen-i)
+		masked(p[:n], pattern[i:], x)
+		p, i, x = p[n:], 0, x+31
+	}
+}
+
+// masked fills p with bytes of the pattern under a mask, eight at a time.
+func masked(p, of []byte, mask byte) {
+	for ; len(p) >= 8; p, of = p[8:], of[8:] {
+		binary.NativeEndian.PutUint64(p, binary.NativeEndian.Uint64(of)^uint64(mask)*0x0101010101010101)
+	}
 	for k := range p {
-		p[k] = pattern[i] ^ x
-		if i++; i == patternLen {
-			i, x = 0, x+31
-		}
+		p[k] = of[k] ^ mask
 	}
 }
 
@@ -45,14 +58,15 @@ func (s stream) bytes(off int64, n int) []byte {
 }
 
 func (s stream) check(p []byte, off int64) error {
-	i, x := s.start(off)
-	for k := range p {
-		if p[k] != pattern[i]^x {
-			return fmt.Errorf("wrong byte at offset %d of stream %d: %#x, want %#x", off+int64(k), s, p[k], pattern[i]^x)
+	var piece [512]byte
+	for len(p) > 0 {
+		want := piece[:min(len(p), len(piece))]
+		s.fill(want, off)
+		if !bytes.Equal(p[:len(want)], want) {
+			k := must.Differs(p, want)
+			return fmt.Errorf("wrong byte at offset %d of stream %d: %#x, want %#x", off+int64(k), s, p[k], want[k])
 		}
-		if i++; i == patternLen {
-			i, x = 0, x+31
-		}
+		p, off = p[len(want):], off+int64(len(want))
 	}
 	return nil
 }

@@ -162,7 +162,8 @@ func (e *env) n(normal, few int) int {
 	return normal
 }
 
-// many is n, and the second also where the long tests do not run.
+// many is n, and the second also where the long tests do not run. It is not for a test that
+// finds its fault by chance.
 func (e *env) many(normal, few int) int {
 	if !testenv.Long() {
 		return few

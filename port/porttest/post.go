@@ -23,7 +23,7 @@ var postTests = []test{
 // Posts are dequeued in the order of the calls.
 func postOrder(e *env) {
 	r := e.open(port.Config{})
-	n := uint64(r.n(5000, 1000))
+	n := uint64(r.many(5000, 1000))
 	for i := range n {
 		r.k.post(i, nil)
 		if err := r.p.Post(i, nil); err != nil {
@@ -52,7 +52,7 @@ func (r *rig) posts(each func(key uint64)) {
 func postFromGoroutines(e *env) {
 	r := e.open(port.Config{})
 	const posters = 8
-	n := r.n(5000, 500)
+	n := r.many(5000, 500)
 	for g := range uint64(posters) {
 		for i := range uint64(n) {
 			r.k.post(g<<32|i, nil)
@@ -142,7 +142,7 @@ func spin(e *env) {
 func (r *rig) answers() {
 	c := r.pair("tcp")
 	r.recv(c, 10)
-	n := r.n(3000, 300)
+	n := r.many(3000, 300)
 	answer := make(chan uint64)
 	poster := r.do(func() error {
 		for key := range answer {
@@ -172,7 +172,7 @@ func cancelWakesDequeue(e *env) {
 	r := e.open(port.Config{})
 	c := r.pair("tcp")
 	cancel, end := r.canceller()
-	for i := range r.n(1000, 200) {
+	for i := range r.many(1000, 200) {
 		var o *op
 		if i%2 == 0 {
 			o = r.stream(c)

@@ -104,7 +104,7 @@ func recvLate(e *env) {
 func recvMixed(e *env) {
 	r := e.open(port.Config{})
 	c := r.pair("tcp")
-	total := int64(r.n(2<<20, 200<<10))
+	total := int64(r.many(2<<20, 200<<10))
 	w := r.do(func() error {
 		if err := writePattern(c.peer, 6, 0, total, 1777); err != nil {
 			return err
@@ -257,7 +257,7 @@ func peerReset(e *env) {
 
 // 16 MiB, every byte right.
 func receiveLarge(e *env) {
-	n := int64(e.n(16<<20, 2<<20))
+	n := int64(e.many(16<<20, 2<<20))
 	r := e.open(port.Config{})
 	c := r.pair("tcp")
 	w := r.do(func() error {

@@ -33,7 +33,7 @@ func endRightBehindData(e *env) {
 		}
 		e.need(v.network)
 		r := e.open(port.Config{})
-		ops := make([]*op, r.n(60, 20))
+		ops := make([]*op, r.many(60, 20))
 		conns := make([]*conn, len(ops))
 		for i := range ops {
 			conns[i] = r.pair(v.network)

@@ -213,7 +213,7 @@ func opReuse(e *env) {
 	c := r.pair("tcp")
 	s := stream(5)
 	o := r.newRecv(c, 100)
-	for i := range r.n(300, 50) {
+	for i := range r.many(300, 50) {
 		off := int64(i * 100)
 		if i%3 == 0 {
 			*o = op{Op: o.Op, kind: port.KindTimeout, key: r.key()}

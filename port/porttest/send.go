@@ -42,7 +42,7 @@ func sendSizes(e *env) {
 func sendSlowReader(e *env) {
 	r := e.open(port.Config{})
 	for i := range 2 {
-		n := r.n(1<<20, 256<<10)
+		n := r.many(1<<20, 256<<10)
 		c := r.pairWith("tcp", port.SocketOptions{SendBuffer: 16 << 10})
 		s := stream(i)
 		o := r.send(c, s.bytes(0, n))
@@ -69,7 +69,7 @@ func sendSlowReader(e *env) {
 
 // 16 MiB, every byte right.
 func sendLarge(e *env) {
-	n := e.n(16<<20, 2<<20)
+	n := e.many(16<<20, 2<<20)
 	r := e.open(port.Config{})
 	c := r.pair("tcp")
 	reader := r.do(func() error { return readEnd(c.peer, 3, int64(n)) })
@@ -207,7 +207,7 @@ func sendNowReset(e *env) {
 func sendInOrder(e *env) {
 	r := e.open(port.Config{})
 	c := r.pair("tcp")
-	n := r.n(2000, 200)
+	n := r.many(2000, 200)
 	total := int64(0)
 	for i := range n {
 		total += int64(1 + i%300)
@@ -259,7 +259,7 @@ func sendProgress(e *env) {
 // more than the system holds before either has read anything.
 func fullDuplex(e *env) {
 	r := e.open(port.Config{})
-	n := r.n(8<<20, 1<<20)
+	n := r.many(8<<20, 1<<20)
 	c := r.pair("tcp")
 	in, out := r.stream(c), r.send(c, stream(1).bytes(0, n))
 	w := r.do(func() error {

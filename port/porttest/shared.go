@@ -86,7 +86,7 @@ func sharedEcho(e *env) {
 // the last bytes.
 func sharedStreams(e *env) {
 	r := e.open(port.Config{BufferSize: 4096, BufferCount: 16})
-	n, size := r.n(40, 10), int64(r.n(300_000, 50_000))
+	n, size := r.many(40, 10), int64(r.many(300_000, 50_000))
 	l := r.listen("tcp", r.address("tcp4"), port.SocketOptions{})
 	cs := newClients(r, n)
 	dismiss := r.crew(3, func(c *port.Completion) {
@@ -290,7 +290,7 @@ func sharedLeftover(e *env) {
 // Each post goes to one of the workers.
 func sharedPosts(e *env) {
 	r := e.open(port.Config{})
-	n := uint64(r.n(4000, 500))
+	n := uint64(r.many(4000, 500))
 	var left atomic.Int64
 	left.Store(int64(n * 4))
 	done := make(chan struct{})

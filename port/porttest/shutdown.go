@@ -31,14 +31,14 @@ func (r *rig) halfClose(c *conn, n int) {
 // After the peer's FIN we can still send, as much as we like.
 func halfClosePeer(e *env) {
 	r := e.open(port.Config{})
-	r.halfClose(r.pair("tcp"), r.n(4<<20, 512<<10))
+	r.halfClose(r.pair("tcp"), r.many(4<<20, 512<<10))
 	r.halfClose(r.outbound("tcp"), 1)
 }
 
 // After our Shutdown the peer sees the end, and can still send to us.
 func halfCloseOwn(e *env) {
 	r := e.open(port.Config{})
-	n := r.n(4<<20, 512<<10)
+	n := r.many(4<<20, 512<<10)
 	for _, streamed := range []bool{true, false} {
 		c := r.pair("tcp")
 		in := &op{}

@@ -118,7 +118,7 @@ func spliceToItself(e *env) {
 	} {
 		c := r.pair("tcp")
 		o := r.splice(c, c)
-		s, n := stream(i), int64(r.n(4<<20, 512<<10))
+		s, n := stream(i), int64(r.many(4<<20, 512<<10))
 		r.await(r.do(func() error { return writePattern(c.peer, s, 0, n, 50_000) }),
 			r.do(func() error { return readPattern(c.peer, s, 0, n) }))
 		r.until("splice", func() bool { return o.moved == n }) // its books follow the bytes
@@ -130,7 +130,7 @@ func spliceToItself(e *env) {
 func spliceBothWays(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
-	n := int64(r.n(8<<20, 1<<20))
+	n := int64(r.many(8<<20, 1<<20))
 	a, b := r.pair("tcp"), r.outbound("tcp")
 	there, back := r.splice(a, b), r.splice(b, a)
 	var tasks []*task
@@ -154,10 +154,10 @@ func spliceBothWays(e *env) {
 func spliceMany(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
-	n := int64(r.n(300_000, 50_000))
+	n := int64(r.many(300_000, 50_000))
 	var tasks []*task
 	var ops []*op
-	for i := range r.n(100, 20) {
+	for i := range r.many(100, 20) {
 		from, to := r.pair("tcp"), r.pair("tcp")
 		s := stream(i)
 		ops = append(ops, r.splice(from, to))
@@ -185,7 +185,7 @@ func spliceBesideRecv(e *env) {
 	from, to := r.pair("tcp"), r.pairWith("tcp", port.SocketOptions{})
 	o := r.splice(from, to)
 	in := r.stream(to)
-	for i := range int64(r.n(50, 10)) {
+	for i := range int64(r.many(50, 10)) {
 		r.await(r.do(func() error { return writePattern(from.peer, 1, i*100, 100, 100) }),
 			r.do(func() error { return readPattern(to.peer, 1, i*100, 100) }))
 		r.await(r.do(func() error { return writePattern(to.peer, 2, i*100, 100, 100) }))

@@ -25,7 +25,7 @@ func spliceCancelIdle(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
 	from, to := r.pair("tcp"), r.pair("tcp")
-	for i := range int64(r.n(50, 10)) {
+	for i := range int64(r.many(50, 10)) {
 		o := r.splice(from, to)
 		if i%2 == 1 {
 			r.await(r.do(func() error { return writePattern(from.peer, 1, i*10, 10, 10) }),
@@ -74,7 +74,7 @@ func spliceCancelHeld(e *env) {
 func spliceCancelLosesNothing(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
-	total := int64(r.n(16<<20, 1<<20))
+	total := int64(r.many(16<<20, 1<<20))
 	from, to := r.pair("tcp"), r.pairWith("tcp", port.SocketOptions{SendBuffer: 16 << 10})
 	cancel, end := r.canceller()
 	w := r.do(func() error {
@@ -117,7 +117,7 @@ func spliceCancelLosesNothing(e *env) {
 func spliceCloseEither(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
-	for i := range r.n(40, 8) {
+	for i := range r.many(40, 8) {
 		held := i%4 == 3
 		from, to, o, w := r.joined(held)
 		closes, stays := from, to
@@ -175,7 +175,7 @@ func spliceCloseWhileDataArrives(e *env) {
 func spliceReset(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
-	for i := range r.n(20, 5) {
+	for i := range r.many(20, 5) {
 		from, to := r.pair("tcp"), r.pair("tcp")
 		o := r.splice(from, to)
 		if i%2 == 1 {
@@ -195,7 +195,7 @@ func spliceReset(e *env) {
 func spliceToReset(e *env) {
 	r := e.open(port.Config{})
 	r.spliceable()
-	for i := range r.n(20, 5) {
+	for i := range r.many(20, 5) {
 		held := i%2 == 1
 		from, to, o, _ := r.joined(held)
 		if !held {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor/internal/selfsigned"
+	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
@@ -100,8 +102,16 @@ func TestWrk(t *testing.T) {
 	}
 	porttest.Each(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
-		wrk(t, "-c500", "-d3s", "http://"+addr+"/")
+		wrk(t, "-c500", testedFor(3), "http://"+addr+"/")
 	})
+}
+
+// testedFor is wrk's flag for so many seconds, of which one shows much the same.
+func testedFor(seconds int) string {
+	if !testenv.Long() {
+		seconds = 1
+	}
+	return fmt.Sprintf("-d%ds", seconds)
 }
 
 // secure starts the server with TLS, and a file with what trusts it.

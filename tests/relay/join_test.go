@@ -106,7 +106,7 @@ func TestJoinEnds(t *testing.T) {
 	} {
 		for _, halfway := range []bool{false, true} {
 			t.Run(map[bool]string{false: name, true: name + " after the other's FIN"}[halfway], func(t *testing.T) {
-				rig.Each(t, func(t *testing.T, backend string) {
+				rig.EachTogether(t, func(t *testing.T, backend string) {
 					r := rig.New(t, backend, rig.OneLoop)
 					limits := proactor.Limits{LingerTimeout: 100 * time.Millisecond} // neither peer closes
 					a, b, ca, cb := r.Couple(r.Serve(pairHandler(t), rig.Limits(limits)))

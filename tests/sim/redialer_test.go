@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,14 +22,22 @@ import (
 // connection, and never has two; a dial ends, one way or the other, in the time
 // it was given; and every connection that was opened is closed.
 func TestOutboundProperties(t *testing.T) {
+	outboundConfig(12, nil).Run(t, outbound)
+}
+
+// The same seeds give the same runs of redialers and dials, byte for byte.
+func TestOutboundPropertiesReplay(t *testing.T) {
 	porttest.SameAgain(t, func() string {
 		var trace strings.Builder
-		network := proactortest.Rough()
-		network.Reset, network.Trace = .02, &trace
-		cfg := proactortest.Config{Seeds: testenv.Scaled(12), Network: network, Engine: proactor.Config{Loops: 2, BufferSize: 500, BufferCount: 4}}
-		cfg.Run(t, outbound)
+		outboundConfig(6, &trace).Run(t, outbound)
 		return trace.String()
 	})
+}
+
+func outboundConfig(seeds int, trace io.Writer) proactortest.Config {
+	network := proactortest.Rough()
+	network.Reset, network.Trace = .02, trace
+	return proactortest.Config{Seeds: testenv.Scaled(seeds), Network: network, Engine: proactor.Config{Loops: 2, BufferSize: 500, BufferCount: 4}}
 }
 
 func outbound(e *proactortest.Env) {

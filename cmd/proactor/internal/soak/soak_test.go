@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/port/porttest"
 )
@@ -267,10 +269,40 @@ func handler(change func(h *proactor.Handler)) func(*testing.T, *Options) {
 	}
 }
 
+// asPlanted has the test binary soak one server with a fault: a soak looks at all goroutines, descriptors
+// and memory of its process, so each has one of its own.
+const asPlanted = "PROACTOR_TEST_AS_PLANTED"
+
 // TestPlantedFaults: a server with a fault fails, and the verdict names it.
 func TestPlantedFaults(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the verdict is the same code on every system, and seventeen soaks take minutes under Wine")
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := make(chan struct{}, 6) // a soak waits about half of the time
+	all := map[string]string{}
+	for _, p := range plants {
+		all[p.name] = "^TestPlanted$/^" + p.name + "$"
+	}
+	must.Together(t, all, func(t *testing.T, name string) {
+		places <- struct{}{}
+		defer func() { <-places }()
+		c := exec.CommandContext(t.Context(), exe, "-test.v", "-test.timeout=5m", "-test.run="+name)
+		c.Env = append(os.Environ(), asPlanted+"=1")
+		out, err := c.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "\n    --- ") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+}
+
+// TestPlanted is what one of the processes of TestPlantedFaults runs.
+func TestPlanted(t *testing.T) {
+	if os.Getenv(asPlanted) == "" {
+		t.Skip("TestPlantedFaults runs it")
 	}
 	for _, p := range plants {
 		t.Run(p.name, func(t *testing.T) {
