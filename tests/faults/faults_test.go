@@ -172,7 +172,7 @@ func TestHandlerBlocks(t *testing.T) {
 // When a handler has blocked for longer than the timeouts, nobody who spoke in
 // time is closed for having been silent.
 func TestHandlerBlocksThroughTimeouts(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		if porttest.OnWine && backend == "std" {
 			t.Skip("under Wine, with the processors busy, the wait for bytes in package net now and then ends only when the handler is over, though they came a second before")
 		}

@@ -212,9 +212,9 @@ func TestMetClientDiesSilently(t *testing.T) {
 		{"Write", proactor.ErrWriteTimeout, proactor.Limits{WriteTimeout: must.Short}, 32 << 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rig.Each(t, func(t *testing.T, backend string) {
+			tt.l.LingerTimeout = must.Short
+			rig.EachTogether(t, func(t *testing.T, backend string) {
 				r := rig.New(t, backend)
-				tt.l.LingerTimeout = must.Short
 				rig.Client(t, r.Serve(proactor.Handler{Opened: func(c *proactor.Conn) { c.Write(make([]byte, tt.owed)) }}, rig.Limits(tt.l)))
 				r.Accepted()
 				r.Ends(tt.want)

@@ -173,7 +173,7 @@ func TestManyTimers(t *testing.T) {
 
 // Timeouts can be changed while they run; the time counts from the last bytes.
 func TestTimeoutsChange(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		s := r.Serve(proactor.Handler{Data: rig.Echo}, rig.Limits(proactor.Limits{IdleTimeout: time.Hour, ReadTimeout: time.Hour}))
 		c := rig.Client(t, s)

@@ -113,7 +113,7 @@ func TestFirstByteTimeout(t *testing.T) {
 
 // A message must come at MinRate; between messages there may be any silence.
 func TestMinRate(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		l := rig.Limits(proactor.Limits{MinRate: 1000, RateWindow: 10 * must.Short, LingerTimeout: -1})
 		s := r.Serve(rig.Lines(), l)
@@ -288,7 +288,7 @@ func TestLimitsAreCounted(t *testing.T) {
 		{name: "None", l: proactor.Limits{MaxMessage: 4, MaxPending: 1, HighWater: 1, LingerTimeout: -1}, sends: "abcd", cause: port.ErrReset},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rig.Each(t, func(t *testing.T, backend string) {
+			rig.EachTogether(t, func(t *testing.T, backend string) {
 				r := rig.New(t, backend)
 				s := r.Serve(proactor.Handler{Data: func(_ *proactor.Conn, p []byte) int { return 0 }}, rig.Limits(tt.l))
 				c := rig.Client(t, s)
