@@ -89,14 +89,14 @@ memory() {
 }
 memory
 cpu0=$(cpu "${servers[@]}")
-if [ -n "$page" ]; then # what the page asks for: the status each second, and a part of the list when it is opened, or turned over
+if [ -n "$page" ]; then # what the page asks for: the status each second, and here a part of the list as often
 	for i in $(seq "$pairs"); do
 		at=http://127.0.0.1:$((first - i))
 		curl -sN "$at/events" >/dev/null 9>&- &
 		pids+=($!)
-		while :; do
-			curl -s "$at/conns?search=&sort=-bytes_in&from=0&limit=50" >/dev/null || true
-			sleep 5
+		for from in $(seq 0 50 $((seconds * 50))); do
+			curl -s "$at/conns?search=&sort=-bytes_in&from=$from&limit=50" >/dev/null || true
+			sleep 1
 		done 9>&- &
 		pids+=($!)
 	done

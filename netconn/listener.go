@@ -131,8 +131,9 @@ func (l *Listener) Close() error {
 // Shutdown ends the server in good order, also where some of its connections have left the service for which it
 // listens, by Hijack or [Conn.Attach]. First drain ends that service: it is a method such as http.Server.Shutdown, and
 // has half of the time that ctx leaves, because the others are to hear of it, too. Then [proactor.Server.Shutdown] ends
-// what is left, as it always does: at the end of a message, with a FIN. What has not ended when ctx is done is
-// reset, the requests of drain included.
+// what is left, as it always does: at the end of a message, with a FIN. From then on a Read of a request that is still
+// being read fails with [proactor.ErrServerClosed]; it may still be answered. What has not ended when ctx is done is reset.
+// A ctx without a deadline leaves drain all the time that it takes.
 //
 // The error is that of Server.Shutdown; that of drain says what this makes good. In a callback, where drain is not called, it
 // is [proactor.ErrOnLoop].

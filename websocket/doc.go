@@ -32,7 +32,7 @@
 // on are, if that makes them smaller. One that came compressed is inflated when it is whole. It counts
 // against the limit of a message twice: as it comes, and, while it is inflated, as it is then. So
 // what would be larger is refused, with [StatusTooBig], before there is memory for it. What cannot be
-// inflated is refused with [StatusInvalidPayload], and so is what is much larger before that than after it.
+// inflated is refused with [StatusInvalidPayload], and so is a message whose compressed form is much larger than its content.
 //
 // No connection has a compressor. A loop has 40 KB for inflating, and the message that it has just
 // inflated; each Write that compresses borrows 1.2 MB from a sync.Pool. With [ContextTakeover] a connection

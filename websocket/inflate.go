@@ -27,8 +27,8 @@ const finalsMost = 16
 
 // Blocks may be empty, and cost much all the same: 0.8 µs a byte, where each has codes of its own. So a message may
 // have emptyMost bytes, and emptyTimes as many as it is inflated to: that is what a sender needs which flushes after
-// each byte.
-const emptyMost, emptyTimes = 64 << 10, 16
+// each byte, also by empty blocks at which package flate hands nothing over before it has 32 KiB.
+const emptyMost, emptyTimes = 192 << 10, 16
 
 // source is a message and what it was sent without, see RFC 7692, 7.2.2: then the empty block at which
 // a sender flushes has its end. A last block follows, so that package flate finds the end of all.

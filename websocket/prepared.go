@@ -44,15 +44,21 @@ func Prepare(t Type, p []byte) (*Prepared, error) {
 	return &Prepared{plain: newServerFrame(ws.OpCode(t), p)}, nil
 }
 
+// mayPack reports whether a connection is sent m compressed, if that makes it smaller.
+func (m *Prepared) mayPack(c *Conn) bool {
+	p := m.plain.payload()
+	return c.deflates(p) && c.deflation.out.most == 0 && c.deflation.window >= min(len(p), alone.window)
+}
+
 // frameFor is what a connection is sent, masked if it is a client.
 func (m *Prepared) frameFor(c *Conn) *serverFrame {
-	p := m.plain.payload()
-	if !c.deflates(p) || c.deflation.out.most > 0 || c.deflation.window < min(len(p), alone.window) {
+	if !m.mayPack(c) {
 		return &m.plain
 	}
 	m.once.Do(func() {
 		d := deflaters.Get().(*deflater)
 		defer d.free()
+		p := m.plain.payload()
 		if packed := d.deflate(p, nil, alone.window); len(packed) < len(p) {
 			m.packed = newServerFrame(m.plain.op|rsv1, packed)
 		}
@@ -85,6 +91,12 @@ func (c *Conn) WritePrepared(m *Prepared) error {
 // frame get nothing. Under [proactor.RejectWrites], which package netconn sets, so for [Upgrade] on its listener, one
 // without room misses the message and goes on: see [Conn.WritePrepared] to end it.
 func Broadcast[K comparable](r *proactor.Registry[K], m *Prepared) (took int, tooFast bool) {
+	for _, pc := range r.All() {
+		if c := of(pc); c != nil && m.mayPack(c) {
+			m.frameFor(c) // compresses it now, and not while the registry is locked
+			break
+		}
+	}
 	t := turn{m: m}
 	defer t.end() // also where a Layer calls Goexit
 	return r.BroadcastFunc(func(_ K, pc *proactor.Conn) []byte { return t.of(of(pc)) })
@@ -103,7 +115,7 @@ func (t *turn) of(c *Conn) []byte {
 	if c == nil || c.shared.closing() {
 		return nil
 	}
-	f := t.m.frameFor(c) // which may take long, once
+	f := t.m.frameFor(c)
 	frame := f.mem
 	if c.shared.isClient() {
 		frame = c.frame(f.op, f.payload())

@@ -90,7 +90,7 @@ func TestLoadWSBroadcastBadServers(t *testing.T) {
 			before = append([]byte(nil), p...)
 			return false
 		}},
-		{"one misses one", "timeout", "--timeout 500ms", func(n int64, all *all, c *websocket.Conn, p []byte) bool {
+		{"one misses one", "timeout", "--timeout 3s", func(n int64, all *all, c *websocket.Conn, p []byte) bool {
 			if n != 20 {
 				return false
 			}
@@ -101,8 +101,8 @@ func TestLoadWSBroadcastBadServers(t *testing.T) {
 			}
 			return true
 		}},
-		{"none", "timeout", "--timeout 500ms", func(n int64, _ *all, _ *websocket.Conn, _ []byte) bool { return n >= 20 }},
-		{"a close", "missing", "--timeout 500ms", func(n int64, all *all, c *websocket.Conn, _ []byte) bool {
+		{"none", "timeout", "--timeout 3s", func(n int64, _ *all, _ *websocket.Conn, _ []byte) bool { return n >= 20 }},
+		{"a close", "missing", "--timeout 3s", func(n int64, all *all, c *websocket.Conn, _ []byte) bool {
 			if n == 20 {
 				c.Close(websocket.StatusPolicyViolation, "")
 			}
@@ -123,7 +123,7 @@ func TestLoadWSBroadcastBadServers(t *testing.T) {
 		})
 	}
 	t.Run("an echo", func(t *testing.T) {
-		status, r, stderr := loadJSON(t, "ws", "--broadcast", "--to", sockets(t, "", &websocket.Options{Message: echoes}), "--conns", "3", "--count", "9", "--timeout", "500ms")
+		status, r, stderr := loadJSON(t, "ws", "--broadcast", "--to", sockets(t, "", &websocket.Options{Message: echoes}), "--conns", "3", "--count", "9", "--timeout", "3s")
 		if status != 1 || r.Errors["timeout"] == 0 || r.Messages != 0 || !strings.Contains(stderr, "to all?") {
 			t.Errorf("status %d, %+v, %s", status, r, stderr)
 		}

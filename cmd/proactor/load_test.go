@@ -327,7 +327,7 @@ func TestHostileServers(t *testing.T) {
 func TestClientEchoEnds(t *testing.T) {
 	t.Parallel()
 	to := bad(t, func(c *net.TCPConn) { io.Copy(c, c); <-t.Context().Done() })
-	c := commandWith(t, "client", "echo", "--to", to, "--timeout", "500ms", "--log-level", "warn")
+	c := commandWith(t, "client", "echo", "--to", to, "--timeout", "3s", "--log-level", "warn")
 	c.Stdin = strings.NewReader("hello\n")
 	var log strings.Builder
 	c.Stderr = &log

@@ -162,8 +162,8 @@ func (e *env) n(normal, few int) int {
 	return normal
 }
 
-// many is n, and the second also where the long tests do not run. It is not for a test that
-// finds its fault by chance.
+// many is n, and the second also where the long tests do not run: for what is done again and again, and for
+// sizes that show the same when they are smaller.
 func (e *env) many(normal, few int) int {
 	if !testenv.Long() {
 		return few

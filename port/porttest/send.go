@@ -259,7 +259,7 @@ func sendProgress(e *env) {
 // more than the system holds before either has read anything.
 func fullDuplex(e *env) {
 	r := e.open(port.Config{})
-	n := r.many(8<<20, 1<<20)
+	n := r.n(8<<20, 6<<20)
 	c := r.pair("tcp")
 	in, out := r.stream(c), r.send(c, stream(1).bytes(0, n))
 	w := r.do(func() error {

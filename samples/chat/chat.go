@@ -107,6 +107,9 @@ func (s *Server) Listen() (err error) {
 // each WebSocket with the code 1001. When ctx is done it resets what is left, and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.rooms.tellAll(move{"move"})
+	if s.listener == nil { // it has not listened
+		return s.Server.Shutdown(ctx)
+	}
 	return s.listener.Shutdown(ctx, s.web.Shutdown)
 }
 

@@ -123,7 +123,12 @@ func (s *Server) Listen() (err error) {
 // Shutdown answers the requests that have begun, ends the clocks, and closes each WebSocket with the
 // code 1001. When ctx is done it resets what is left, and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.listener.Shutdown(ctx, s.web.Shutdown)
+	var err error
+	if s.listener == nil { // it has not listened
+		err = s.Server.Shutdown(ctx)
+	} else {
+		err = s.listener.Shutdown(ctx, s.web.Shutdown)
+	}
 	if s.root != nil {
 		err = errors.Join(err, s.root.Close())
 	}
