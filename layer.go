@@ -85,6 +85,7 @@ type Wire struct {
 	over      bool  // the layer has said that no more comes
 	anonymous bool  // who the peer is is not known yet, see SetPeer
 	fin       bool  // our FIN waits until it is ready
+	peerEnded bool  // the peer's FIN has come, perhaps just now
 	ended     bool  // its End was called
 	failure   error // why, where that is to be told after what was kept
 
@@ -154,7 +155,7 @@ func (w *Wire) refuse(err error) {
 	c.mu.Lock()
 	told := c.bytesOut > 0 || c.pending() > 0
 	c.mu.Unlock()
-	if told || c.state.fin() || c.flags&flagOpened != 0 {
+	if told || w.peerEnded || c.flags&flagOpened != 0 {
 		c.close(err)
 	} else {
 		c.abort(err)
@@ -307,6 +308,7 @@ func (c *Conn) onWire(wire []byte) {
 // handler.
 func (c *Conn) unwrap(wire []byte, fin bool) {
 	w := c.wire()
+	w.peerEnded = w.peerEnded || fin
 	if w.over || w.aside || !c.state.follows() {
 		return
 	}

@@ -10,8 +10,8 @@ import (
 
 // Relay sends what arrives on c to another connection of the same loop (see
 // [Dialer.DialOn]), from now on until the stream of c ends. Bytes that had arrived and were not
-// consumed go first. Data and Message are not called any more. Bytes of which many arrive at a time
-// do not leave the system, if it can do that. The other direction is a relay of its own. A connection
+// consumed go first. Data and Message are not called any more. Where many bytes arrive at a time they
+// are moved inside the system, if it can do that. The other direction is a relay of its own. A connection
 // may be relayed to itself.
 //
 // When the stream of c has ended, Ended is called as always. If its reason is [ErrPeerClosed], all
@@ -20,7 +20,7 @@ import (
 // what follows.
 //
 // If the peer of to reads nothing, c is not read: at most port.SpliceMost bytes are
-// under way inside the system or, of those that leave it, HighWater of to's Limits and one
+// under way inside the system or, for bytes that are copied, HighWater of to's Limits and one
 // buffer in memory. All methods keep their meaning. Bytes that are written to the connection to go
 // between those that are relayed; each Write stays in one piece. PauseRead on c stops
 // the relay; bytes under way are kept. Stats count the bytes on both connections; bytes inside
@@ -55,16 +55,16 @@ type relay struct {
 	splicing bool  // the recv of from is a splice, which is also the send of to
 	copies   bool  // the port does not splice these two
 	over     bool  // from has no more, or to takes no more; ends with the splice
-	much     bool  // arrives at a time
-	few      uint8 // so often in a row a splice brought little
+	much     bool  // bytes arrive in large pieces, which are spliced
+	few      uint8 // splices in a row that brought little
 }
 
 // A splice takes two system calls and the ways into and out of a pipe, whatever their bytes; a recv and a
 // send cost less while what they copy is short.
 const (
-	muchAtOnce   = 16 << 10 // bytes of a recv, from which on a splice is worth it
-	littleAtOnce = 4 << 10  // bytes of a splice, below which it was not
-	fewMost      = 16       // and so often in a row, that it ends
+	muchAtOnce   = 16 << 10 // bytes of a recv from which on splicing is worth it, or half of a smaller buffer
+	littleAtOnce = 4 << 10  // bytes of a splice below which it was not
+	fewMost      = 16       // splices with so little in a row end the splicing
 )
 
 // copying reports whether from is received, and not spliced.
@@ -159,7 +159,7 @@ func (r *relay) take(_ *Conn, b []byte, _ bool) int {
 
 // took goes on after n bytes that to took; pending bytes wait there.
 func (r *relay) took(n, pending int) {
-	if n >= muchAtOnce {
+	if n >= min(muchAtOnce, r.from.loop.portion/2) {
 		r.much, r.few = true, 0
 	}
 	if !r.copying() || pending >= r.to.cfg.limits.HighWater {

@@ -135,8 +135,8 @@ func (l *Listener) Close() error {
 // being read fails with [proactor.ErrServerClosed]; it may still be answered. What has not ended when ctx is done is reset.
 // A ctx without a deadline leaves drain all the time that it takes.
 //
-// The error is that of Server.Shutdown; that of drain says what this makes good. In a callback, where drain is not called, it
-// is [proactor.ErrOnLoop].
+// The error is that of Server.Shutdown. That of drain is dropped: what drain leaves, Server.Shutdown ends. In a callback drain
+// is not called, and the error is [proactor.ErrOnLoop].
 func (l *Listener) Shutdown(ctx context.Context, drain func(context.Context) error) error {
 	if goid.OnLoop() {
 		return proactor.ErrOnLoop

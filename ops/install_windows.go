@@ -15,8 +15,8 @@ import (
 )
 
 // DefaultAccount is that of a service for which [InstallService] is given none. It has the rights of any user of the
-// machine, and no name on the network: it listens at every port, reads the program and its files only where
-// users may (not below a home directory), and writes next to nothing but the event log.
+// machine, and no name on the network: it may listen at any port, can read the program and its files only where
+// ordinary users can (not below a home directory), and writes next to nothing but the event log.
 const DefaultAccount = `NT AUTHORITY\LocalService`
 
 // InstallService makes this program a service that Windows starts with these arguments, when the

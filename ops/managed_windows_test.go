@@ -46,7 +46,8 @@ func TestManaged(t *testing.T) {
 		}
 		if c.serves {
 			m.runs <- struct{}{}
-			next()
+			for next().State != svc.Running { // it may say once more that it starts
+			}
 			asked <- svc.ChangeRequest{Cmd: svc.Stop}
 			next()
 			if why := must.Take(t, "the stop", m.stop); why != nil {

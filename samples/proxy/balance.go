@@ -97,7 +97,7 @@ func (s *server) up(checked bool) bool {
 	return !s.down || !checked && time.Now().After(s.again)
 }
 
-// given notes that a client is given to a server which was up. One that is down and not checked gets a
+// given notes that a client is given to a server which was up. A server that is down and not checked gets a
 // single client as its trial, and the next one not before that dial has ended: the server may be one that
 // lets clients wait. false: another client has become the trial, or it has gone down.
 func (p *pool) given(s *server) bool {

@@ -228,7 +228,7 @@ func (p *parser) pool(w []string) error {
 	p.Pools = append(p.Pools, Pool{Name: w[0], Retries: 1})
 	p.begun = p.line
 	if p.pools[w[0]] {
-		return fmt.Errorf("%s is there already", w[0])
+		return fmt.Errorf("%s is listed twice", w[0])
 	}
 	p.pools[w[0]] = true
 	return nil
@@ -258,7 +258,7 @@ func (p *parser) server(w []string) error {
 	a, err := ParseAddress(w[0])
 	for _, other := range p.last().Servers {
 		if other == a {
-			err = fmt.Errorf("%s is there already", a)
+			err = fmt.Errorf("%s is listed twice", a)
 		}
 	}
 	p.last().Servers = append(p.last().Servers, a)
@@ -341,11 +341,11 @@ func (p *parser) route(w []string) error {
 func (r Route) check() error {
 	name := strings.TrimPrefix(r.Name, "*.")
 	if _, err := netip.ParseAddr(name); err == nil {
-		return fmt.Errorf("%s is an address, for which clients do not ask by TLS", r.Name)
+		return fmt.Errorf("%s is an address; clients name hosts only in TLS", r.Name)
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return fmt.Errorf("%s is neither a name, which other scripts have as xn--, nor one behind \"*.\"", r.Name)
+			return fmt.Errorf("%s is no host name (other scripts are written as xn--…), nor \"*.\" and a host name", r.Name)
 		}
 	}
 	return nil

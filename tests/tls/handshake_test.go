@@ -170,6 +170,24 @@ func hello(t *testing.T, config *tls.Config) []byte {
 	return append(head, body...)
 }
 
+// A client that ends its side before its ClientHello is whole, as some probes do, sees the end of the stream and no reset.
+func TestEndsBeforeTheHello(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		serves, dials := rig.TLS()
+		r := rig.New(t, backend)
+		s := r.Serve(proactor.Handler{Data: rig.Echo}, withTLS(serves))
+		for _, part := range []int{0, 1, 9} {
+			c := rig.Client(t, s)
+			c.Write(hello(t, dials)[:part])
+			c.CloseWrite()
+			if b, err := io.ReadAll(c); err != nil {
+				t.Errorf("%d bytes of a ClientHello: %q, %v", part, b, err)
+			}
+		}
+		must.Eventually(t, "gone", func() bool { return s.Conns() == 0 })
+	})
+}
+
 // Clients that stop anywhere in the handshake hold up nobody, are ended by HandshakeTimeout,
 // and leave no goroutine behind. Nor do those that Shutdown or the end of the engine meets.
 func TestHandshakeStops(t *testing.T) {
