@@ -113,8 +113,12 @@ func (e gobwasClose) Error() string { return fmt.Sprint(e.code, " ", e.reason) }
 // read reads the next message, which ours sends as one frame.
 func (t *gobwasTalker) read() ([]byte, bool, error) {
 	for {
-		f, err := ws.ReadFrame(t.r)
+		h, err := ws.ReadHeader(t.r)
 		if err != nil {
+			return nil, false, err
+		}
+		f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
+		if _, err := io.ReadFull(t.r, f.Payload); err != nil {
 			return nil, false, err
 		}
 		if f.Header.Masked {

@@ -303,6 +303,7 @@ func TestOneCheckAtATime(t *testing.T) {
 
 // A name that HAProxy would not take in a header is not told, and its client is served.
 func TestLongNameIsNotTold(t *testing.T) {
+	echotest.Plain(t, "its clients send a ClientHello of their own")
 	everybody := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
 	porttest.Each(t, func(t *testing.T, b string) {
 		to := &proactor.Server{
