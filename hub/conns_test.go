@@ -210,6 +210,26 @@ func TestEncodedOnce(t *testing.T) {
 	}
 }
 
+// A text that is not UTF-8 would have clients end their connections. It goes as a binary message.
+func TestTextIsUTF8(t *testing.T) {
+	for _, v := range []struct {
+		as   websocket.Type
+		p    string
+		want websocket.Type
+	}{
+		{0, "été", websocket.Text},
+		{websocket.Text, "", websocket.Text},
+		{0, "\xff", websocket.Binary},
+		{websocket.Text, "\xff", websocket.Binary},
+		{websocket.Binary, "été", websocket.Binary},
+		{99, "été", 99}, // an error of Write
+	} {
+		if got := (&Protocol{Type: v.as}).typeOf([]byte(v.p)); got != v.want {
+			t.Errorf("%v, %q: %v, want %v", v.as, v.p, got, v.want)
+		}
+	}
+}
+
 // A NATS server elsewhere goes away and comes back: what was published meanwhile waits, and nothing comes twice.
 func TestServerElsewhere(t *testing.T) {
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})

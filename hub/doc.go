@@ -20,7 +20,7 @@
 //			c.SetValue(seat)
 //		},
 //		Message: func(_ *websocket.Conn, _ websocket.Type, p []byte) { h.Publish("lobby", p) },
-//		Closed:  func(c *websocket.Conn, _ error) { c.Value().(*hub.Seat).Leave() },
+//		Closed:  func(c *websocket.Conn, _ error) { c.Value().(*hub.Seat).Leave() }, // nil, if Join has failed
 //	}
 //
 // Join, Leave and Publish may be called in callbacks. Publish puts the message into a bounded queue and returns. Join and

@@ -11,7 +11,7 @@ const (
 	// Presence is who is in the room: Count, Names. The first one that a member gets comes soon after its
 	// Join. Later ones say who came and left since the one before: Joined and Left.
 	Presence
-	// Dropped is that messages were lost between the event before and the next one: Lost.
+	// Dropped: messages were lost between the event before and the next one: Lost.
 	Dropped
 )
 
@@ -32,7 +32,8 @@ type Event struct {
 	// Names are at most MaxNames of them, sorted. Where there are more, they are a sample.
 	Names []string
 	// Joined and Left are the names that came and went since the event before. Where both are empty, Names
-	// stands alone: the first time, in a room of more than MaxNames, and when it no longer is one.
+	// stands alone: the first time, after the member was behind, in a room of more than MaxNames, and when it
+	// no longer is one.
 	Joined, Left []string
 
 	// Lost is how many messages this member has not got.

@@ -19,11 +19,11 @@ import (
 
 // Errors of Publish, Join and Subscribe.
 var (
-	// ErrClosed is that the hub was closed.
+	// ErrClosed: the hub was closed.
 	ErrClosed = errors.New("hub: closed")
-	// ErrBusy is that MaxOutbound bytes wait for NATS, because it is away or slower than what is published.
+	// ErrBusy: MaxOutbound bytes wait for NATS, because it is away or slower than what is published.
 	ErrBusy = errors.New("hub: too much waits for NATS")
-	// ErrTooLarge is that a payload has more than MaxPayload bytes.
+	// ErrTooLarge: the payload has more than MaxPayload bytes.
 	ErrTooLarge = errors.New("hub: the message is too large")
 )
 
@@ -76,6 +76,9 @@ func Open(o Options) (*Hub, error) {
 	if o.Name == "" {
 		o.Name, _ = os.Hostname()
 	}
+	if err := checkName(o.Name); err != nil {
+		return nil, err
+	}
 	log := cmp.Or(o.Log, slog.Default())
 	if o.URL != "" {
 		if o.Cluster != "" || len(o.Join) > 0 {
@@ -99,38 +102,23 @@ func Open(o Options) (*Hub, error) {
 func connect(name string, log *slog.Logger, s *server.Server, url string, options ...nats.Option) (*Hub, error) {
 	h := &Hub{id: nuid.Next(), name: name, log: log, server: s, closed: make(chan struct{})}
 	h.out.init()
-	h.nodes.all = map[string]*node{}
+	h.nodes.all, h.nodes.silence = map[string]*node{}, forgetAfter
 	for i := range h.shards {
 		h.shards[i] = shard{hub: h, rooms: map[string]*room{}, inbox: make(chan *nats.Msg, inboxMost)}
 	}
-	nc, err := nats.Connect(url, append([]nats.Option{
-		nats.Name("hub " + name), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
-		nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		nats.ReconnectBufSize(-1), // the outbox is what waits, and it is bounded
-		nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
-		nats.ErrorHandler(h.failed),
-		nats.ConnectHandler(func(*nats.Conn) { h.out.wakeUp() }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				h.log.Warn("the hub is cut off from NATS", "err", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) {
-			h.log.Info("the hub has NATS again")
-			h.askAll()
-			h.out.wakeUp()
-		}),
-	}, options...)...)
+	nc, err := nats.Connect(url, h.connectOptions(options)...)
 	if err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
 	h.nc = nc
-	beats, err := nc.Subscribe(nodeSubject, h.onBeat)
-	if err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("hub: %w", err)
+	for subject, f := range map[string]nats.MsgHandler{nodeSubject: h.onBeat, listSubject: h.onListing} {
+		sub, err := nc.Subscribe(subject, f)
+		if err != nil {
+			nc.Close()
+			return nil, fmt.Errorf("hub: %w", err)
+		}
+		sub.SetPendingLimits(1<<16, bytesMost)
 	}
-	beats.SetPendingLimits(1<<16, 64<<20)
 	for i := range h.shards {
 		h.routines.Go(h.shards[i].run)
 	}
@@ -154,8 +142,8 @@ func (h *Hub) ClusterAddr() net.Addr {
 func (h *Hub) Connected() bool { return h.nc.IsConnected() }
 
 // Publish sends a message to all members of a room, on all nodes, this one and its publisher included. p is copied.
-// It never waits: the message goes into a queue of at most MaxOutbound bytes. So an error is that it did not:
-// ErrBusy, ErrClosed, ErrRoom or ErrTooLarge; nil does not mean that somebody got it.
+// It never waits: the message goes into a queue of at most MaxOutbound bytes. An error means that the message was
+// not queued: ErrBusy, ErrClosed, ErrRoom or ErrTooLarge; nil does not mean that somebody got it.
 //
 // The messages that one hub publishes in a room come to every member in the order of the calls, each at most once.
 // Those of different hubs may come in different orders on different nodes.
@@ -177,9 +165,13 @@ func (h *Hub) Publish(room string, p []byte) error {
 
 // Join puts a member into a room. name is what others are told of it; "": that one more is there. The member is told
 // who is in the room soon, and then what happens. What is published on this hub after Join has returned comes to
-// it; of other nodes, what is published after [Hub.Presence] there has counted it.
+// it; what another node publishes reaches it once [Hub.Presence] on that node counts it. The errors are
+// ErrClosed, ErrRoom and ErrName.
 func (h *Hub) Join(room string, m Member, name string, slow Slow) (*Seat, error) {
 	if err := checkRoom(room); err != nil {
+		return nil, err
+	}
+	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	if h.isClosed() {
@@ -189,22 +181,35 @@ func (h *Hub) Join(room string, m Member, name string, slow Slow) (*Seat, error)
 }
 
 // Leave takes the member out of the room. When it returns, no event is written to the member any more. Further
-// calls do nothing.
-func (s *Seat) Leave() { s.room.of.leave(s) }
+// calls do nothing, and nor does one of a nil Seat, which is what a Join that failed has returned.
+func (s *Seat) Leave() {
+	if s != nil {
+		s.room.of.leave(s)
+	}
+}
 
 // Subscribe calls f with each message of the rooms that the pattern is for, on a goroutine of the subscription,
 // until stop is called or the hub is closed. In a pattern * stands for any word, and > at its end for one or more. It is no
-// member, and hears all of those rooms, whether or not this node has members in them.
+// member, and hears all of those rooms, whether or not this node has members in them. 8,192 messages, or 64 MiB, may
+// wait for f. What comes beyond is lost, counted in Stats.Lost, and told: an event Dropped, without a Room,
+// before the next message.
 func (h *Hub) Subscribe(pattern string, f func(e *Event)) (stop func(), err error) {
 	if h.isClosed() {
 		return nil, ErrClosed
 	}
+	told := 0
 	sub, err := h.nc.Subscribe(roomSubject+pattern, func(m *nats.Msg) {
+		if all, err := m.Sub.Dropped(); err == nil && all > told {
+			h.counts.lost.Add(int64(all - told))
+			f(&Event{Kind: Dropped, Lost: all - told, Time: time.Now()})
+			told = all
+		}
 		f(&Event{Kind: Message, Room: m.Subject[len(roomSubject):], Payload: m.Data, Time: time.Now()})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
+	sub.SetPendingLimits(inboxMost, bytesMost)
 	return func() { sub.Unsubscribe() }, nil
 }
 

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nats-io/nats.go"
 )
 
 func TestOneNode(t *testing.T) {
@@ -81,12 +84,17 @@ func TestPublishWhenTold(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	h := open(t, Options{})
-	for _, room := range []string{"", ".", "a.", ".a", "a..b", "a b", "a*", "a.>", "a\nb", "a\x00", strings.Repeat("x", MaxRoom+1)} {
+	for _, room := range []string{"", ".", "caf\xe9", "a.", ".a", "a..b", "a b", "a*", "a.>", "a\nb", "a\x00", strings.Repeat("x", MaxRoom+1)} {
 		if err := h.Publish(room, nil); !errors.Is(err, ErrRoom) {
 			t.Errorf("Publish in %q: %v", room, err)
 		}
 		if _, err := h.Join(room, Func(func(*Event) {}), "", Close); !errors.Is(err, ErrRoom) {
 			t.Errorf("Join in %q: %v", room, err)
+		}
+	}
+	for _, name := range []string{strings.Repeat("x", MaxName+1), "\xff"} {
+		if _, err := h.Join("a", Func(func(*Event) {}), name, Close); !errors.Is(err, ErrName) {
+			t.Errorf("Join as %q: %v", name, err)
 		}
 	}
 	for _, room := range []string{"a", "a.b.c", "été", strings.Repeat("x", MaxRoom)} {
@@ -97,16 +105,18 @@ func TestRefused(t *testing.T) {
 	if err := h.Publish("a", make([]byte, MaxPayload+1)); err != ErrTooLarge {
 		t.Errorf("a large one: %v", err)
 	}
-	if n := h.Stats().Refused; n != 12 {
+	if n := h.Stats().Refused; n != 13 {
 		t.Errorf("%d were refused", n)
 	}
 	h.Close()
 	if err := h.Publish("a", nil); err != ErrClosed {
 		t.Errorf("after Close: %v", err)
 	}
-	if _, err := h.Join("a", Func(func(*Event) {}), "", Close); err != ErrClosed {
+	seat, err := h.Join("a", Func(func(*Event) {}), "", Close)
+	if err != ErrClosed {
 		t.Errorf("Join after Close: %v", err)
 	}
+	seat.Leave()
 }
 
 func TestOptions(t *testing.T) {
@@ -116,6 +126,7 @@ func TestOptions(t *testing.T) {
 		{Cluster: "127.0.0.1:x"},
 		{Cluster: "127.0.0.1:0", Join: []string{"127.0.0.1"}},
 		{Cluster: "127.0.0.1:0", URL: "nats://127.0.0.1:1"},
+		{Name: strings.Repeat("x", MaxName+1)},
 	} {
 		o.Log = quiet()
 		if h, err := Open(o); err == nil {
@@ -144,6 +155,68 @@ func TestOutboxIsBounded(t *testing.T) {
 	o.sent(messages[0])
 	if err := o.put("s", p); err != nil {
 		t.Error(err)
+	}
+}
+
+// What was taken and not sent when NATS went waits again, before what was published later.
+func TestOutboxWaitsForNATS(t *testing.T) {
+	var o outbox
+	o.init()
+	put := func(text string) {
+		if err := o.put(text, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, text := range []string{"1", "2", "3", "4"} {
+		put(text)
+	}
+	_, messages := o.take()
+	put("5")
+	var sent []string
+	away, broken := true, errors.New("broken")
+	publish := func(subject string, _ []byte) error {
+		switch {
+		case subject == "2":
+			return broken
+		case subject == "3" && away:
+			return nats.ErrReconnectBufExceeded
+		}
+		sent = append(sent, subject)
+		return nil
+	}
+	if lost, gone := o.pass(messages, publish); lost != 1 || !gone {
+		t.Errorf("%d lost, %v", lost, gone)
+	}
+	if n := o.size(); n != 3*overhead {
+		t.Errorf("%d bytes wait", n)
+	}
+	away = false
+	_, messages = o.take()
+	if lost, gone := o.pass(messages, publish); lost != 0 || gone {
+		t.Errorf("%d lost, %v", lost, gone)
+	}
+	if want := []string{"1", "3", "4", "5"}; !slices.Equal(sent, want) {
+		t.Errorf("%v were sent, want %v", sent, want)
+	}
+	if n := o.size(); n != 0 {
+		t.Errorf("%d bytes wait", n)
+	}
+}
+
+// A room that comes and goes while NATS is away does not stay in the outbox.
+func TestOutboxListsRoomsOnce(t *testing.T) {
+	var o outbox
+	o.init()
+	a, b := new(room), new(room)
+	o.look(a)
+	o.look(b)
+	o.look(a)
+	if rooms, _ := o.take(); !slices.Equal(rooms, []*room{b}) {
+		t.Errorf("%d rooms are looked at", len(rooms))
+	}
+	o.look(b) // it was looked at, so it is again
+	if rooms, _ := o.take(); !slices.Equal(rooms, []*room{b}) {
+		t.Errorf("%d rooms are looked at", len(rooms))
 	}
 }
 

@@ -2,6 +2,9 @@ package hub
 
 import (
 	"errors"
+	"slices"
+	"time"
+	"unicode/utf8"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/websocket"
@@ -9,7 +12,8 @@ import (
 
 // Member is what can be in a room. [Protocol] makes one of a connection; a Member of your own may be
 // anything that can be written to without waiting. The hub calls the methods under the lock of the room, on
-// goroutines of its own and on those of Join: they must not block, and not call Join or Leave. They may Publish.
+// goroutines of its own and on those of Join: they must not block, and must not call Join, Leave, Presence or Stats, which
+// take the same lock. They may Publish. A panic in them is not contained: it ends the process.
 type Member interface {
 	// Write sends an event. An error that is proactor.ErrBacklog means that there is no room for it
 	// now. Any other one means that the member is gone: it will soon Leave.
@@ -33,7 +37,8 @@ type Protocol struct {
 	// Encode makes the bytes that a connection is sent, or the payload of a WebSocket's message. nil bytes: it
 	// is told nothing. It is called under the lock of the room; the bytes must not be changed any more.
 	Encode func(e *Event) []byte
-	// Type is that of the messages of WebSockets. 0: Text.
+	// Type is that of the messages of WebSockets. 0: Text. A Text that is not UTF-8 goes as Binary, because a client
+	// has to end the connection on receiving it.
 	Type websocket.Type
 }
 
@@ -71,17 +76,25 @@ func (m socketMember) Write(e *Event) error {
 		return nil
 	}
 	if f.frame == nil {
-		t := m.by.Type
-		if t == 0 {
-			t = websocket.Text
-		}
-		frame, err := websocket.Prepare(t, f.bytes)
+		frame, err := websocket.Prepare(m.by.typeOf(f.bytes), f.bytes)
 		if err != nil {
 			return err
 		}
 		f.frame = frame
 	}
 	return m.c.WritePrepared(f.frame.(*websocket.Prepared))
+}
+
+// typeOf is the type of the message that a payload goes as.
+func (p *Protocol) typeOf(payload []byte) websocket.Type {
+	switch {
+	case p.Type != 0 && p.Type != websocket.Text:
+		return p.Type
+	case !utf8.Valid(payload):
+		return websocket.Binary
+	default:
+		return websocket.Text
+	}
 }
 
 func (m socketMember) Writable() bool { return m.c.Transport().Writable() }
@@ -93,14 +106,18 @@ type Slow uint8
 const (
 	// Close ends the member when there is no room for an event. What it has got by then has no hole.
 	Close Slow = iota
-	// DropOldest keeps the last MaxWaiting events of a member that is behind, and drops those before. When it
-	// reads again it is told how many it has missed (Dropped), and then the rest.
+	// DropOldest keeps the last MaxWaiting messages of a member that is behind, and drops those before. When it
+	// reads again it is told how many it has missed (Dropped), then the rest, and if anybody came or left
+	// meanwhile, who is here now.
+	//
+	// For a connection, this and SkipToNewest need Limits.Overflow to be [proactor.RejectWrites]: under any other policy
+	// the connection's own limits have ended it already.
 	DropOldest
-	// SkipToNewest keeps the last event alone: for prices, positions, scores.
+	// SkipToNewest keeps the last message alone: for prices, positions, scores.
 	SkipToNewest
 )
 
-// MaxWaiting is how many events wait for a member whose policy is DropOldest.
+// MaxWaiting is how many messages wait for a member whose policy is DropOldest.
 const MaxWaiting = 64
 
 func (s Slow) keeps() int {
@@ -120,9 +137,9 @@ type Seat struct {
 	// Guarded by the lock of the room.
 	place   int      // in room.seats; −1: it has left
 	behind  bool     // it is in room.behind
-	waiting []*Event // for a member that is behind
-	lost    int      // messages dropped since it was told
-	fresh   bool     // it was not told yet who is here
+	waiting []*Event // for a member that is behind: messages, and what the node has lost between them
+	lost    int      // messages it has missed before those
+	fresh   bool     // it is in room.fresh
 }
 
 // give has the member get an event, now or later.
@@ -137,13 +154,10 @@ func (s *Seat) give(e *Event) {
 	if !s.behind && s.member.Writable() && !errors.Is(s.member.Write(e), proactor.ErrBacklog) {
 		return
 	}
-	s.waiting = append(s.waiting, e)
-	for len(s.waiting) > s.slow.keeps() {
-		if s.waiting[0].Kind == Message {
-			s.lost++
-			s.room.hub.counts.dropped.Add(1)
-		}
-		s.waiting = append(s.waiting[:0], s.waiting[1:]...)
+	if e.Kind == Presence {
+		s.refresh()
+	} else {
+		s.keep(e)
 	}
 	if !s.behind {
 		s.behind = true
@@ -152,26 +166,62 @@ func (s *Seat) give(e *Event) {
 	}
 }
 
+// refresh has the member told who is here, as a whole, when it is not behind: changes would not fit what it knows.
+func (s *Seat) refresh() {
+	if !s.fresh {
+		s.fresh = true
+		s.room.fresh = append(s.room.fresh, s)
+	}
+}
+
+// keep puts a message, or what the node has lost, behind what waits for the member, and drops what is too much.
+func (s *Seat) keep(e *Event) {
+	last := len(s.waiting) - 1
+	if e.Kind == Dropped && last >= 0 && s.waiting[last].Kind == Dropped {
+		// A new event: both are others', too, and may be encoded.
+		s.waiting[last] = &Event{Kind: Dropped, Room: e.Room, Time: e.Time, Lost: s.waiting[last].Lost + e.Lost}
+	} else {
+		s.waiting = append(s.waiting, e)
+	}
+	messages := 0
+	for _, e := range s.waiting {
+		if e.Kind == Message {
+			messages++
+		}
+	}
+	drop := 0
+	for ; drop < len(s.waiting); drop++ {
+		if e := s.waiting[drop]; e.Kind == Dropped {
+			s.lost += e.Lost
+		} else if messages > s.slow.keeps() {
+			messages--
+			s.lost++
+			s.room.hub.counts.dropped.Add(1)
+		} else {
+			break
+		}
+	}
+	s.waiting = slices.Delete(s.waiting, 0, drop)
+}
+
 // catchUp gives the member what waits for it, and reports whether it is still behind.
 func (s *Seat) catchUp() bool {
 	for s.member.Writable() {
-		var e *Event
 		switch {
 		case s.lost > 0:
-			e = &Event{Kind: Dropped, Room: s.room.name, Lost: s.lost}
+			e := &Event{Kind: Dropped, Room: s.room.name, Lost: s.lost, Time: time.Now()}
+			if errors.Is(s.member.Write(e), proactor.ErrBacklog) {
+				return true
+			}
+			s.lost = 0
 		case len(s.waiting) > 0:
-			e = s.waiting[0]
+			if errors.Is(s.member.Write(s.waiting[0]), proactor.ErrBacklog) {
+				return true
+			}
+			s.waiting = slices.Delete(s.waiting, 0, 1)
 		default:
 			s.waiting = nil
 			return false
-		}
-		if err := s.member.Write(e); errors.Is(err, proactor.ErrBacklog) {
-			return true
-		}
-		if e.Kind == Dropped {
-			s.lost = 0
-		} else {
-			s.waiting = append(s.waiting[:0], s.waiting[1:]...)
 		}
 	}
 	return true

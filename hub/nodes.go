@@ -15,7 +15,7 @@ const (
 	moment = 100 * time.Millisecond
 	// beatEvery is the time between two heartbeats.
 	beatEvery = time.Second
-	// forgetAfter is the silence after which a node counts as dead.
+	// forgetAfter is the silence after which a node counts as dead, except in tests.
 	forgetAfter = 4 * time.Second
 )
 
@@ -26,8 +26,9 @@ type Node struct {
 
 // nodes are the other hubs that were heard lately.
 type nodes struct {
-	mu  sync.Mutex
-	all map[string]*node
+	mu      sync.Mutex
+	all     map[string]*node
+	silence time.Duration // after which a node counts as dead
 }
 
 type node struct {
@@ -82,7 +83,7 @@ func (n *nodes) silent(now time.Time) (gone []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for id, o := range n.all {
-		if now.Sub(o.heard) > forgetAfter {
+		if now.Sub(o.heard) > n.silence {
 			gone = append(gone, id)
 			delete(n.all, id)
 		}
@@ -108,7 +109,7 @@ func (n *nodes) remove(id string) {
 // onBeat takes a heartbeat.
 func (h *Hub) onBeat(m *nats.Msg) {
 	var b beat
-	if json.Unmarshal(m.Data, &b) != nil || b.Node == "" || b.Node == h.id || b.Shard < 0 || b.Shard >= shards {
+	if json.Unmarshal(m.Data, &b) != nil || b.Node == "" || b.Node == h.id {
 		return
 	}
 	if b.Bye {
@@ -119,9 +120,6 @@ func (h *Hub) onBeat(m *nats.Msg) {
 	if h.nodes.beats(&b) {
 		h.log.Info("a node is there", "node", b.Name)
 		h.askAll() // it may have been cut off, and either side have changed meanwhile
-	}
-	for _, r := range h.shards[b.Shard].all() {
-		r.compare(&b)
 	}
 }
 
@@ -165,7 +163,7 @@ func (d *due) take() []*room {
 func (h *Hub) tick() {
 	ticker := time.NewTicker(moment)
 	defer ticker.Stop()
-	var beat time.Time
+	var told time.Time
 	last, shard := time.Now(), 0
 	for {
 		select {
@@ -181,35 +179,18 @@ func (h *Hub) tick() {
 		for _, r := range h.due.take() {
 			r.tick(now)
 		}
-		if now.Sub(beat) < beatEvery {
+		if now.Sub(told) < beatEvery {
 			continue
 		}
-		beat = now
-		h.beat(shard)
+		told = now
+		h.publishJSON(nodeSubject, &beat{Node: h.id, Name: h.name})
+		h.tellListings(shard)
 		shard = (shard + 1) % shards
 		for _, id := range h.nodes.silent(now) {
 			h.log.Warn("a node is silent, and forgotten", "node", id)
 			h.forget(id)
 		}
 	}
-}
-
-// beat sends a heartbeat, with the versions of one shard's rooms.
-func (h *Hub) beat(number int) {
-	b := beat{Node: h.id, Name: h.name, Shard: number, Version: h.version.Load(), Rooms: map[string]uint64{}}
-	for _, r := range h.shards[number].all() {
-		if v := r.version(); v > 0 {
-			b.Rooms[r.name] = v
-		}
-	}
-	h.publishJSON(nodeSubject, &b)
-}
-
-// version is that of what was last told of the room; 0: nothing was.
-func (r *room) version() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.here.version
 }
 
 // publishJSON sends what hubs tell each other. What is lost comes again. It may wait for NATS: loops must
@@ -219,7 +200,7 @@ func (h *Hub) publishJSON(subject string, v any) {
 	if err != nil {
 		panic(err) // strings and numbers can be encoded
 	}
-	if err := h.nc.Publish(subject, p); err != nil && h.nc.IsConnected() {
+	if err := h.toNATS(subject, p); err != nil && h.nc.IsConnected() {
 		h.log.Warn("not told to the other nodes", "subject", subject, "err", err)
 	}
 }

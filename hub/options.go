@@ -10,7 +10,7 @@ import (
 // Options say where the hub's NATS is. The zero value is a NATS server in this process, in memory, that no other
 // process reaches: a cluster of one.
 type Options struct {
-	// Name is the node's, in logs and in Nodes. "": the host's name.
+	// Name is the node's, in logs and in Nodes, of up to MaxName bytes. "": the host's name.
 	Name string
 
 	// Cluster is the address, "host:port", on which the server in this process waits for those of other
@@ -21,14 +21,15 @@ type Options struct {
 	Join []string
 	// TLS secures the routes between the nodes. Each shows the other a certificate: Certificates has this one's,
 	// RootCAs what signs those of nodes that are joined, whose names must be those of Join, and ClientCAs what signs those
-	// of nodes that come. nil: who can reach Cluster, and knows Secret, is a node.
+	// of nodes that come. nil: anyone who can reach Cluster, and knows Secret, is a node.
 	TLS *tls.Config
 	// Secret must be the same on all nodes. It crosses the network in the clear unless TLS is set.
 	Secret string
 
 	// URL is that of a NATS server, or several with commas, to be used instead of one in this process.
 	URL string
-	// Connect are options for URL: credentials, TLS.
+	// Connect are options for URL: credentials, TLS. Handlers among them are called, too. What the hub
+	// relies on stays as it is: it reconnects for ever, buffers nothing in nats.go, and hears its own messages.
 	Connect []nats.Option
 
 	// Log gets what an operator should know. nil: slog.Default().

@@ -1,6 +1,10 @@
 package hub
 
 import (
+	"container/list"
+	"errors"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,7 +21,7 @@ type outbox struct {
 	closed   bool
 	messages []outMessage
 	bytes    int
-	rooms    []*room // whose interest is to be looked at
+	rooms    *list.List // of *room: whose interest is to be looked at
 }
 
 type outMessage struct {
@@ -28,7 +32,7 @@ type outMessage struct {
 // overhead is what a message costs besides its payload, in bytes, at the most.
 const overhead = 256
 
-func (o *outbox) init() { o.wake = make(chan struct{}, 1) }
+func (o *outbox) init() { o.wake, o.rooms = make(chan struct{}, 1), list.New() }
 
 func (o *outbox) wakeUp() {
 	select {
@@ -55,11 +59,17 @@ func (o *outbox) put(subject string, p []byte) error {
 	return nil
 }
 
-// look has the interest in a room looked at: it got its first member, or lost its last.
+// look queues r, so that its subscriptions are brought up to date: it got its first member, or lost its last. A
+// room that has lost its last before it was looked at is taken out: it was never subscribed.
 func (o *outbox) look(r *room) {
 	o.mu.Lock()
-	o.rooms = append(o.rooms, r)
-	o.mu.Unlock()
+	defer o.mu.Unlock()
+	if r.listed != nil {
+		o.rooms.Remove(r.listed)
+		r.listed = nil
+		return
+	}
+	r.listed = o.rooms.PushBack(r)
 	o.wakeUp()
 }
 
@@ -67,9 +77,34 @@ func (o *outbox) look(r *room) {
 func (o *outbox) take() (rooms []*room, messages []outMessage) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	rooms, messages = o.rooms, o.messages
-	o.rooms, o.messages = nil, nil
+	for e := o.rooms.Front(); e != nil; e = e.Next() {
+		r := e.Value.(*room)
+		r.listed = nil
+		rooms = append(rooms, r)
+	}
+	o.rooms.Init()
+	messages = o.messages
+	o.messages = nil
 	return rooms, messages
+}
+
+// pass publishes what was taken. If NATS goes in the middle, the rest waits again, before what was put
+// meanwhile, and away is true. lost is how many messages failed otherwise.
+func (o *outbox) pass(messages []outMessage, publish func(subject string, p []byte) error) (lost int, away bool) {
+	for i, m := range messages {
+		err := publish(m.subject, m.payload)
+		if errors.Is(err, nats.ErrReconnectBufExceeded) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.messages = slices.Concat(messages[i:], o.messages)
+			return lost, true
+		}
+		if err != nil {
+			lost++
+		}
+		o.sent(m)
+	}
+	return lost, false
 }
 
 func (o *outbox) sent(m outMessage) {
@@ -99,13 +134,9 @@ func (h *Hub) send() {
 			for _, r := range rooms {
 				r.look()
 			}
-			for _, m := range messages {
-				if h.nc.Publish(m.subject, m.payload) != nil { // it went just now
-					h.counts.lost.Add(1)
-				}
-				h.out.sent(m)
-			}
-			if len(rooms)+len(messages) > 0 {
+			lost, away := h.out.pass(messages, h.toNATS)
+			h.counts.lost.Add(int64(lost))
+			if len(rooms)+len(messages) > 0 && !away {
 				continue
 			}
 		}
@@ -124,11 +155,18 @@ func (h *Hub) sendRest() {
 		return
 	}
 	_, messages := h.out.take()
-	for _, m := range messages {
-		h.nc.Publish(m.subject, m.payload)
-		h.out.sent(m)
-	}
+	lost, _ := h.out.pass(messages, h.toNATS)
+	h.counts.lost.Add(int64(lost))
 	h.nc.FlushTimeout(time.Second)
+}
+
+// toNATS gives a message to nats.go, which may wait. ErrReconnectBufExceeded: NATS is away, and does not get it.
+func (h *Hub) toNATS(subject string, p []byte) error {
+	err := h.nc.Publish(subject, p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		h.nc.ForceReconnect() // nats.go has dropped its buffer, which may have had subscriptions in it
+	}
+	return err
 }
 
 // failed is told what nats.go reports besides: that a message for a room found no place in the shard's inbox.

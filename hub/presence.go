@@ -89,7 +89,7 @@ func (p *presence) view() (count int, names []string) {
 	return count, names
 }
 
-// report tells the members who came and left, and those who are new who is here. It reports whether there is
+// report tells the members who came and left, and those who are new, or were behind, who is here. It reports whether there is
 // something to be told that has to wait: in a room of many, a second passes between two of these events. mu is
 // held.
 func (r *room) report(now time.Time) (waits bool) {
@@ -117,13 +117,18 @@ func (r *room) report(now time.Time) (waits bool) {
 			p.told[name] = true
 		}
 	}
-	for _, s := range r.fresh {
-		if s.place >= 0 {
+	fresh := r.fresh
+	r.fresh = nil
+	for _, s := range fresh {
+		switch {
+		case s.place < 0:
+		case s.behind:
+			r.fresh = append(r.fresh, s) // when it has caught up
+		default:
 			s.fresh = false
 			s.give(all)
 		}
 	}
-	r.fresh = nil
 	return waits
 }
 
@@ -155,7 +160,7 @@ func (r *room) tellKnowing(e *Event) {
 // hear takes what another node tells of the room.
 func (r *room) hear(m *nats.Msg) {
 	var s state
-	if json.Unmarshal(m.Data, &s) != nil || s.Node == "" || s.Node == r.hub.id || len(s.Names) > MaxNames || s.Count < len(s.Names) {
+	if json.Unmarshal(m.Data, &s) != nil || s.Node == "" || s.Node == r.hub.id || !s.sound() {
 		return
 	}
 	r.hub.nodes.heard(s.Node)
@@ -174,24 +179,24 @@ func (r *room) hear(m *nats.Msg) {
 	r.wants()
 }
 
-// compare looks at the version that a node has of the room, as its heartbeat tells: where what it has told
-// before is another one, it is asked.
-func (r *room) compare(b *beat) {
+// compare looks at the version that a node has of the room, as it lists: if that is not the version we have, we
+// ask.
+func (r *room) compare(l *listing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := &r.here
-	version, listed := b.Rooms[r.name]
+	version, listed := l.Rooms[r.name]
 	var known uint64
-	if s := p.others[b.Node]; s != nil {
+	if s := p.others[l.Node]; s != nil {
 		known = s.Version
 	}
 	switch {
-	case known > b.Version: // the heartbeat is older
+	case known > l.Version: // the listing is older
 	case listed && known < version:
 		p.asks, p.unsent = true, true
 		r.wants()
 	case !listed && known > 0:
-		delete(p.others, b.Node)
+		delete(p.others, l.Node)
 		p.untold = true
 		r.wants()
 	}

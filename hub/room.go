@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"container/list"
 	"sync"
 	"time"
 
@@ -20,15 +21,17 @@ type room struct {
 	mu     sync.Mutex
 	seats  []*Seat
 	behind []*Seat // some of them
-	fresh  []*Seat // that were not told yet who is here
+	fresh  []*Seat // that are to be told who is here, as a whole
 	slow   missed
 	here   presence
 	due    bool // the next tick looks at the room
+
+	listed *list.Element // in outbox.rooms, guarded by outbox.mu; nil: it is not
 }
 
 // missed is what did not get into the shard's inbox.
 type missed struct {
-	sub  *nats.Subscription // nil: nothing so far
+	sub  *nats.Subscription // the room's own to its messages; nil: none so far
 	told int                // of its Dropped
 }
 
@@ -94,6 +97,7 @@ func (r *room) look() {
 			return
 		}
 		r.mu.Lock()
+		r.slow.sub = r.messages
 		r.here.subscribed, r.here.asks, r.here.unsent = true, true, true
 		r.wants()
 		r.mu.Unlock()
@@ -101,9 +105,10 @@ func (r *room) look() {
 		r.messages.Unsubscribe()
 		r.states.Unsubscribe()
 		r.messages, r.states = nil, nil
-		if r.of.get(r.name) == nil {
-			r.hub.publishJSON(hereSubject+r.name, &state{Node: r.hub.id, Version: r.hub.version.Add(1)})
-		}
+		r.mu.Lock()
+		r.here.unsent = true // again, now that NATS is there
+		r.wants()
+		r.mu.Unlock()
 	}
 }
 
@@ -124,14 +129,13 @@ func (r *room) tellLocked(e *Event) {
 	}
 }
 
-// missed notes that messages did not get into the inbox. The next tick tells how many.
+// missed notes that messages of a subscription did not get into the inbox. The next tick tells how many.
 func (r *room) missed(sub *nats.Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.slow.sub != sub {
-		r.slow = missed{sub: sub}
+	if r.slow.sub == sub { // or it is one of Subscribe, or of a room that was here before
+		r.wants()
 	}
-	r.wants()
 }
 
 // tick does what waited for the end of a moment: it has those catch up who were behind, tells the members who
@@ -153,7 +157,8 @@ func (r *room) tick(now time.Time) {
 	}
 	mine := r.here.send(r.hub)
 	r.mu.Unlock()
-	if mine != nil {
+	// The name may be another room's by now, which tells who is here; and one that is about to have a member will.
+	if mine != nil && (mine.Count > 0 || r.of.get(r.name) == nil) {
 		r.hub.publishJSON(hereSubject+r.name, mine)
 	}
 }

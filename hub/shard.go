@@ -14,6 +14,8 @@ const (
 	shards = 8
 	// inboxMost is how many messages may wait for a shard. What comes beyond is lost, and told.
 	inboxMost = 8192
+	// bytesMost is how much may wait for a function of a subscription, in bytes.
+	bytesMost = 64 << 20
 )
 
 // shard is a part of the rooms.

@@ -11,12 +11,13 @@ import (
 
 // sluggish is a member that takes something, or does not.
 type sluggish struct {
-	mu     sync.Mutex
-	takes  bool
-	full   bool // Writable does not know it
-	got    []string
-	greets int
-	ended  bool
+	mu    sync.Mutex
+	takes bool
+	full  bool // Writable does not know it
+	got   []string
+	here  Event // the last Presence
+	stale int   // encodings of what was lost
+	ended bool
 }
 
 func (m *sluggish) Write(e *Event) error {
@@ -30,8 +31,9 @@ func (m *sluggish) Write(e *Event) error {
 		m.got = append(m.got, string(e.Payload))
 	case Dropped:
 		m.got = append(m.got, fmt.Sprint("lost ", e.Lost))
+		m.stale += len(e.encoded)
 	case Presence:
-		m.greets++
+		m.here = *e
 	}
 	return nil
 }
@@ -60,6 +62,12 @@ func (m *sluggish) heard() []string {
 	return slices.Clone(m.got)
 }
 
+func (m *sluggish) knows() Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.here
+}
+
 // A member that is behind misses what its policy says, is told how much, and the others miss nothing.
 func TestSlowMembers(t *testing.T) {
 	const all = 200
@@ -79,11 +87,7 @@ func TestSlowMembers(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				until(t, "it knows who is here", func() bool {
-					m.mu.Lock()
-					defer m.mu.Unlock()
-					return m.greets > 0
-				})
+				until(t, "it knows who is here", func() bool { return m.knows().Count == 2 })
 				m.set(full, full)
 				for n := range all {
 					if err := h.Publish("room", fmt.Append(nil, n)); err != nil {
@@ -136,6 +140,8 @@ func TestSlowMemberIsEnded(t *testing.T) {
 func TestSlowNode(t *testing.T) {
 	hubs := cluster(t, 2)
 	block, blocked := make(chan bool), make(chan bool)
+	unblock := sync.OnceFunc(func() { close(block) })
+	t.Cleanup(unblock) // before Close, which waits for the member
 	var once sync.Once
 	got, lost := 0, 0
 	var mu sync.Mutex
@@ -178,7 +184,7 @@ func TestSlowNode(t *testing.T) {
 		dropped, err := sub.Dropped()
 		return err == nil && dropped+inboxMost+1 >= all
 	})
-	close(block)
+	unblock()
 	until(t, "every message has come, or is told to be lost", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -186,6 +192,138 @@ func TestSlowNode(t *testing.T) {
 	})
 	if s := hubs[0].Stats(); s.Lost != int64(lost) || lost == 0 {
 		t.Errorf("%d were lost, counted %d", lost, s.Lost)
+	}
+	g.check(t)
+}
+
+// What NATS did not bring waits in its place for a member that is behind, and is told once.
+func TestLossForSlowMember(t *testing.T) {
+	h := open(t, Options{})
+	m := &sluggish{}
+	seat, err := h.Join("room", m, "", DropOldest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := seat.room
+	message := func(n int) { r.tell(&Event{Kind: Message, Room: "room", Payload: fmt.Append(nil, n)}) }
+	lose := func(n int) { r.tell(&Event{Kind: Dropped, Room: "room", Lost: n, encoded: make([]encoding, 1)}) }
+	lose(1)
+	message(0)
+	lose(10)
+	lose(100)
+	for n := 1; n <= MaxWaiting; n++ {
+		message(n) // the first one drops 0, and what was lost before and behind it
+	}
+	lose(1000)
+	lose(10_000)
+	m.set(true, false)
+	want := []string{"lost 112"}
+	for n := 1; n <= MaxWaiting; n++ {
+		want = append(want, fmt.Sprint(n))
+	}
+	want = append(want, "lost 11000", "more")
+	until(t, "it has caught up", func() bool { return len(m.heard()) >= len(want)-1 })
+	message(-1)
+	want[len(want)-1] = "-1"
+	until(t, "it goes on", func() bool { return len(m.heard()) >= len(want) })
+	if got := m.heard(); !slices.Equal(got, want) {
+		t.Errorf("it got %v, want %v", got, want)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stale > 0 {
+		t.Error("a sum of losses is told in the words of one of them")
+	}
+	if n := h.Stats().Dropped; n != 1 {
+		t.Errorf("%d were dropped", n)
+	}
+}
+
+// Who comes and leaves does not push out messages, and a member that was behind is told who is here as a whole.
+func TestPresenceForSlowMember(t *testing.T) {
+	for _, full := range []bool{false, true} { // Writable tells that it is behind, or an error of Write
+		h := open(t, Options{})
+		m := &sluggish{takes: true}
+		if _, err := h.Join("room", m, "Ada", SkipToNewest); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "it knows who is here", func() bool { return m.knows().Count == 1 })
+		m.set(full, full)
+		quick := join(t, h, 0, "room", "Bob")
+		if err := h.Publish("room", number(0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the other has it", func() bool { return quick.count() == 1 })
+		until(t, "the other knows", func() bool { return quick.knows([]string{"Ada", "Bob"}) })
+		var guests []*guest
+		for _, name := range []string{"Cy", "Di"} {
+			guests = append(guests, join(t, h, 0, "room", name))
+			until(t, "the other knows "+name, func() bool {
+				quick.mu.Lock()
+				defer quick.mu.Unlock()
+				return quick.names[name]
+			})
+		}
+		guests[0].leave()
+		left := []string{"Ada", "Bob", "Di"}
+		until(t, "Cy has left", func() bool { return quick.knows(left) })
+		m.set(true, false)
+		until(t, "it knows who is here", func() bool { return m.knows().Count == 3 })
+		if e := m.knows(); !slices.Equal(e.Names, left) || len(e.Joined)+len(e.Left) > 0 {
+			t.Errorf("it was told %+v", e)
+		}
+		if got := m.heard(); !slices.Equal(got, []string{string(number(0, 0))}) {
+			t.Errorf("it got %q", got)
+		}
+		join(t, h, 0, "room", "Eve")
+		until(t, "it is told of Eve", func() bool { return slices.Equal(m.knows().Joined, []string{"Eve"}) })
+	}
+}
+
+// What a function of Subscribe is too slow for is counted, and told to it alone.
+func TestSlowSubscriber(t *testing.T) {
+	h := open(t, Options{})
+	block := make(chan bool)
+	unblock := sync.OnceFunc(func() { close(block) })
+	t.Cleanup(unblock)
+	var once sync.Once
+	var mu sync.Mutex
+	got, lost := 0, 0
+	if _, err := h.Subscribe("room", func(e *Event) {
+		once.Do(func() { <-block })
+		mu.Lock()
+		defer mu.Unlock()
+		switch e.Kind {
+		case Message:
+			got++
+		case Dropped:
+			lost += e.Lost
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	g := join(t, h, 0, "room", "Ada")
+	const all = inboxMost + 1000
+	for n := range all {
+		if err := h.Publish("room", number(0, n)); err != nil {
+			t.Fatal(err)
+		}
+		if n%1000 == 999 {
+			until(t, "Ada has it", func() bool { return g.count() == n+1 })
+		}
+	}
+	until(t, "Ada has all", func() bool { return g.count() == all })
+	unblock()
+	until(t, "every message has come, or is told to be lost", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return got+lost == all
+	})
+	if s := h.Stats(); s.Lost != int64(lost) || lost == 0 {
+		t.Errorf("%d were lost, counted %d", lost, s.Lost)
+	}
+	if g.lost != 0 {
+		t.Errorf("Ada was told that she lost %d", g.lost)
 	}
 	g.check(t)
 }
