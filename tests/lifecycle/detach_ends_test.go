@@ -147,11 +147,15 @@ func TestDetachEndsRelays(t *testing.T) {
 			return
 		}
 		s := r.Serve(proactor.Handler{})
-		t.Run("from", func(t *testing.T) {
-			a, b, ca, cb := r.Couple(s)
+		relays := func(t *testing.T) (a, b *proactor.Conn, ca, cb *net.TCPConn) { // from a to b, and it works
+			a, b, ca, cb = r.Couple(s)
 			rig.Relayed(t, a, b)
 			must.Send(t, ca, []byte("one"))
 			must.Read(t, cb, []byte("one"))
+			return a, b, ca, cb
+		}
+		t.Run("from", func(t *testing.T) {
+			a, b, ca, cb := relays(t)
 			done, told := rig.Takes(t)
 			if err := a.Detach(done); err != nil {
 				t.Fatal(err)
@@ -166,10 +170,7 @@ func TestDetachEndsRelays(t *testing.T) {
 			r.Ends(proactor.ErrLocalClosed)
 		})
 		t.Run("to", func(t *testing.T) {
-			a, b, ca, cb := r.Couple(s)
-			rig.Relayed(t, a, b)
-			must.Send(t, ca, []byte("one"))
-			must.Read(t, cb, []byte("one"))
+			a, b, ca, cb := relays(t)
 			done, told := rig.Takes(t)
 			if err := b.Detach(done); err != nil {
 				t.Fatal(err)
