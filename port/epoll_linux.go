@@ -165,10 +165,23 @@ func (e *epoll) enqueue(s *sock) {
 	}
 }
 
+// poll looks again where the events that block has left ended no operation: more may have come
+// since, and a caller who hears that there is nothing lets timeouts pass.
 func (e *epoll) poll(dst []Completion) int {
-	if e.got == 0 && (e.todo.len() > 0 || !e.p.skipLook()) {
+	left := e.got > 0
+	if !left && (e.todo.len() > 0 || !e.p.skipLook()) {
 		e.got = e.look()
 	}
+	n := e.serveNoted(dst)
+	if n == 0 && left {
+		e.got = e.look()
+		n = e.serveNoted(dst)
+	}
+	return n
+}
+
+// serveNoted notes the events that were fetched, and gives the sockets in line a turn.
+func (e *epoll) serveNoted(dst []Completion) int {
 	for i := range e.events[:e.got] {
 		e.note(&e.events[i])
 	}

@@ -130,11 +130,18 @@ func (b *iocp) poll(dst []Completion) int {
 			limit = (len(dst) + 1) / 2
 		}
 	}
+	left := b.head < len(b.packets)
 	b.reap(dst[:limit])
 	if b.asking.Load() > 0 {
 		b.hurry()
 	}
 	b.turns()
+	if b.n == 0 && left {
+		// The packets that block has left ended no operation. More may have come since, and
+		// a caller who hears that there is nothing lets timeouts pass.
+		b.reap(dst[:limit])
+		b.turns()
+	}
 	n := b.n
 	b.dst, b.n = nil, 0
 	if b.p.cfg.Mode == Shared && b.busy() {

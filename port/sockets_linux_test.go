@@ -3,6 +3,7 @@ package port
 import (
 	"testing"
 
+	"github.com/proactor-go/proactor/internal/must"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,5 +52,40 @@ func TestAssociateNonBlocking(t *testing.T) {
 		if got, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err != nil || got&unix.O_NONBLOCK == 0 {
 			t.Errorf("flags %#x, %v: a call of the port could wait", got, err)
 		}
+	}
+}
+
+// What a port is woken with, or keeps for itself, does not hide the bytes that came after it: a
+// caller who hears that there is nothing lets timeouts pass.
+func TestNothingHidesBehindAWake(t *testing.T) {
+	for _, backend := range []string{"uring", "epoll"} {
+		t.Run(backend, func(t *testing.T) {
+			p := openOn(t, backend, Config{})
+			far := streamPair(t, p)
+			var dst [8]Completion
+			if n, err := p.Dequeue(dst[:], 0); n != 0 || err != nil { // the recv is under way
+				t.Fatal(n, err)
+			}
+			g := &gap{backend: p.b}
+			p.b = g
+			defer func() { p.b = g.backend }()
+			g.meanwhile = func() {
+				if err := p.Post(7, nil); err != nil {
+					t.Error(err)
+				}
+				g.backend.block(must.Patience)
+			}
+			if n, err := p.Dequeue(dst[:], must.Patience); n != 1 || err != nil || dst[0].Kind != KindPost {
+				t.Fatalf("%d completions, %v: %+v", n, err, dst[0])
+			}
+			if _, err := unix.Write(far, []byte("a")); err != nil {
+				t.Fatal(err)
+			}
+			n, err := p.Dequeue(dst[:], 0)
+			if n != 1 || err != nil || dst[0].Kind != KindRecv || dst[0].N != 1 {
+				t.Fatalf("%d completions, %v: %+v", n, err, dst[0])
+			}
+			p.Release(&dst[0])
+		})
 	}
 }

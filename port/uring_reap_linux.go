@@ -6,7 +6,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// poll looks twice where the first look finds only what nobody is told, such as the end of a timer of
+// the ring's own: the kernel may have had it ready since before the bytes that came last, and
+// a caller who hears that there is nothing lets timeouts pass.
 func (u *uring) poll(dst []Completion) int {
+	n, came := u.look(dst)
+	if n == 0 && came {
+		n, _ = u.look(dst)
+	}
+	return n
+}
+
+// look reaps what the kernel has completed. came reports whether that was anything, also where n
+// is 0.
+func (u *uring) look(dst []Completion) (n int, came bool) {
 	head, tail := u.completions()
 	for room := u.room(); head == tail; room *= 2 {
 		fed := u.feed(room)
@@ -19,7 +32,7 @@ func (u *uring) poll(dst []Completion) int {
 			break
 		}
 	}
-	n := 0
+	came = head != tail
 	for ; head != tail && n < len(dst); head++ {
 		if u.reap(u.at(head), &dst[n]) {
 			n++
@@ -35,7 +48,7 @@ func (u *uring) poll(dst []Completion) int {
 		// next, and that submits nothing.
 		u.flush()
 	}
-	return n
+	return n, came
 }
 
 // reap turns a completion of the kernel into one of the port, if the caller gets one for it.

@@ -18,6 +18,7 @@ const (
 	recordHead, messageHead  = 5, 4
 	kindHandshake, kindHello = 22, 1
 	recordMost               = 16 << 10
+	noVersion                = 0x10 // crypto/tls takes no record of such a major version for TLS
 )
 
 // serverName reads the name that a client asks for (SNI, RFC 6066, section 3) in the ClientHello that its
@@ -88,9 +89,10 @@ func (h *hello) read(b []byte) (need int, whole bool) {
 }
 
 // record is the size of the body of the record that b begins with; 0: more bytes have to tell. ok: as far as b
-// tells, that is a record of a handshake.
+// tells, that is a record of a handshake. A server ignores the version of a record (RFC 8446, section 5.1),
+// where it is not so high that this is no TLS.
 func record(b []byte) (size int, ok bool) {
-	if len(b) > 0 && b[0] != kindHandshake || len(b) > 1 && b[1] != 3 {
+	if len(b) > 0 && b[0] != kindHandshake || len(b) > 1 && b[1] >= noVersion {
 		return 0, false
 	}
 	if len(b) < recordHead {

@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -130,5 +131,8 @@ func (c *child) end() {
 	defer late.Stop()
 	for range c.said {
 	}
-	c.cmd.Wait()
+	var exit *exec.ExitError
+	if err := c.cmd.Wait(); errors.As(err, &exit) && exit.Exited() { // a test may have killed it
+		c.Errorf("a child failed: %v", err)
+	}
 }
