@@ -1,9 +1,9 @@
 package proactor
 
 import (
-	"cmp"
 	"context"
 	"net"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -22,7 +22,7 @@ type ConnInfo struct {
 	ConnStats
 }
 
-// Conns lists the connections, oldest first. A loop lists its own a few hundred at a time, and
+// Conns lists the connections, in no order. A loop lists its own a few hundred at a time, and
 // serves them in between, so one that opens or closes meanwhile may be missing. Conns waits for the
 // loops. It fails with the error of ctx when that is done first, for a callback may block a loop, with
 // [ErrOnLoop] in a callback, and with [ErrEngineClosed] if the engine has ended.
@@ -38,8 +38,15 @@ func (e *Engine) Conns(ctx context.Context) ([]ConnInfo, error) {
 	}); err != nil {
 		return nil, err
 	}
-	all := slices.Concat(slices.Concat(lists...)...)
-	slices.SortFunc(all, func(a, b ConnInfo) int { return cmp.Compare(a.ID, b.ID) })
+	n := 0
+	for _, list := range lists {
+		n += len(list)
+	}
+	all := make([]ConnInfo, 0, n*visitMost)
+	for _, piece := range slices.Concat(lists...) {
+		all = append(all, piece...)
+		runtime.Gosched() // loops do not wait for a long list where they have no processor of their own
+	}
 	return all, nil
 }
 

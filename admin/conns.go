@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,12 +97,8 @@ func (a *admin) conns(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, blamed(err).Error(), http.StatusServiceUnavailable)
 		return
 	}
-	found := q.apply(infos)
-	w.Header().Set("Total-Count", strconv.Itoa(len(found)))
-	found = found[min(q.from, len(found)):]
-	if q.most > 0 {
-		found = found[:min(q.most, len(found))]
-	}
+	found, all := q.apply(infos)
+	w.Header().Set("Total-Count", strconv.Itoa(all))
 	conns := make([]Conn, len(found))
 	for i, v := range found {
 		conns[i] = Conn{v.ID, v.Local.String(), v.Remote.String(), v.State, v.BytesIn, v.BytesOut, v.Pending, v.Age, v.Idle}
@@ -109,26 +106,49 @@ func (a *admin) conns(w http.ResponseWriter, r *http.Request) {
 	answer(w, conns)
 }
 
-// apply searches and sorts.
-func (q query) apply(infos []proactor.ConnInfo) []listed {
-	found := make([]listed, 0, len(infos))
-	for i := range infos {
-		v := listed{ConnInfo: &infos[i]}
-		if q.search != "" || q.sort == "remote" {
-			v.peer = v.Remote.String()
-		}
-		if q.search == "" || strings.Contains(v.peer, q.search) || strings.Contains(v.Local.String(), q.search) ||
-			strings.Contains(v.State, q.search) || strconv.FormatUint(v.ID, 10) == q.search {
-			found = append(found, v)
-		}
+// portion is how many connections are looked at before others have their turn: loops, too, where they have no
+// processor of their own.
+const portion = 512
+
+// apply searches and sorts. all is how many it found, of which list has those that were asked for.
+func (q query) apply(infos []proactor.ConnInfo) (list []listed, all int) {
+	want := len(infos)
+	if q.most > 0 {
+		want = min(want, min(want, q.from)+min(want, q.most))
 	}
+	for piece := range slices.Chunk(infos, portion) {
+		for i := range piece {
+			v := listed{ConnInfo: &piece[i]}
+			if q.search != "" || q.sort == "remote" {
+				v.peer = v.Remote.String()
+			}
+			if q.finds(v) {
+				all++
+				list = append(list, v)
+			}
+		}
+		if len(list) > want+portion { // what stays is in order already, and sorted quickly
+			q.order(list)
+			list = list[:want]
+		}
+		runtime.Gosched()
+	}
+	q.order(list)
+	return list[min(q.from, len(list)):min(want, len(list))], all
+}
+
+func (q query) finds(v listed) bool {
+	return q.search == "" || strings.Contains(v.peer, q.search) || strings.Contains(v.Local.String(), q.search) ||
+		strings.Contains(v.State, q.search) || strconv.FormatUint(v.ID, 10) == q.search
+}
+
+func (q query) order(list []listed) {
 	order := orders[q.sort]
-	slices.SortFunc(found, func(a, b listed) int {
+	slices.SortFunc(list, func(a, b listed) int {
 		n := order(a, b)
 		if q.down {
 			n = -n
 		}
 		return cmp.Or(n, cmp.Compare(a.ID, b.ID))
 	})
-	return found
 }

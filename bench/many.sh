@@ -94,10 +94,7 @@ if [ -n "$page" ]; then # what the page asks for: the status each second, and he
 		at=http://127.0.0.1:$((first - i))
 		curl -sN "$at/events" >/dev/null 9>&- &
 		pids+=($!)
-		for from in $(seq 0 50 $((seconds * 50))); do
-			curl -s "$at/conns?search=&sort=-bytes_in&from=$from&limit=50" >/dev/null || true
-			sleep 1
-		done 9>&- &
+		curl -s --rate 1/s "$at/conns?search=&sort=-bytes_in&limit=50&from=[0-$((seconds * 50)):50]" >/dev/null 9>&- &
 		pids+=($!)
 	done
 fi
