@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +121,11 @@ func TestRefused(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	for _, o := range []Options{
 		{Join: []string{"127.0.0.1:1"}},
 		{Cluster: "127.0.0.1"},
@@ -127,6 +133,7 @@ func TestOptions(t *testing.T) {
 		{Cluster: "127.0.0.1:0", Join: []string{"127.0.0.1"}},
 		{Cluster: "127.0.0.1:0", URL: "nats://127.0.0.1:1"},
 		{Name: strings.Repeat("x", MaxName+1)},
+		{Cluster: taken.Addr().String()},
 	} {
 		o.Log = quiet()
 		if h, err := Open(o); err == nil {

@@ -35,13 +35,21 @@ func startServer(o *Options, password string, log *slog.Logger) (*server.Server,
 	if err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
-	s.SetLoggerV2(natsLog{log}, false, false, false)
+	failed := make(chan error, 1)
+	s.SetLoggerV2(natsLog{log, failed}, false, false, false)
 	go s.Start()
-	if !s.ReadyForConnections(time.Minute) {
-		s.Shutdown()
-		return nil, errors.New("hub: the NATS server in this process does not start; the log says why")
+	ready := make(chan bool, 1)
+	go func() { ready <- s.ReadyForConnections(time.Minute) }()
+	select {
+	case ok := <-ready:
+		if ok {
+			return s, nil
+		}
+		err = errors.New("hub: the NATS server in this process does not start; the log says why")
+	case err = <-failed:
 	}
-	return s, nil
+	s.Shutdown()
+	return nil, err
 }
 
 func clusterOptions(so *server.Options, o *Options) error {
@@ -86,11 +94,22 @@ func clusterOptions(so *server.Options, o *Options) error {
 }
 
 // natsLog gives the server's log to the program's.
-type natsLog struct{ log *slog.Logger }
+type natsLog struct {
+	log    *slog.Logger
+	failed chan<- error // gets the first thing for which the server cannot go on
+}
 
 func (l natsLog) Noticef(format string, v ...any) { l.log.Debug("NATS: " + fmt.Sprintf(format, v...)) }
 func (l natsLog) Warnf(format string, v ...any)   { l.log.Warn("NATS: " + fmt.Sprintf(format, v...)) }
-func (l natsLog) Fatalf(format string, v ...any)  { l.log.Error("NATS: " + fmt.Sprintf(format, v...)) }
 func (l natsLog) Errorf(format string, v ...any)  { l.log.Warn("NATS: " + fmt.Sprintf(format, v...)) }
 func (l natsLog) Debugf(string, ...any)           {}
 func (l natsLog) Tracef(string, ...any)           {}
+
+func (l natsLog) Fatalf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	l.log.Error("NATS: " + text)
+	select {
+	case l.failed <- errors.New("hub: the NATS server in this process does not start: " + text):
+	default:
+	}
+}

@@ -1,0 +1,120 @@
+package chat
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+
+	"github.com/proactor-go/proactor/hub"
+	"github.com/proactor-go/proactor/websocket"
+)
+
+// What a client is sent: text messages of JSON, whose type is the field "type".
+type (
+	// message is what somebody has said.
+	message struct {
+		Type string `json:"type"`
+		Room string `json:"room"`
+		saying
+	}
+	// here is who is in the room: "here". Names has at most MaxListed.
+	here struct {
+		Type  string   `json:"type"`
+		Names []string `json:"names"`
+		Count int      `json:"count"`
+	}
+	// presence is who came and left within a moment, and how many are here then: "presence". A name that is here more than
+	// once comes with the first, and leaves with the last. In a room of more than MaxListed nobody is named.
+	presence struct {
+		Type   string   `json:"type"`
+		Count  int      `json:"count"`
+		Joined []string `json:"joined,omitempty"`
+		Left   []string `json:"left,omitempty"`
+	}
+	// lost is that so many messages did not come to this server, which was too slow: "lost".
+	lost struct {
+		Type  string `json:"type"`
+		Count int    `json:"count"`
+	}
+	// move is that the server is going, and the client should connect anew after a random part of a time,
+	// in ms: "move". When that is over the server closes.
+	move struct {
+		Type   string `json:"type"`
+		Within int64  `json:"within"`
+	}
+	// hello comes first: whether the server remembers what was said, for those who come back, and where else the
+	// client may connect to: "hello".
+	hello struct {
+		Type    string   `json:"type"`
+		History bool     `json:"history"`
+		Origins []string `json:"origins"`
+	}
+)
+
+// saying is what somebody has said, as it is published in the hub.
+type saying struct {
+	From string `json:"from"`
+	Text string `json:"text"`
+	Time int64  `json:"time"` // in ms since 1970
+}
+
+// sound reports whether it may be shown: who publishes in the hub need not be a chat.
+func (s *saying) sound() bool {
+	return checkName("from", s.From) == nil && s.Text != "" && len(s.Text) <= MaxText
+}
+
+// rooms is what the names of the chat's rooms begin with in the hub.
+const rooms = "chat."
+
+var escaped = strings.NewReplacer("%", "%25", " ", "%20", ".", "%2E", "*", "%2A", ">", "%3E")
+
+// roomOf is a room of the chat as the hub names it: one word of at most 128 bytes.
+func roomOf(name string) string { return rooms + escaped.Replace(name) }
+
+// nameOf is a room of the hub as the chat names it.
+func nameOf(room string) string {
+	name, _ := url.PathUnescape(strings.TrimPrefix(room, rooms)) // roomOf has made it
+	return name
+}
+
+// all is how a member is told of everything, and numbers how it is told who is here where that is a number.
+var (
+	all     = &hub.Protocol{Encode: encode}
+	numbers = &hub.Protocol{Encode: func(e *hub.Event) []byte { return encoded(presence{Type: "presence", Count: e.Count}) }}
+)
+
+// encode is an event of the hub as it is sent, once for all who get it; nil: it is not.
+func encode(e *hub.Event) []byte {
+	switch e.Kind {
+	case hub.Message:
+		m := message{Type: "message", Room: nameOf(e.Room)}
+		if json.Unmarshal(e.Payload, &m.saying) != nil || !m.sound() {
+			return nil
+		}
+		return encoded(m)
+	case hub.Presence:
+		if len(e.Joined)+len(e.Left) == 0 {
+			return encoded(here{"here", e.Names, e.Count})
+		}
+		return encoded(presence{"presence", e.Count, e.Joined, e.Left})
+	case hub.Dropped:
+		return encoded(lost{"lost", e.Lost})
+	}
+	return nil
+}
+
+func encoded(event any) []byte {
+	p, err := json.Marshal(event)
+	if err != nil {
+		panic(err) // strings and numbers can be encoded
+	}
+	return p
+}
+
+func prepare(event any) *websocket.Prepared {
+	m, err := websocket.Prepare(websocket.Text, encoded(event))
+	if err != nil {
+		panic(err) // Text is a type
+	}
+	return m
+}

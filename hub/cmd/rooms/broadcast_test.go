@@ -1,0 +1,58 @@
+package main
+
+import (
+	"io"
+	"net"
+	"strconv"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/proactor-go/proactor/hub"
+	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/port/porttest"
+	"github.com/proactor-go/proactor/samples/echotest"
+)
+
+// Lines that come while NATS is away, and nothing more can wait for it, are not lost.
+func TestLinesWaitForNATS(t *testing.T) {
+	porttest.Each(t, func(t *testing.T, backend string) {
+		e, addr := echotest.Engine(t, backend), must.Free(t)
+		h, err := hub.Open(hub.Options{URL: "nats://" + addr, Log: echotest.Quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(h.Close)
+		for _, n := range []int{hub.MaxPayload, 1000, 0} {
+			p, err := make([]byte, n), error(nil)
+			for err == nil {
+				err = h.Publish("elsewhere", p)
+			}
+		}
+		s := newBroadcast(h, e, echotest.Quiet())
+		s.Addr = "127.0.0.1:0"
+		c := echotest.Dial(t, echotest.ListenPlain(t, s))
+		io.WriteString(c, "one\ntwo\nthree\n")
+		refused := h.Stats().Refused
+		must.Eventually(t, "it was tried twice", func() bool { return h.Stats().Refused >= refused+2 })
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := server.NewServer(&server.Options{Host: host, Port: number, NoSigs: true, NoLog: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go n.Start()
+		t.Cleanup(func() {
+			n.Shutdown()
+			n.WaitForShutdown()
+		})
+		must.Read(t, c, []byte("one\ntwo\nthree\n"))
+		c.Close()
+	})
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+
+	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/hub"
+	"github.com/proactor-go/proactor/hub/chat"
+	"github.com/proactor-go/proactor/ops"
+)
+
+type chatCommand struct {
+	nodeFlags
+	Origin []string `help:"Where the page is, on this node and on each other, such as https://a.example:8443. A page that loses its node goes on at another one. None by default: it comes back to where it is from, which is right behind a load balancer." placeholder:"URL"`
+}
+
+// Validate is called by the parser.
+func (c *chatCommand) Validate() error {
+	for _, origin := range c.Origin {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || origin != u.Scheme+"://"+u.Host {
+			return fmt.Errorf("--origin: %q is no origin: http://HOST:PORT and https://HOST:PORT are", origin)
+		}
+	}
+	return c.nodeFlags.Validate()
+}
+
+// Run is called by the parser.
+func (c *chatCommand) Run(env *environment) error {
+	return c.serve(env, "chat", hub.Options{}, func(h *hub.Hub, e *proactor.Engine) (ops.Server, *proactor.Server) {
+		s := chat.New(chat.Options{Hub: h, Origins: c.Origin, Engine: e, Log: env.log})
+		return s, s.Server
+	})
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"log/slog"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/proactor-go/proactor/hub"
+	"github.com/proactor-go/proactor/internal/must"
+)
+
+// asCommand has the test binary be the command.
+const asCommand = "TICKER_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// What it says comes to the members of a hub on the same NATS.
+func TestTicks(t *testing.T) {
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	defer s.Shutdown()
+	if !s.ReadyForConnections(must.Patience) {
+		t.Fatal("the NATS server does not start")
+	}
+	h, err := hub.Open(hub.Options{URL: s.ClientURL(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	heard := make(chan []byte, 1)
+	if _, err := h.Join("chat.tea", hub.Func(func(e *hub.Event) {
+		if e.Kind == hub.Message {
+			select {
+			case heard <- e.Payload:
+			default:
+			}
+		}
+	}), "", hub.Close); err != nil {
+		t.Fatal(err)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(exe, "-nats", s.ClientURL(), "-room", "tea", "-every", "10ms")
+	c.Env, c.Stderr = append(os.Environ(), asCommand+"=1"), os.Stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Wait()
+	defer c.Process.Kill()
+	for range 3 {
+		p := must.Take(t, "a tick", heard)
+		var v struct {
+			From, Text string
+			Time       int64
+		}
+		if err := json.Unmarshal(p, &v); err != nil || v.From != "ticker" || v.Text != time.UnixMilli(v.Time).Format(time.TimeOnly) {
+			t.Errorf("%s, %v", p, err)
+		}
+	}
+}
