@@ -14,7 +14,6 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/samples/broadcast"
-	"github.com/proactor-go/proactor/samples/chat"
 	"github.com/proactor-go/proactor/samples/greet"
 	"github.com/proactor-go/proactor/samples/hello"
 	"github.com/proactor-go/proactor/samples/large"
@@ -152,7 +151,7 @@ func TestLimitsInHelp(t *testing.T) {
 	}
 	samples := map[string]*proactor.Server{
 		"packet": p, "line": line.New(line.Options{}), "line-pool": lp.Server, "large": lg.Server, "hello": hello.New(hello.Options{}),
-		"greet": greet.New(greet.Options{}), "broadcast": broadcast.New(broadcast.Options{Engine: e}).Server, "chat": chat.New(chat.Options{}).Server, "http": st.Server, "proxy": px.Server,
+		"greet": greet.New(greet.Options{}), "broadcast": broadcast.New(broadcast.Options{Engine: e}).Server, "http": st.Server, "proxy": px.Server,
 	}
 	_, k := model(t)
 	leaves(k.Model.Node, func(n *kong.Node) {

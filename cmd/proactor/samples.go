@@ -14,7 +14,6 @@ import (
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/ops"
 	"github.com/proactor-go/proactor/samples/broadcast"
-	"github.com/proactor-go/proactor/samples/chat"
 	"github.com/proactor-go/proactor/samples/echo"
 	"github.com/proactor-go/proactor/samples/greet"
 	"github.com/proactor-go/proactor/samples/hello"
@@ -44,7 +43,6 @@ type serveCommand struct {
 	Minimal   serveMinimal   `cmd:"" set:"listen=:8090" help:"Echo: a complete server in under 40 lines."`
 	Broadcast serveBroadcast `cmd:"" set:"listen=:5007" set:"high_water=64KiB" set:"max_pending=1MiB" set:"overflow=close" set:"write_timeout=30s" help:"A line from any client goes to every client; an operator's server beside it."`
 	HTTP      serveHTTP      `cmd:"" name:"http" set:"listen=:8081" set:"max_pending=2MiB" set:"overflow=reject; it cannot be changed" help:"net/http on the loops: files, a clock by server-sent events, an echo by WebSocket; HTTP/2 with TLS."`
-	Chat      serveChat      `cmd:"" set:"listen=:8082" set:"high_water=64KiB" set:"max_pending=256KiB" set:"max_message=5KiB" set:"overflow=reject; and the member is reset; it cannot be changed" set:"write_timeout=30s" help:"A chat for browsers, with rooms: the page and the WebSockets on one port."`
 	Proxy     serveProxy     `cmd:"" set:"listen=:5009" set:"max_conns=5000; those over it are reset" set:"low_water=64KiB" set:"max_pending=1MiB" set:"idle_timeout=10m" help:"Relay bytes to another server and back."`
 }
 
@@ -297,28 +295,6 @@ func (c *serveHTTP) Run(env *environment) error {
 		if c.secure != nil {
 			c.secure.NextProtos = site.Protocols
 		}
-		c.configure(s.Server)
-		return s, nil
-	})
-}
-
-type serveChat struct {
-	serverFlags
-	History int `default:"50" help:"Messages that a room remembers for those who come back, of 32 KiB at the most; default ${default}." placeholder:"N"`
-}
-
-// Validate is called by the parser.
-func (c *serveChat) Validate() error {
-	if c.History < 0 {
-		return errors.New("--history must not be negative")
-	}
-	return c.serverFlags.Validate()
-}
-
-// Run is called by the parser.
-func (c *serveChat) Run(env *environment) error {
-	return serve(env, "chat", &c.serverFlags, func(e *proactor.Engine) (ops.Server, error) {
-		s := chat.New(chat.Options{History: c.History, Engine: e, Log: env.log})
 		c.configure(s.Server)
 		return s, nil
 	})

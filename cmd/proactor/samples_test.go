@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"crypto/tls"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -64,29 +62,6 @@ func TestServeHello(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(string(got), "\r\n\r\nHello, World!") {
 		t.Errorf("%q, %v", got, err)
 	}
-}
-
-// TestServeChat: the page, and a WebSocket after it, on one connection.
-func TestServeChat(t *testing.T) {
-	t.Parallel()
-	s := server(t, "chat", "--listen", "127.0.0.1:0", "--history", "3")
-	c := dial(t, s.addr)
-	in := bufio.NewReader(c)
-	io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+s.addr+"\r\n\r\n")
-	r, err := http.ReadResponse(in, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := io.ReadAll(r.Body)
-	if err != nil || r.StatusCode != http.StatusOK || !strings.Contains(string(page), "<title>Chat</title>") {
-		t.Errorf("%s, %d bytes, %v", r.Status, len(page), err)
-	}
-	io.WriteString(c, "GET /ws?room=a&name=Ada HTTP/1.1\r\nHost: "+s.addr+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-	if r, err = http.ReadResponse(in, nil); err != nil || r.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("%v, %v", r, err)
-	}
-	const here = `{"type":"here","names":["Ada"],"count":1}`
-	must.Read(t, in, fmt.Appendf(nil, "\x81%c%s", len(here), here))
 }
 
 // TestServeHTTP: files of a directory, by HTTP/2 over TLS and by HTTP/1.1 without.
@@ -239,7 +214,7 @@ func TestAddrs(t *testing.T) {
 // TestAdminServers: the page names the servers of each sample, those that have more than a proactor.Server, too.
 func TestAdminServers(t *testing.T) {
 	for sample, want := range map[string]string{
-		"echo": "echo", "line-pool": "line-pool", "large": "large", "http": "http", "chat": "chat", "proxy": "proxy", "broadcast": "broadcast control",
+		"echo": "echo", "line-pool": "line-pool", "large": "large", "http": "http", "proxy": "proxy", "broadcast": "broadcast control",
 	} {
 		t.Run(sample, func(t *testing.T) {
 			page := must.Free(t)

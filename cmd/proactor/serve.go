@@ -12,7 +12,6 @@ import (
 	"github.com/proactor-go/proactor/admin"
 	"github.com/proactor-go/proactor/ops"
 	"github.com/proactor-go/proactor/samples/broadcast"
-	"github.com/proactor-go/proactor/samples/chat"
 	"github.com/proactor-go/proactor/samples/large"
 	"github.com/proactor-go/proactor/samples/linepool"
 	"github.com/proactor-go/proactor/samples/proxy"
@@ -163,8 +162,6 @@ func (f *serverFlags) page(p *ops.Process, e *proactor.Engine, services []servic
 func within(s ops.Server) *proactor.Server {
 	switch s := s.(type) {
 	case *broadcast.Server:
-		return s.Server
-	case *chat.Server:
 		return s.Server
 	case *large.Server:
 		return s.Server

@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/hub"
+	"github.com/proactor-go/proactor/hub/chat"
 	"github.com/proactor-go/proactor/internal/must"
-	"github.com/proactor-go/proactor/samples/chat"
 	"github.com/proactor-go/proactor/websocket"
 )
 
@@ -25,9 +27,21 @@ func engine(t *testing.T) *proactor.Engine {
 	return e
 }
 
-func serveChat(t *testing.T, e *proactor.Engine, addr string) *chat.Server {
+// open opens a hub.
+func open(t *testing.T, o hub.Options) *hub.Hub {
 	t.Helper()
-	s := chat.New(chat.Options{Addr: addr, History: 50, Engine: e, Log: slog.New(slog.DiscardHandler)})
+	o.Log = slog.New(slog.DiscardHandler)
+	h, err := hub.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	return h
+}
+
+func serveChat(t *testing.T, h *hub.Hub, e *proactor.Engine, addr string, origins ...string) *chat.Server {
+	t.Helper()
+	s := chat.New(chat.Options{Addr: addr, Hub: h, Engine: e, Origins: origins, Log: slog.New(slog.DiscardHandler)})
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -64,9 +78,9 @@ func (p *tab) here(names ...string) {
 // Two people talk, see who is here, and are together again after the server was started anew.
 func TestChat(t *testing.T) {
 	b := start(t)
-	e := engine(t)
+	e, h := engine(t), open(t, hub.Options{})
 	addr := must.Free(t)
-	s := serveChat(t, e, addr)
+	s := serveChat(t, h, e, addr)
 
 	door := b.open(t, "http://"+addr+"/")
 	door.do(chromedp.WaitVisible(chromedp.CSS("#enter")))
@@ -104,12 +118,14 @@ func TestChat(t *testing.T) {
 	ada.say("Shorter, then.")
 	ada.shows("#trouble", "")
 
-	if err := s.Shutdown(must.Context(t)); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // so within one they move
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil && err != context.DeadlineExceeded {
 		t.Error(err)
 	}
 	ada.until(`document.getElementById("link").innerText.startsWith("not connected, trying again in") || document.getElementById("link").innerText.startsWith("connecting")`)
 	ada.shot("chat-away")
-	s = serveChat(t, e, addr)
+	s = serveChat(t, h, e, addr)
 	for _, p := range []*tab{ada, grace} {
 		p.shows("#link", "connected")
 		p.here("Ada", name)
@@ -118,18 +134,17 @@ func TestChat(t *testing.T) {
 	ada.hears("There you are.")
 	ada.do(chromedp.Click(chromedp.CSS("#leave")), chromedp.WaitVisible(chromedp.CSS("#enter")))
 	grace.here(name)
-	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // the pages are still there
 	s.Shutdown(ctx)
 }
 
 // A room of many shows some, and how many more there are. A connection that breaks is made again, and
-// nothing of what was said meanwhile is missing.
+// the page says that something may be missing.
 func TestChatCrowd(t *testing.T) {
 	b := start(t)
 	e, others := engine(t), engine(t)
 	addr := must.Free(t)
-	serveChat(t, e, addr)
+	serveChat(t, open(t, hub.Options{}), e, addr)
 	ada := enter(b, addr, "Ada", "hall")
 	guests := map[string]*websocket.Conn{} // by address
 	var guest *websocket.Conn
@@ -160,15 +175,32 @@ func TestChatCrowd(t *testing.T) {
 			c.Abort()
 		}
 	}
-	for i := range 20 {
-		say(fmt.Sprint("meanwhile ", i))
+	ada.until(`[...document.querySelectorAll("#said .note")].some((e) => e.textContent === "Messages may be missing here.")`)
+	ada.shows("#count", fmt.Sprintf("· %d", chat.MaxListed+21))
+	say("two")
+	ada.hears("two")
+}
+
+// A page whose server goes, and has told it of another one, goes on there.
+func TestChatMoves(t *testing.T) {
+	b := start(t)
+	e, h := engine(t), open(t, hub.Options{})
+	addrs := []string{must.Free(t), must.Free(t)}
+	origins := []string{"http://" + addrs[0], "http://" + addrs[1]}
+	goes := serveChat(t, h, e, addrs[0], origins...)
+	serveChat(t, h, e, addrs[1], origins...)
+	ada, grace := enter(b, addrs[0], "Ada", "tea"), enter(b, addrs[1], "Grace", "tea")
+	ada.here("Ada", "Grace")
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // so within one they move
+	defer cancel()
+	if err := goes.Shutdown(ctx); err != nil && err != context.DeadlineExceeded {
+		t.Error(err)
 	}
-	ada.hears("meanwhile 19")
-	want := "one"
-	for i := range 20 {
-		want += fmt.Sprint("|meanwhile ", i)
-	}
-	if got := eval[string](ada, `[...document.querySelectorAll("#said .text")].map((e) => e.textContent).join("|")`); got != want {
-		t.Errorf("heard %s", got)
-	}
+	ada.until(`[...document.querySelectorAll("#said .note")].some((e) => e.textContent === "Messages may be missing here.")`)
+	ada.here("Ada", "Grace")
+	grace.here("Ada", "Grace")
+	grace.say("You are here, too.")
+	ada.hears("You are here, too.")
+	ada.say("I am.")
+	grace.hears("I am.")
 }
