@@ -363,7 +363,7 @@ func TestFamilies(t *testing.T) {
 			if _, err := exec.LookPath(f.needs); f.needs != "" && err != nil {
 				t.Skip(err)
 			}
-			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", relaySecured: "proactor-epoll", secured: "net-tls", hybrid: "net-tls", commands: "epoll-data", sockets: "gorilla", upgrades: "gorilla", conns: "net-4k", pages: "net-http", socketBroadcast: "gws"}[f.protocol]
+			name := map[protocol]string{echo: "proactor-epoll", framed: "gnet", written: "proactor-epoll", worked: "proactor-epoll", broadcast: "net-4k", web: "fasthttp", relay: "net-splice", relaySecured: "proactor-epoll", secured: "net-tls", hybrid: "net-tls", commands: "epoll-data", sockets: "gorilla", upgrades: "gorilla", conns: "net-4k", pages: "net-http", socketBroadcast: "gws", rooms: "hub-epoll", cluster: "hub-epoll"}[f.protocol]
 			b := bout{server: find(servers, name), workload: f.quick[0], rate: 5000, warmup: time.Millisecond, length: 200 * time.Millisecond}
 			b.Conns = min(b.Conns, 50)
 			r, err := f.measure(b)

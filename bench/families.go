@@ -166,6 +166,25 @@ func families() []family {
 			figures: append(slices.Clone(closed), lastFigure), charted: []figure{cpuFigure, lastFigure}, references: socketPeers,
 		},
 		{
+			name: "rooms", unit: "delivery", units: "deliveries", protocol: rooms, measure: measureRoom,
+			about: "A room: messages are published to WebSockets, so many a second (the third number), whether or not earlier ones have come. " +
+				"hub is package hub, with a NATS server in the process; proactor a Registry, without. centrifugo, where it is installed, is " +
+				"asked to publish by HTTP, and its memory has garbage of handshakes in it. A latency counts from when a message was to be published.",
+			cases:   []workload{{2_000, 128, 10, 1}, {100, 128, 500, 1}, {10_000, 128, 10, 1}},
+			quick:   []workload{{1_000, 128, 10, 1}},
+			figures: []figure{cpuFigure, rateFigure, p50Figure, p99Figure, p999Figure, lastFigure, idleFigure, spokenFigure},
+			charted: []figure{cpuFigure, p99Figure}, references: []string{"centrifugo", "proactor-uring", "proactor-epoll"},
+		},
+		{
+			name: "rooms-nodes", unit: "delivery", units: "deliveries", protocol: cluster, measure: measureNodes,
+			about: "The same on three nodes, all on the one CPU, with a third of the members each. The hubs' NATS servers are in their processes, " +
+				"centrifugo has one beside its nodes; the CPU time is that of all.",
+			cases:   []workload{{2_000, 128, 10, 1}, {6_000, 128, 10, 1}},
+			quick:   []workload{{300, 128, 10, 1}},
+			figures: []figure{cpuFigure, rateFigure, p50Figure, p99Figure, p999Figure, lastFigure, idleFigure, spokenFigure},
+			charted: []figure{cpuFigure, p99Figure}, references: []string{"centrifugo"},
+		},
+		{
 			name: "ws-upgrade", unit: "upgrade", units: "upgrades", protocol: upgrades, measure: measureUpgrades,
 			about: "Upgrades: so many connections, as many of them at a time as are in flight; they are held, and the server's goroutines " +
 				"counted. -adopt is Upgrade in a plain http.Server, -netconn in one on a netconn.Listener; proactor's own and gws have no net/http.",

@@ -14,15 +14,15 @@ import (
 
 // meter reads what a server has used for a measurement, and what disturbed it.
 type meter struct {
-	server *process
-	others []*process // that belong to the load
-	began  reading
+	servers []*process
+	others  []*process // that belong to the load
+	began   reading
 }
 
 // reading is the state of all counters at one time.
 type reading struct {
 	at     time.Duration
-	server time.Duration // CPU time of the server
+	server time.Duration // CPU time of the servers
 	load   time.Duration // CPU time of the load
 	// Of the CPUs of the measurement, in ticks: all time, that in which something
 	// ran, and that which the hypervisor gave to other machines.
@@ -31,10 +31,13 @@ type reading struct {
 
 // newMeter begins.
 func newMeter(server *process, others ...*process) (*meter, error) {
-	m := &meter{server: server, others: others}
-	var err error
+	m := &meter{servers: []*process{server}, others: others}
+	return m, m.begin()
+}
+
+func (m *meter) begin() (err error) {
 	m.began, err = m.now()
-	return m, err
+	return err
 }
 
 // read ends: it gives what the server used for so many units, in µs each, their
@@ -62,8 +65,12 @@ const tick = 10 * time.Millisecond
 
 func (m *meter) now() (r reading, err error) {
 	r.at = time.Since(epoch)
-	if r.server, err = m.server.cpu(); err != nil {
-		return r, err
+	for _, p := range m.servers {
+		used, err := p.cpu()
+		if err != nil {
+			return r, err
+		}
+		r.server += used
 	}
 	for _, p := range m.others {
 		used, err := p.cpu()

@@ -26,6 +26,9 @@ const (
 	hybrid          protocol = "hybrid"       // the same, with X25519 and ML-KEM
 	sockets         protocol = "ws"           // send back each message of a WebSocket
 	socketBroadcast protocol = "ws-broadcast" // send each message to every WebSocket
+	rooms           protocol = "rooms"        // send what is published in a room to the WebSockets in it
+	cluster         protocol = "cluster"      // the same as one node of several
+	between         protocol = "nats"         // pass messages on between the nodes of a cluster
 	upgrades        protocol = "ws-upgrade"   // take over connections that ask for a WebSocket
 	conns           protocol = "netconn"      // send back what comes, with a goroutine for each connection
 	pages           protocol = "netconn-http" // answer requests by net/http
@@ -38,7 +41,7 @@ const (
 type task struct {
 	Addr  string // to listen at
 	Loops int    // event loops
-	To    string // relay: the server behind
+	To    string // relay: the server behind; rooms: what makes nodes a cluster
 }
 
 // server is a server to be measured, in all that it can do. A function listens
@@ -47,6 +50,7 @@ type server struct {
 	name    string
 	loops   bool // it can have several
 	serves  map[protocol]func(task) error
+	dialect *dialect // of its rooms; nil: plain
 	outside []string // the command of an echo server that is not part of this program
 }
 
@@ -67,6 +71,8 @@ var servers = []server{
 	{name: "uring-adopt", serves: map[protocol]func(task) error{upgrades: proactorAdopt("uring")}},
 	{name: "epoll-adopt", serves: map[protocol]func(task) error{upgrades: proactorAdopt("epoll")}},
 	proactorNetconn("uring"), proactorNetconn("epoll"),
+	proactorHub("uring"), proactorHub("epoll"),
+	{name: "nats", serves: map[protocol]func(task) error{between: natsAlone}},
 	{name: "uring-bare", serves: map[protocol]func(task) error{echo: bareUring, relay: bareUring}},
 	{name: "epoll-bare", serves: map[protocol]func(task) error{echo: bareEpoll, relay: bareEpoll, secured: bareTLS}},
 	{name: "gnet", loops: true, serves: map[protocol]func(task) error{echo: gnetEcho, framed: gnetFramed, broadcast: gnetBroadcast}},
@@ -98,7 +104,7 @@ func proactorOn(backend string) server {
 	return server{name: "proactor-" + backend, loops: true, serves: map[protocol]func(task) error{
 		echo: on(proactorEcho), framed: on(proactorFramed), broadcast: on(proactorBroadcast),
 		web: on(proactorWeb), relay: on(proactorRelay), relaySecured: on(proactorRelayTLS), written: on(proactorWritten), secured: on(proactorTLS), hybrid: on(proactorTLS), worked: on(proactorWorked),
-		sockets: on(proactorSockets), upgrades: on(proactorSockets), socketBroadcast: on(proactorSocketBroadcast),
+		sockets: on(proactorSockets), upgrades: on(proactorSockets), socketBroadcast: on(proactorSocketBroadcast), rooms: on(proactorRoom),
 	}}
 }
 
@@ -128,7 +134,9 @@ func (p protocol) sockets() bool { return p == sockets || p == socketBroadcast |
 
 // leavesGarbage says whether a connection's beginning does, of which memory is to be cleared
 // before it is measured.
-func (p protocol) leavesGarbage() bool { return clientTLS(p) != nil || p.sockets() || p == pages }
+func (p protocol) leavesGarbage() bool {
+	return clientTLS(p) != nil || p.sockets() || p == pages || p == rooms
+}
 
 // args are those of the server's process: this program again, or the outside one.
 func (s server) args(p protocol, t task) ([]string, error) {

@@ -170,15 +170,15 @@ func hasMessage(r *bufio.Reader) bool {
 	return int64(r.Buffered()) >= headerSize+int64(binary.BigEndian.Uint32(header))
 }
 
-// hub has a channel and a goroutine that writes for each connection.
-type hub struct {
+// circle has a channel and a goroutine that writes for each connection.
+type circle struct {
 	mu    sync.Mutex
 	conns map[*net.TCPConn]chan []byte
 }
 
 // netBroadcast closes connections that are too slow, as the sample does.
 func netBroadcast(t task) error {
-	h := &hub{conns: map[*net.TCPConn]chan []byte{}}
+	h := &circle{conns: map[*net.TCPConn]chan []byte{}}
 	return acceptEach(t.Addr, func(c *net.TCPConn) {
 		lines := make(chan []byte, 256)
 		h.mu.Lock()
@@ -204,7 +204,7 @@ func netBroadcast(t task) error {
 	})
 }
 
-func (h *hub) send(line []byte) {
+func (h *circle) send(line []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c, lines := range h.conns {
@@ -216,7 +216,7 @@ func (h *hub) send(line []byte) {
 	}
 }
 
-func (h *hub) remove(c *net.TCPConn) {
+func (h *circle) remove(c *net.TCPConn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	close(h.conns[c])

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // The client's side of WebSockets (RFC 6455). What it sends, and what must come back, is made before:
@@ -57,9 +58,11 @@ const (
 )
 
 // upgrade makes the handshake, and waits for it.
-func upgrade(fd int) error {
+func upgrade(fd int) error { return upgradeAt(fd, "/") }
+
+func upgradeAt(fd int, path string) error {
 	c := waiting(fd)
-	if _, err := c.Write([]byte(upgradeRequest)); err != nil {
+	if _, err := c.Write([]byte(strings.Replace(upgradeRequest, "/", path, 1))); err != nil {
 		return err
 	}
 	return upgraded(bufio.NewReaderSize(c, 512))
