@@ -172,7 +172,7 @@ func hijack(t *testing.T, pc *proactor.Conn) *netconn.Conn {
 
 // A connection whose reader had been behind, so that it was not read, goes on as a handler's.
 func TestAttachWhileStopped(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		c, peer := pair(t, r.Engine, proactor.Limits{})
 		sent := must.Pattern(3, 8<<20)

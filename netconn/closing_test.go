@@ -28,7 +28,7 @@ func TestFrameworkCloses(t *testing.T) {
 
 // A Write that waits for its peer does not keep a Read waiting, however little the connection may keep.
 func TestReadWhileWriteWaits(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		limits := proactor.Limits{MaxMessage: 1, HighWater: 8 << 10, SendBuffer: 64 << 10, ReceiveBuffer: 64 << 10}
 		c, peer := pair(t, rig.New(t, backend).Engine, limits)
 		c.SetLinger(0)

@@ -13,7 +13,7 @@ import (
 
 // Deadlines of a Read and a Write, which wait or do not, with room and bytes or without.
 func TestDeadlines(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		c, peer := pair(t, rig.New(t, backend).Engine, proactor.Limits{})
 		must.Send(t, peer, []byte("x"))
 		must.Eventually(t, "a byte", func() bool { return c.Stats().BytesIn == 1 })
@@ -44,7 +44,7 @@ func TestDeadlines(t *testing.T) {
 // A Write that its deadline ends says how much of it was accepted: that much arrives, once, and what
 // is written later follows it. So it is whether the connection or the engine has no room.
 func TestWriteDeadlineLeavesNothing(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		t.Run("connection", func(t *testing.T) {
 			writesLate(t, rig.New(t, backend).Engine, proactor.Limits{HighWater: 8 << 10})
 		})

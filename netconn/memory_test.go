@@ -20,7 +20,7 @@ import (
 // A Conn that nobody reads takes little from a peer that sends much, and a Conn whose peer
 // does not read lets little wait. When they are read, nothing is missing.
 func TestBackPressureBounded(t *testing.T) {
-	rig.Each(t, func(t *testing.T, backend string) {
+	rig.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		c, peer := pair(t, r.Engine, proactor.Limits{HighWater: 64 << 10, ReceiveBuffer: 64 << 10})
 		sent := must.Pattern(2, 16<<20)

@@ -34,6 +34,7 @@ func toAll(wrong func(n int64, all *proactor.Registry[*websocket.Conn], c *webso
 
 // Each message of a broadcast arrives at all, on every backend.
 func TestLoadWSBroadcast(t *testing.T) {
+	t.Parallel()
 	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		to := sockets(t, backend, toAll(nil))
 		n, _ := strconv.ParseInt(few(200), 10, 64)
@@ -63,6 +64,7 @@ func TestLoadWSBroadcast(t *testing.T) {
 
 // What does not arrive at all, or otherwise than it was sent, ends the load with status 1.
 func TestLoadWSBroadcastBadServers(t *testing.T) {
+	t.Parallel()
 	type all = proactor.Registry[*websocket.Conn]
 	send := func(all *all, ps ...[]byte) bool {
 		for _, p := range ps {
@@ -110,6 +112,7 @@ func TestLoadWSBroadcastBadServers(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			args := append([]string{"--broadcast", "--to", sockets(t, "", toAll(c.wrong)), "--conns", "3", "--count", "100", "--size", "128"}, strings.Fields(c.args)...)
 			status, r, stderr := loadJSON(t, "ws", args...)
 			seen := int64(0) // of twice, one may come when the next message is expected
@@ -123,6 +126,7 @@ func TestLoadWSBroadcastBadServers(t *testing.T) {
 		})
 	}
 	t.Run("an echo", func(t *testing.T) {
+		t.Parallel()
 		status, r, stderr := loadJSON(t, "ws", "--broadcast", "--to", sockets(t, "", &websocket.Options{Message: echoes}), "--conns", "3", "--count", "9", "--timeout", "3s")
 		if status != 1 || r.Errors["timeout"] == 0 || r.Messages != 0 || !strings.Contains(stderr, "to all?") {
 			t.Errorf("status %d, %+v, %s", status, r, stderr)

@@ -198,7 +198,7 @@ func TestBadInput(t *testing.T) {
 // Clients that never read are closed at their limit. The others get every line,
 // in order, and what waits in all stays within the limits of those that do not.
 func TestClientsThatNeverRead(t *testing.T) {
-	porttest.Each(t, func(t *testing.T, backend string) {
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		deaf, good, lines := 4, 20, 2500
 		if runtime.GOOS == "windows" {
 			deaf, good, lines = 1, 5, 300 // too few for the deaf one to reach its limit

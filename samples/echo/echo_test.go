@@ -51,7 +51,7 @@ func TestDrain(t *testing.T) {
 }
 
 func TestDrainDeadline(t *testing.T) {
-	porttest.Each(t, func(t *testing.T, backend string) {
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		srv, addr := start(t, backend, false)
 		stop, ended := shutdown(srv, 100*time.Millisecond)
 		echotest.Cuts(t, addr, stop, ended)

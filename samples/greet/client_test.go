@@ -142,7 +142,7 @@ func TestClientFails(t *testing.T) {
 		{"silent", silent, true, context.DeadlineExceeded, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			porttest.Each(t, func(t *testing.T, backend string) {
+			porttest.EachTogether(t, func(t *testing.T, backend string) {
 				addr, _ := server(t, tt.talk)
 				o := ClientOptions{Addr: addr, Timeout: echotest.Life, Engine: echotest.Engine(t, backend)}
 				if tt.short {

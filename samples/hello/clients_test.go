@@ -100,7 +100,7 @@ func TestWrk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 3 s a backend")
 	}
-	porttest.Each(t, func(t *testing.T, backend string) {
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		_, addr := start(t, backend)
 		wrk(t, "-c500", testedFor(3), "http://"+addr+"/")
 	})
@@ -150,7 +150,7 @@ func TestWrkTLS(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second a backend")
 	}
-	porttest.Each(t, func(t *testing.T, backend string) {
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		addr, _ := secure(t, backend)
 		wrk(t, "-c100", "-d1s", "https://"+addr+"/")
 	})

@@ -60,7 +60,7 @@ func TestDrippingServer(t *testing.T) {
 // A server that accepts, and then says and reads nothing: what the client sends to it
 // is bounded, and after IdleTimeout both are rid of each other.
 func TestSilentServer(t *testing.T) {
-	porttest.Each(t, func(t *testing.T, b string) {
+	porttest.EachTogether(t, func(t *testing.T, b string) {
 		e := echotest.Engine(t, b)
 		end := make(chan struct{})
 		defer close(end)

@@ -88,7 +88,7 @@ func TestStorm(t *testing.T) {
 				s := r.Serve(proactor.Handler{Data: rig.Echo})
 				good := rig.Client(t, s)
 				must.Ask(t, good, "before the storm")
-				n := testenv.Scaled(1500)
+				n := testenv.Many(2500)
 				askUntil(t, good, vanish(t, s, n, func(i int, c *net.TCPConn) {
 					if w == len(waysToVanish) {
 						waysToVanish[i%w].leave(c)

@@ -24,7 +24,7 @@ import (
 func TestLifecycleProperties(t *testing.T) {
 	for name, network := range map[string]port.SimConfig{"fair": proactortest.Fair(), "rough": proactortest.Rough()} {
 		t.Run(name, func(t *testing.T) {
-			cfg := proactortest.Config{Seeds: testenv.Scaled(150), Network: network, Engine: proactor.Config{Loops: 2, BufferSize: 2000, BufferCount: 3}}
+			cfg := proactortest.Config{Seeds: testenv.Many(150), Network: network, Engine: proactor.Config{Loops: 2, BufferSize: 2000, BufferCount: 3}}
 			cfg.Run(t, func(e *proactortest.Env) { lifecycle(e, name == "fair") })
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -43,8 +44,30 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	flag.Set("test.parallel", "8") // they wait for the system and other processes, not for a processor
-	os.Exit(m.Run())
+	flag.Set("test.parallel", "16") // they wait for the system and other processes, not for a processor
+	if l, err := net.Listen("tcp4", "127.0.0.1:0"); err == nil {
+		l.Close() // package net keeps descriptors of its own from its first use on
+	}
+	before := must.Descriptors()
+	status := m.Run()
+	if err := leftBy(before); err != nil && status == 0 { // what must.LeaveNothing cannot tell of tests that run in parallel
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	os.Exit(status)
+}
+
+// leftBy tells which goroutines and descriptors all tests have left, of which there were so many before.
+func leftBy(before int) error {
+	if err := must.NoneLeft(); err != nil {
+		return err
+	}
+	for end := time.Now().Add(must.Patience); must.Descriptors() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("%d descriptors before, %d after", before, must.Descriptors())
+		}
+	}
+	return nil
 }
 
 // child is a process that plays a part. It is told things by lines, and answers

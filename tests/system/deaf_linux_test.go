@@ -9,6 +9,7 @@ import (
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/tests/rig"
 )
 
@@ -26,7 +27,8 @@ func toldInTime(t *testing.T, c *proactor.Conn) {
 // A peer's reset ends a connection that is not read, because reads are paused, what
 // came was not consumed, or the stream has ended, though nothing is written to it.
 func TestResetUnread(t *testing.T) {
-	rig.EachTogether(t, func(t *testing.T, backend string) {
+	t.Parallel()
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		told := make(chan struct{}, 1)
 		unread := []struct {
@@ -67,7 +69,8 @@ func TestResetUnread(t *testing.T) {
 // A peer's reset ends a connection that is relayed to one whose peer takes nothing, so
 // that it is not read.
 func TestResetBeforeFullRelay(t *testing.T) {
-	rig.EachTogether(t, func(t *testing.T, backend string) {
+	t.Parallel()
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend, rig.OneLoop)
 		s := r.Serve(proactor.Handler{Ended: func(*proactor.Conn, error) {}}, rig.Limits(proactor.Limits{KeepAlive: probed}))
 		from, to, peer, deaf := r.Couple(s)
@@ -99,7 +102,8 @@ func TestResetBeforeFullRelay(t *testing.T) {
 // The peer of a Unix socket that has ended its stream and awaits an answer keeps its
 // connection; one that has closed its socket has none, though nothing is written to it.
 func TestUnixPeerGone(t *testing.T) {
-	rig.EachTogether(t, func(t *testing.T, backend string) {
+	t.Parallel()
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		ended := make(chan *proactor.Conn, 2)
 		s := r.Serve(proactor.Handler{Ended: func(c *proactor.Conn, _ error) { ended <- c }},

@@ -16,6 +16,7 @@ import (
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/tests/rig"
 )
 
@@ -59,7 +60,8 @@ func beClients(args []string) error {
 // waits for it is bounded meanwhile, others are served, nothing is lost that it
 // could still have, and in the end all its connections are told.
 func TestStoppedProcess(t *testing.T) {
-	rig.EachTogether(t, func(t *testing.T, backend string) {
+	t.Parallel()
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		const clients, most = 10, 256 << 10
 		r := rig.New(t, backend)
 		s := r.Serve(proactor.Handler{Data: func(_ *proactor.Conn, p []byte) int { return len(p) }},

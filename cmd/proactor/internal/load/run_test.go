@@ -116,7 +116,8 @@ func (f lines) Write(p []byte) (int, error) {
 // TestCancel: a run that is canceled ends, also where no answer comes; those
 // that were owed are told as such.
 func TestCancel(t *testing.T) {
-	porttest.Each(t, func(t *testing.T, backend string) {
+	t.Parallel()
+	porttest.EachTogether(t, func(t *testing.T, backend string) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var asked atomic.Int64
@@ -141,6 +142,7 @@ func TestCancel(t *testing.T) {
 
 // TestConnectRate: connects are made no faster than asked for.
 func TestConnectRate(t *testing.T) {
+	t.Parallel()
 	began := time.Now()
 	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 60, Count: 1, ConnectRate: 100, Connecting: 1})
 	if err != nil || r.Err() != nil {
@@ -153,6 +155,7 @@ func TestConnectRate(t *testing.T) {
 
 // TestBurst: what is due at once is not sent one after the other.
 func TestBurst(t *testing.T) {
+	t.Parallel()
 	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 50, Count: 2, Rate: 25, Burst: 100})
 	if err != nil || r.Err() != nil || r.Messages != 100 {
 		t.Fatal(err, r)
@@ -165,6 +168,7 @@ func TestBurst(t *testing.T) {
 // TestLateAnswersCount: with a rate, a server that stops for a while is seen in
 // the latencies of all messages that were due meanwhile.
 func TestLateAnswersCount(t *testing.T) {
+	t.Parallel()
 	const stall = 300 * time.Millisecond
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -203,6 +207,7 @@ func TestLateAnswersCount(t *testing.T) {
 // TestBegin: when all are connected, messages still wait for Begin, and so does
 // Duration; a run that waits can be canceled.
 func TestBegin(t *testing.T) {
+	t.Parallel()
 	o := Options{To: echoServer(t, ""), Conns: 5, Duration: time.Millisecond}
 	begin := make(chan struct{})
 	o.Begin = begin
@@ -234,6 +239,7 @@ func TestBegin(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
+	t.Parallel()
 	var b strings.Builder
 	r, err := Echo(t.Context(), Options{To: echoServer(t, ""), Conns: 2, Duration: 1200 * time.Millisecond, Rate: 50, Progress: &b})
 	if err != nil || r.Err() != nil {
