@@ -38,12 +38,13 @@ func keeps(t testing.TB, h *Hub) {
 
 // visitor is a member that comes back.
 type visitor struct {
-	mu   sync.Mutex
-	said []string
-	last uint64
-	gaps int
-	seat *Seat
-	gone bool // from the node it was on: what it is told there it does not get
+	mu     sync.Mutex
+	said   []string
+	last   uint64
+	gaps   int
+	unkept int
+	seat   *Seat
+	gone   bool // from the node it was on: what it is told there it does not get
 }
 
 func (v *visitor) told(e *Event) {
@@ -54,6 +55,8 @@ func (v *visitor) told(e *Event) {
 	case e.Kind == Message:
 		v.said = append(v.said, string(e.Payload))
 		v.last = max(v.last, e.Seq)
+	case e.Kind == Unkept:
+		v.unkept++
 	case e.Kind == Gap || e.Kind == Dropped:
 		v.gaps++
 	}
@@ -144,6 +147,12 @@ func closing(t *testing.T, end func(h *Hub)) {
 	for i, v := range visitors {
 		until(t, fmt.Sprintf("visitor %d has all", i), func() bool { return len(v.heard()) >= publishers*each })
 	}
+	inOrder(t, visitors, publishers, each)
+}
+
+// inOrder checks that all visitors have had everything that was published, once and in one order.
+func inOrder(t *testing.T, visitors []*visitor, publishers, each int) {
+	t.Helper()
 	want := visitors[0].heard()
 	for p := range publishers {
 		next := 0
@@ -192,4 +201,55 @@ func TestTwoNodes(t *testing.T) {
 	until(t, "they come", func() bool { return len(b.said()) >= before+10 })
 	c := resume(t, hubs[2], "room", 0)
 	c.hears(t, "what was kept", numbers(10, 20))
+}
+
+// A node is alone of three: messages flow. One of the others comes back, under its name: they are kept again.
+func TestMajorityComesBack(t *testing.T) {
+	t.Parallel()
+	var hubs []*Hub
+	var options []Options
+	for i := range 3 {
+		o := Options{Name: fmt.Sprint("node", i), Cluster: "127.0.0.1:0", Secret: "s3cret", History: &History{Dir: t.TempDir()}}
+		if i > 0 {
+			o.Join = []string{hubs[0].ClusterAddr().String()}
+		}
+		h := open(t, o)
+		o.Cluster = h.ClusterAddr().String() // it comes back there
+		hubs, options = append(hubs, h), append(options, o)
+	}
+	acquainted(t, hubs)
+	for _, h := range hubs {
+		keeps(t, h)
+		h.keep.mu.Lock()
+		h.keep.late = startAfter
+		h.keep.mu.Unlock()
+	}
+	a := enter(t, hubs[0], "room")
+	publish(t, hubs[0], "room", 0, 10)
+	a.hears(t, "live", numbers(0, 10))
+	since := a.last()
+	hubs[1].Close()
+	hubs[2].Close()
+	publish(t, hubs[0], "room", 10, 20)
+	until(t, "it flows", func() bool { return len(a.said()) == 21 })
+	if s := slices.DeleteFunc(a.said(), func(s string) bool { return s == "unkept" }); !slices.Equal(s, numbers(0, 20)) {
+		t.Errorf("it was told %v", a.said())
+	}
+	again := open(t, options[1])
+	keeps(t, hubs[0])
+	keeps(t, again)
+	publish(t, hubs[0], "room", 20, 30)
+	b := resume(t, again, "room", since)
+	until(t, "it has come back", func() bool { s := b.said(); return len(s) > 0 && s[len(s)-1] == "29" })
+	kept := b.said()
+	if kept[0] == "10" { // it was under way when the others went
+		kept = kept[1:]
+	}
+	if !slices.Equal(kept, numbers(20, 30)) {
+		t.Errorf("who comes back is told %v", b.said())
+	}
+	until(t, "who was there has it", func() bool { return len(a.said()) >= 32 })
+	if s := slices.DeleteFunc(a.said(), func(s string) bool { return s == "unkept" || s == "kept" }); !slices.Equal(s, numbers(0, 30)) {
+		t.Errorf("it was told %v", a.said())
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // reader is a member that notes what it is told, but for who is here.
@@ -258,6 +260,130 @@ func TestUnkept(t *testing.T) {
 	if e := c.events(); e[len(e)-1].Seq == 0 {
 		t.Error("the last has no number")
 	}
+}
+
+// A node that has missed messages, live ones or the last, gives them to its members all the same.
+func TestNodeMisses(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{Last: 1000}})
+	other := another(t, h, "other")
+	a, b := enter(t, h, "room"), enter(t, other, "room")
+	until(t, "each knows of the other", func() bool { n, _, _ := h.Presence("room"); return n == 2 })
+	const all, times = 600, 4
+	for i := range times {
+		if i > 0 {
+			if err := other.nc.ForceReconnect(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish(t, h, "room", i*all/times, (i+1)*all/times)
+	}
+	a.hears(t, "live", numbers(0, all))
+	b.hears(t, "in spite of it", numbers(0, all))
+	for i := 1; i < all; i++ {
+		if e := b.events(); e[i].Seq <= e[i-1].Seq {
+			t.Fatalf("number %d after %d", e[i].Seq, e[i-1].Seq)
+		}
+	}
+}
+
+// The message that was under way when a hub came to publish without history may be kept after all. It comes once, by either way.
+func TestUnconfirmed(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{}})
+	stranger := another(t, h, "stranger").nc
+	a := enter(t, h, "room")
+	publish(t, h, "room", 0, 1)
+	a.hears(t, "live", numbers(0, 1))
+	give := func(subject, id, payload string, more ...string) {
+		m := &nats.Msg{Subject: subject + "room", Data: []byte(payload), Header: nats.Header{nats.MsgIdHdr: {id}}}
+		for _, header := range more {
+			m.Header[header] = []string{"1"}
+		}
+		if err := stranger.PublishMsg(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	give(roomSubject, "X-1", "1", "Nats-Sequence", "Nats-Last-Sequence") // with lies that must not be believed
+	a.hears(t, "it is kept", numbers(0, 2))
+	give(flowSubject, "X-1", "1", unconfirmed)
+	give(flowSubject, "X-2", "2", unconfirmed)
+	a.hears(t, "it flows", numbers(0, 3))
+	give(roomSubject, "X-2", "2")
+	give(flowSubject, "X-3", "3")
+	a.hears(t, "it flows, and may not be kept", numbers(0, 4))
+	publish(t, h, "room", 4, 5)
+	a.hears(t, "each has come once", numbers(0, 5))
+	resume(t, h, "room", 0).hears(t, "what is kept", []string{"0", "1", "2", "4"})
+}
+
+// What a node holds of a room is bounded in bytes, and who needs more is told.
+func TestPastIsBounded(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{Last: 1000}})
+	a := enter(t, h, "room")
+	const all = 64
+	for range all {
+		if err := h.Publish("room", make([]byte, MaxReplay/32)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "all have come", func() bool { return len(a.said()) == all })
+	first := a.events()[0].Seq
+	fresh := another(t, h, "fresh")
+	for _, o := range []*Hub{h, fresh} {
+		b := resume(t, o, "room", first)
+		until(t, "it has come back", func() bool { return len(b.said()) >= 31 })
+		if s := b.said(); s[0] != "gap" || len(s) > 33 {
+			t.Errorf("it was told %d things", len(s))
+		}
+		r := o.shardOf("room").get("room")
+		r.mu.Lock()
+		if p := &r.past; p.bytes > MaxReplay || p.bytes < MaxReplay/2 {
+			t.Errorf("%d messages are held, with %d bytes", len(p.events), p.bytes)
+		}
+		r.mu.Unlock()
+	}
+	c := streamConfig(&h.keep.o, 1)
+	if c.MaxBytes != MaxHistory || c.MaxMsgsPerSubject != 1001 || c.MaxAge != time.Hour {
+		t.Errorf("%+v", c)
+	}
+}
+
+// What is not confirmed is bounded, and goes when it can.
+func TestUnconfirmedIsBounded(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{}})
+	a := enter(t, h, "room")
+	publish(t, h, "room", 0, 1)
+	a.hears(t, "live", numbers(0, 1))
+	h.keep.mu.Lock()
+	h.keep.late = startAfter
+	h.keep.mu.Unlock()
+	if err := h.server.DisableJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	var err error
+	for ; err == nil && n < 1000; n++ {
+		err = h.Publish("room", make([]byte, 64<<10))
+	}
+	if w := h.Stats().Waiting; err != ErrBusy || w > MaxOutbound {
+		t.Fatalf("%v after %d, and %d bytes wait", err, n, w)
+	}
+	if err := h.server.EnableJetStream(h.server.JetStreamConfig()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all has gone", func() bool { return h.Stats().Waiting == 0 })
+	until(t, "all has come", func() bool {
+		m := 0
+		for _, e := range a.events() {
+			if e.Kind == Message {
+				m++
+			}
+		}
+		return m == n
+	})
 }
 
 func TestHistoryRefused(t *testing.T) {

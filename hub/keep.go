@@ -221,6 +221,9 @@ func (k *keeper) sendLine(l *line) bool {
 		if flows {
 			delete(k.flights, m.number)
 			msg.Subject = flowSubject + l.room
+			if !l.first.IsZero() {
+				msg.Header[unconfirmed] = []string{"1"}
+			}
 		} else {
 			l.sent = time.Now()
 			if l.first.IsZero() {

@@ -159,12 +159,9 @@ func (s *Seat) give(e *Event) {
 	if !s.behind && s.member.Writable() && !errors.Is(s.member.Write(e), proactor.ErrBacklog) {
 		return
 	}
-	switch {
-	case e.Kind == Presence:
+	if e.Kind == Presence {
 		s.refresh()
-	case e.Kind > Dropped:
-		s.putAside(e)
-	default:
+	} else {
 		s.keep(e)
 	}
 	if !s.behind {
@@ -203,6 +200,10 @@ func (s *Seat) putAside(e *Event) {
 
 // keep puts a message, or what the node has lost, behind what waits for the member, and drops what is too much.
 func (s *Seat) keep(e *Event) {
+	if e.Kind > Dropped {
+		s.putAside(e)
+		return
+	}
 	last := len(s.waiting) - 1
 	if e.Kind == Dropped && last >= 0 && s.waiting[last].Kind == Dropped {
 		// A new event: both are others', too, and may be encoded.

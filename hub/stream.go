@@ -75,9 +75,8 @@ func streamOptions(so *server.Options, name, dir string) error {
 		}
 		so.Cluster.Port = l.Addr().(*net.TCPAddr).Port
 		l.Close()
-	} else {
-		so.ServerName = fmt.Sprint(name, "-", so.Cluster.Port) // it is the one of before, which the others may count on
 	}
+	so.ServerName = fmt.Sprint(name, "-", so.Cluster.Port) // it is the one of before, which the others may count on
 	// Nodes that start count their routes to know how many they are: two of three have to be there before anything is
 	// kept. One to the node itself counts, and is not dialed.
 	for len(so.Routes) < replicas {
