@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"cmp"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -15,25 +14,27 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// pendingMost bounds what the server in this process keeps for the hub, in bytes. For another node it keeps three quarters
+// of that.
+const pendingMost = 64 << 20
+
 // startServer starts the NATS server in this process. Clients reach it in the process alone, and other
-// nodes by routes, if there is an address for them. password is the hub's own, and dir is for a history in memory.
-func startServer(o *Options, dir, password string, log *slog.Logger) (*server.Server, error) {
+// nodes by routes, if there is an address for them. password is the hub's own.
+func startServer(o *Options, password string, log *slog.Logger) (*server.Server, error) {
 	so := &server.Options{
 		ServerName: o.Name + "-" + rand.Text()[:8], // in a cluster of NATS no two may have one name
 		DontListen: true, NoSigs: true, NoLog: true,
 		Username: "hub", Password: password,
 		MaxPayload: MaxPayload + 4<<10, WriteDeadline: 10 * time.Second,
+		// What finds no place on the route to a node that takes nothing is lost. Otherwise who publishes would be
+		// held up, and a route has no bound.
+		MaxPending: pendingMost, NoFastProducerStall: true,
 	}
 	if o.Cluster == "" && len(o.Join) > 0 {
 		return nil, errors.New("hub: Join needs Cluster: the other nodes come to it, too")
 	}
 	if o.Cluster != "" {
 		if err := clusterOptions(so, o); err != nil {
-			return nil, err
-		}
-	}
-	if o.History != nil {
-		if err := streamOptions(so, o.Name, cmp.Or(o.History.Dir, dir)); err != nil {
 			return nil, err
 		}
 	}

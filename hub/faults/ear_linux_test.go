@@ -25,6 +25,7 @@ type heard struct {
 	Wrong string // "": nothing came twice, or out of order
 	// Of many members:
 	Members, Least, Most int // Got
+	Next                 int // behind the last message of publisher 0 that all have got
 }
 
 func newEar() *ear { return &ear{last: map[int]int{}, first: map[int]int{}} }
@@ -85,7 +86,7 @@ func (e *ear) line(p []byte) {
 	}
 }
 
-// all is how many of a publisher's messages would have come if nothing had been lost: 0 and the rest.
+// upTo is how many of a publisher's messages would have come if nothing had been lost: 0 and the rest.
 func (e *ear) upTo(publisher int) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -116,15 +117,15 @@ func (e *ear) sum() heard {
 // heard sums up what the function members of a room have heard.
 func (n *node) heard(room string) (all heard) {
 	for _, e := range n.ears[room] {
-		h := e.sum()
+		h, next := e.sum(), e.upTo(0)
 		if all.Members == 0 {
-			all.Least = h.Got
+			all.Least, all.Next = h.Got, next
 		}
 		all.Members++
 		all.Got += h.Got
 		all.Holes += h.Holes
 		all.Lost += h.Lost
-		all.Here = h.Here
+		all.Here, all.Next = h.Here, min(all.Next, next)
 		all.Least, all.Most = min(all.Least, h.Got), max(all.Most, h.Got)
 		if h.Wrong != "" {
 			all.Wrong = h.Wrong

@@ -151,6 +151,7 @@ func (a *guests) come(n *at, room string, number int) []*guest {
 	all := make([]*guest, number)
 	failed := make(chan error, number)
 	places := make(chan int)
+	d := &proactor.Dialer{Engine: a.engine, Limits: proactor.Limits{Overflow: proactor.RejectWrites}}
 	var dialing sync.WaitGroup
 	for range min(number, 16) {
 		dialing.Go(func() {
@@ -158,7 +159,7 @@ func (a *guests) come(n *at, room string, number int) []*guest {
 				g := &guest{ear: newEar(), node: n, gone: make(chan struct{})}
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				var err error
-				g.socket, err = websocket.Dial(ctx, &proactor.Dialer{Engine: a.engine}, "ws://"+n.Socket+"/"+room, nil, &websocket.Options{
+				g.socket, err = websocket.Dial(ctx, d, "ws://"+n.Socket+"/"+room, nil, &websocket.Options{
 					Message: func(_ *websocket.Conn, _ websocket.Type, p []byte) { g.line(p) },
 					Closed:  func(*websocket.Conn, error) { close(g.gone) },
 				})
@@ -252,9 +253,10 @@ func beNATS(told string) error {
 	return nil
 }
 
-// long is one number in the long form of the tests, PROACTOR_LONG, and else another.
+// long is one number in the long form of the tests, PROACTOR_LONG, and else another. Under the race detector a machine
+// does not do so much.
 func long(long, short int) int {
-	if testenv.Long() {
+	if testenv.Long() && !testenv.Race {
 		return long
 	}
 	return short
