@@ -170,7 +170,7 @@ func families() []family {
 			about: "A room: messages are published to WebSockets, so many a second (the third number), whether or not earlier ones have come. " +
 				"hub is package hub, with a NATS server in the process; proactor a Registry, without. centrifugo, where it is installed, is " +
 				"asked to publish by HTTP, and its memory has garbage of handshakes in it. A latency counts from when a message was to be published.",
-			cases:   []workload{{2_000, 128, 10, 1}, {100, 128, 500, 1}, {10_000, 128, 10, 1}},
+			cases:   []workload{{2_000, 128, 10, 1}, {100, 128, 500, 1}, {10_000, 128, 2, 1}},
 			quick:   []workload{{1_000, 128, 10, 1}},
 			figures: []figure{cpuFigure, rateFigure, p50Figure, p99Figure, p999Figure, lastFigure, idleFigure, spokenFigure},
 			charted: []figure{cpuFigure, p99Figure}, references: []string{"centrifugo", "proactor-uring", "proactor-epoll"},

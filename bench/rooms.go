@@ -173,31 +173,36 @@ func (a *audience) publish(due time.Duration) error {
 
 // begin publishes until all members hear it: on several nodes some time passes before all know where members are.
 func (a *audience) begin() error {
-	for end := time.Since(epoch) + hearing; ; {
+	for end := time.Since(epoch) + hearing; time.Since(epoch) < end; {
 		if err := a.publish(time.Since(epoch)); err != nil {
 			return err
 		}
-		for next := time.Since(epoch) + 200*time.Millisecond; time.Since(epoch) < next; {
+		for got, quiet := a.got, 0; quiet < 20; quiet++ { // until all have it, or nothing comes for 0.4 s
 			if err := a.poll(20 * time.Millisecond); err != nil {
 				return err
 			}
-		}
-		deaf := 0
-		for _, fd := range a.order {
-			if a.members[fd].next != a.published {
-				deaf++
+			if a.deaf() == 0 {
+				clear(a.due)
+				clear(a.took)
+				clear(a.expected)
+				return nil
+			}
+			if a.got > got {
+				got, quiet = a.got, 0
 			}
 		}
-		if deaf == 0 {
-			clear(a.due)
-			clear(a.took)
-			clear(a.expected)
-			return nil
-		}
-		if time.Since(epoch) > end {
-			return fmt.Errorf("%d of %d members hear nothing", deaf, len(a.order))
+	}
+	return fmt.Errorf("%d of %d members hear nothing", a.deaf(), len(a.order))
+}
+
+// deaf is how many have not got the last message.
+func (a *audience) deaf() (n int) {
+	for _, fd := range a.order {
+		if a.members[fd].next != a.published {
+			n++
 		}
 	}
+	return n
 }
 
 // run publishes for so long, and then waits until all have got everything.
