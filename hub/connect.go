@@ -48,6 +48,9 @@ func (h *Hub) ownOptions(o *nats.Options) error {
 	o.ReconnectedCB = func(nc *nats.Conn) {
 		h.log.Info("the hub has NATS again")
 		h.askAll()
+		if h.keep != nil {
+			h.keep.onReconnect()
+		}
 		h.out.wakeUp()
 		tell(user.ReconnectedCB, nc)
 	}

@@ -26,5 +26,7 @@
 // Join, Leave and Publish may be called in callbacks. Publish puts the message into a bounded queue and returns. Join and
 // Leave wait while a message is being written to the room's members, as [proactor.Registry] does.
 //
+// With Options.History messages are kept, and [Hub.Resume] gives a member that comes back what it has missed.
+//
 // What is promised, what goes over the wire, and how to secure it is in docs/scale.md.
 package hub

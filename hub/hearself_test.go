@@ -36,12 +36,12 @@ func (c dammedConn) Read(p []byte) (int, error) {
 // A hub that publishes faster than it hears itself loses nothing: Publish is refused before the server in the process has to
 // drop anything.
 func TestHearsItself(t *testing.T) {
-	s, err := startServer(&Options{}, "password", quiet())
+	s, err := startServer(&Options{}, "", "password", quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := &dammed{s: s}
-	h, err := connect("node", quiet(), s, "", nats.InProcessServer(d), nats.UserInfo("hub", "password"))
+	h, err := connect(&Options{Name: "node"}, quiet(), s, "", "", nats.InProcessServer(d), nats.UserInfo("hub", "password"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type Hub struct {
 	nc     *nats.Conn
 	server *server.Server // nil: it is elsewhere
 	out    outbox
+	keep   *keeper // nil: there is no history
 	shards [shards]shard
 	nodes  nodes
 	due    due
@@ -47,6 +49,8 @@ type Hub struct {
 
 	closing  sync.Once
 	closed   chan struct{}
+	ctx      context.Context // until then
+	cancel   context.CancelFunc
 	routines sync.WaitGroup
 }
 
@@ -82,27 +86,55 @@ func Open(o Options) (*Hub, error) {
 		return nil, err
 	}
 	log := cmp.Or(o.Log, slog.Default())
+	if o.History != nil {
+		history, err := o.History.sound()
+		if err != nil {
+			return nil, err
+		}
+		o.History = &history
+	}
 	if o.URL != "" {
 		if o.Cluster != "" || len(o.Join) > 0 {
 			return nil, errors.New("hub: either URL or Cluster")
 		}
-		return connect(o.Name, log, nil, o.URL, o.Connect...)
+		if o.History != nil && o.History.Dir != "" {
+			return nil, errors.New("hub: History.Dir is for the server in this process")
+		}
+		return connect(&o, log, nil, "", o.URL, o.Connect...)
+	}
+	dir := "" // to be removed
+	if o.History != nil && o.History.Dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "hub-"); err != nil {
+			return nil, fmt.Errorf("hub: %w", err)
+		}
 	}
 	password := rand.Text()
-	s, err := startServer(&o, password, log)
+	s, err := startServer(&o, dir, password, log)
 	if err != nil {
+		os.RemoveAll(dir)
 		return nil, err
 	}
-	h, err := connect(o.Name, log, s, "", nats.InProcessServer(s), nats.UserInfo("hub", password))
+	h, err := connect(&o, log, s, dir, "", nats.InProcessServer(s), nats.UserInfo("hub", password))
 	if err != nil {
 		s.Shutdown()
+		s.WaitForShutdown()
+		os.RemoveAll(dir)
 	}
 	return h, err
 }
 
 // connect starts a hub on a NATS server. If that is the hub's own, Close ends it.
-func connect(name string, log *slog.Logger, s *server.Server, url string, options ...nats.Option) (*Hub, error) {
-	h := &Hub{id: nuid.Next(), name: name, log: log, server: s, closed: make(chan struct{})}
+func connect(o *Options, log *slog.Logger, s *server.Server, dir, url string, options ...nats.Option) (*Hub, error) {
+	h := &Hub{id: nuid.Next(), name: o.Name, log: log, server: s, closed: make(chan struct{})}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	if o.History != nil {
+		n := 1
+		if s == nil || o.Cluster != "" {
+			n = replicas
+		}
+		h.keep = newKeeper(h, *o.History, n, dir)
+	}
 	h.out.init()
 	h.nodes.all, h.nodes.silence = map[string]*node{}, forgetAfter
 	for i := range h.shards {
@@ -113,6 +145,12 @@ func connect(name string, log *slog.Logger, s *server.Server, url string, option
 		return nil, fmt.Errorf("hub: %w", err)
 	}
 	h.nc = nc
+	if h.keep != nil {
+		if err := h.keep.start(); err != nil {
+			nc.Close()
+			return nil, fmt.Errorf("hub: %w", err)
+		}
+	}
 	for subject, f := range map[string]nats.MsgHandler{nodeSubject: h.onBeat, listSubject: h.onListing} {
 		sub, err := nc.Subscribe(subject, f)
 		if err != nil {
@@ -154,7 +192,9 @@ func (h *Hub) Publish(room string, p []byte) error {
 	if err == nil && len(p) > MaxPayload {
 		err = ErrTooLarge
 	}
-	if err == nil {
+	if err == nil && h.keep != nil {
+		err = h.keep.put(room, p)
+	} else if err == nil {
 		err = h.out.put(roomSubject+room, p)
 	}
 	if err != nil {
@@ -179,7 +219,21 @@ func (h *Hub) Join(room string, m Member, name string, slow Slow) (*Seat, error)
 	if h.isClosed() {
 		return nil, ErrClosed
 	}
-	return h.shardOf(room).join(room, m, name, slow), nil
+	return h.shardOf(room).join(room, &Seat{member: m, name: name, slow: slow}), nil
+}
+
+// Resume is Join for a member that was here before. since is the Seq of the last message it has got, on any node: it is written what came
+// after that, as far as it is kept, and then what comes live, each message once and in order. 0: it is written all that is kept. If
+// messages in between are not kept any more, it is told the Gap. It may take a while until the stream has
+// answered, and longer while messages are not kept; Resume does not wait for it. Without Options.History it is Join.
+func (h *Hub) Resume(room string, m Member, name string, slow Slow, since uint64) (*Seat, error) {
+	if err := cmp.Or(checkRoom(room), checkName(name)); err != nil {
+		return nil, err
+	}
+	if h.isClosed() {
+		return nil, ErrClosed
+	}
+	return h.shardOf(room).join(room, &Seat{member: m, name: name, slow: slow, since: since, resuming: h.keep != nil}), nil
 }
 
 // Leave takes the member out of the room. When it returns, no event is written to the member any more. Further
@@ -198,6 +252,9 @@ func (s *Seat) Leave() {
 func (h *Hub) Subscribe(pattern string, f func(e *Event)) (stop func(), err error) {
 	if h.isClosed() {
 		return nil, ErrClosed
+	}
+	if h.keep != nil {
+		return h.subscribeKept(pattern, f)
 	}
 	told := 0
 	sub, err := h.nc.Subscribe(roomSubject+pattern, func(m *nats.Msg) {
@@ -237,6 +294,10 @@ func (h *Hub) Close() {
 	h.closing.Do(func() {
 		h.out.close()
 		close(h.closed)
+		h.cancel()
+		if h.keep != nil {
+			h.keep.stop()
+		}
 		h.routines.Wait()
 		if h.nc.IsConnected() {
 			h.publishJSON(nodeSubject, &beat{Node: h.id, Name: h.name, Bye: true})
@@ -246,6 +307,9 @@ func (h *Hub) Close() {
 		if h.server != nil {
 			h.server.Shutdown()
 			h.server.WaitForShutdown()
+		}
+		if h.keep != nil {
+			h.keep.removeDir()
 		}
 	})
 }

@@ -140,6 +140,11 @@ type Seat struct {
 	waiting []*Event // for a member that is behind: messages, and what the node has lost between them
 	lost    int      // messages it has missed before those
 	fresh   bool     // it is in room.fresh
+	aside   []*Event // for a member that is behind: Gaps, and whether messages are kept
+
+	resuming bool // it waits for the messages after since, and those to come
+	since    uint64
+	asked    bool // the stream was, what it has after since: nothing
 }
 
 // give has the member get an event, now or later.
@@ -174,8 +179,31 @@ func (s *Seat) refresh() {
 	}
 }
 
+// asideMost is how many Gaps are told one by one to a member that was behind.
+const asideMost = 8
+
+// putAside has the member told, when it has caught up with nothing yet, of a Gap, or whether messages are kept: the last word on that.
+func (s *Seat) putAside(e *Event) {
+	gaps := 0
+	s.aside = slices.DeleteFunc(s.aside, func(o *Event) bool {
+		if o.Kind == Gap {
+			gaps++
+		}
+		return o.Kind != Gap && e.Kind != Gap
+	})
+	if last := len(s.aside) - 1; e.Kind == Gap && gaps >= asideMost && s.aside[last].Kind == Gap {
+		s.aside[last] = &Event{Kind: Gap, Room: e.Room, Time: e.Time, From: s.aside[last].From, To: e.To}
+		return
+	}
+	s.aside = append(s.aside, e)
+}
+
 // keep puts a message, or what the node has lost, behind what waits for the member, and drops what is too much.
 func (s *Seat) keep(e *Event) {
+	if e.Kind > Dropped {
+		s.putAside(e)
+		return
+	}
 	last := len(s.waiting) - 1
 	if e.Kind == Dropped && last >= 0 && s.waiting[last].Kind == Dropped {
 		// A new event: both are others', too, and may be encoded.
@@ -208,6 +236,11 @@ func (s *Seat) keep(e *Event) {
 func (s *Seat) catchUp() bool {
 	for s.member.Writable() {
 		switch {
+		case len(s.aside) > 0:
+			if errors.Is(s.member.Write(s.aside[0]), proactor.ErrBacklog) {
+				return true
+			}
+			s.aside = slices.Delete(s.aside, 0, 1)
 		case s.lost > 0:
 			e := &Event{Kind: Dropped, Room: s.room.name, Lost: s.lost, Time: time.Now()}
 			if errors.Is(s.member.Write(e), proactor.ErrBacklog) {

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -19,8 +20,8 @@ import (
 const pendingMost = 64 << 20
 
 // startServer starts the NATS server in this process. Clients reach it in the process alone, and other
-// nodes by routes, if there is an address for them. password is the hub's own.
-func startServer(o *Options, password string, log *slog.Logger) (*server.Server, error) {
+// nodes by routes, if there is an address for them. password is the hub's own, and dir is for a history in memory.
+func startServer(o *Options, dir, password string, log *slog.Logger) (*server.Server, error) {
 	so := &server.Options{
 		ServerName: o.Name + "-" + rand.Text()[:8], // in a cluster of NATS no two may have one name
 		DontListen: true, NoSigs: true, NoLog: true,
@@ -35,6 +36,11 @@ func startServer(o *Options, password string, log *slog.Logger) (*server.Server,
 	}
 	if o.Cluster != "" {
 		if err := clusterOptions(so, o); err != nil {
+			return nil, err
+		}
+	}
+	if o.History != nil {
+		if err := streamOptions(so, o.Name, cmp.Or(o.History.Dir, dir)); err != nil {
 			return nil, err
 		}
 	}

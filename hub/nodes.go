@@ -119,6 +119,9 @@ func (h *Hub) onBeat(m *nats.Msg) {
 	}
 	if h.nodes.beats(&b) {
 		h.log.Info("a node is there", "node", b.Name)
+		if h.keep != nil {
+			h.keep.checkAll()
+		}
 		h.askAll() // it may have been cut off, and either side have changed meanwhile
 	}
 }

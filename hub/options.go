@@ -32,6 +32,10 @@ type Options struct {
 	// relies on stays as it is: it reconnects for ever, buffers nothing in nats.go, and hears its own messages.
 	Connect []nats.Option
 
+	// History keeps messages, so that a member that comes back gets what it has missed. nil: none is kept. It
+	// must be the same on all nodes.
+	History *History
+
 	// Log gets what an operator should know. nil: slog.Default().
 	Log *slog.Logger
 }

@@ -44,19 +44,47 @@ func (o *outbox) wakeUp() {
 func (o *outbox) put(subject string, p []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
-		return ErrClosed
+	if err := o.reserveLocked(len(p) + overhead); err != nil {
+		return err
 	}
-	n := len(p) + overhead
-	if o.bytes+n > MaxOutbound {
-		return ErrBusy
-	}
-	o.bytes += n
 	o.messages = append(o.messages, outMessage{subject, append([]byte(nil), p...)})
 	if len(o.messages) == 1 {
 		o.wakeUp()
 	}
 	return nil
+}
+
+func (o *outbox) reserve(n int) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.reserveLocked(n)
+}
+
+func (o *outbox) reserveLocked(n int) error {
+	if o.closed {
+		return ErrClosed
+	}
+	if o.bytes+n > MaxOutbound {
+		return ErrBusy
+	}
+	o.bytes += n
+	return nil
+}
+
+func (o *outbox) release(n int) {
+	o.mu.Lock()
+	o.bytes -= n
+	o.mu.Unlock()
+}
+
+// again queues r once more: now it can be subscribed.
+func (o *outbox) again(r *room) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r.listed == nil {
+		r.listed = o.rooms.PushBack(r)
+	}
+	o.wakeUp()
 }
 
 // look queues r, so that its subscriptions are brought up to date: it got its first member, or lost its last. A
@@ -67,6 +95,7 @@ func (o *outbox) look(r *room) {
 	if r.listed != nil {
 		o.rooms.Remove(r.listed)
 		r.listed = nil
+		o.wakeUp() // with a history, messages may have waited for its subscription
 		return
 	}
 	r.listed = o.rooms.PushBack(r)
@@ -107,11 +136,7 @@ func (o *outbox) pass(messages []outMessage, publish func(subject string, p []by
 	return lost, false
 }
 
-func (o *outbox) sent(m outMessage) {
-	o.mu.Lock()
-	o.bytes -= len(m.payload) + overhead
-	o.mu.Unlock()
-}
+func (o *outbox) sent(m outMessage) { o.release(len(m.payload) + overhead) }
 
 func (o *outbox) size() int {
 	o.mu.Lock()
@@ -137,7 +162,11 @@ func (h *Hub) send() {
 			lost, away := h.out.pass(messages, h.toNATS)
 			h.counts.lost.Add(int64(lost))
 			h.hearSelf(messages)
-			if len(rooms)+len(messages) > 0 && !away {
+			some := len(rooms)+len(messages) > 0 && !away
+			if h.keep != nil && h.keep.send() {
+				some = true
+			}
+			if some {
 				continue
 			}
 		}
@@ -173,12 +202,20 @@ func (h *Hub) sendRest() {
 	_, messages := h.out.take()
 	lost, _ := h.out.pass(messages, h.toNATS)
 	h.counts.lost.Add(int64(lost))
+	if h.keep != nil {
+		h.keep.sendRest()
+	}
 	h.nc.FlushTimeout(time.Second)
 }
 
 // toNATS gives a message to nats.go, which may wait. ErrReconnectBufExceeded: NATS is away, and does not get it.
 func (h *Hub) toNATS(subject string, p []byte) error {
-	err := h.nc.Publish(subject, p)
+	return h.given(h.nc.Publish(subject, p))
+}
+
+func (h *Hub) msgToNATS(m *nats.Msg) error { return h.given(h.nc.PublishMsg(m)) }
+
+func (h *Hub) given(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		h.nc.ForceReconnect() // nats.go has dropped its buffer, which may have had subscriptions in it
 	}
@@ -191,6 +228,14 @@ func (h *Hub) failed(_ *nats.Conn, sub *nats.Subscription, err error) {
 		if name, ok := strings.CutPrefix(sub.Subject, roomSubject); ok {
 			if r := h.shardOf(name).get(name); r != nil {
 				r.missed(sub)
+			}
+		} else if name, ok := strings.CutPrefix(sub.Subject, flowSubject); ok {
+			if r := h.shardOf(name).get(name); r != nil {
+				r.missed(sub)
+			}
+		} else if name, ok := strings.CutPrefix(sub.Subject, liveSubject); ok && h.keep != nil {
+			if r := h.shardOf(name).get(name); r != nil {
+				r.compareWithStream()
 			}
 		}
 		return // a state that is lost comes again

@@ -42,12 +42,20 @@ func open(t testing.TB, o Options) *Hub {
 // another is a further hub on the server of h.
 func another(t testing.TB, h *Hub, name string) *Hub {
 	t.Helper()
-	o, err := connect(name, quiet(), nil, "", nats.InProcessServer(h.server), nats.UserInfo("hub", h.nc.Opts.Password))
+	o, err := connect(&Options{Name: name, History: h.history()}, quiet(), nil, "", "", nats.InProcessServer(h.server), nats.UserInfo("hub", h.nc.Opts.Password))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(o.Close)
 	return o
+}
+
+// history is what the hub was opened with.
+func (h *Hub) history() *History {
+	if h.keep == nil {
+		return nil
+	}
+	return &h.keep.o
 }
 
 // cluster opens n nodes that know each other.

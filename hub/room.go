@@ -25,6 +25,7 @@ type room struct {
 	slow   missed
 	here   presence
 	due    bool // the next tick looks at the room
+	kept
 
 	listed *list.Element // in outbox.rooms, guarded by outbox.mu; nil: it is not
 }
@@ -38,6 +39,11 @@ type missed struct {
 func newRoom(s *shard, name string) *room {
 	r := &room{hub: s.hub, of: s, name: name}
 	r.here.init()
+	if k := s.hub.keep; k != nil {
+		r.unkept = k.modeNow() == flowing
+	} else {
+		r.ready.Store(true)
+	}
 	return r
 }
 
@@ -55,6 +61,12 @@ func (r *room) add(s *Seat) {
 	r.fresh = append(r.fresh, s)
 	r.here.came(s.name)
 	r.wants()
+	if r.unkept {
+		s.give(r.keepsEvent())
+	}
+	if s.resuming {
+		r.comesBack(s)
+	}
 }
 
 // wants has the next tick look at the room. mu is held.
@@ -77,7 +89,7 @@ func (r *room) remove(s *Seat) bool {
 	r.seats[s.place].place = s.place
 	r.seats[last] = nil
 	r.seats = r.seats[:last]
-	s.place, s.waiting = -1, nil
+	s.place, s.waiting, s.aside = -1, nil, nil
 	r.here.went(s.name)
 	r.wants()
 	return true
@@ -89,27 +101,50 @@ func (r *room) remove(s *Seat) bool {
 func (r *room) look() {
 	switch used := r.of.used(r); {
 	case used && r.messages == nil:
-		var err error
-		if r.messages, err = r.hub.nc.ChanSubscribe(roomSubject+r.name, r.of.inbox); err == nil {
-			r.states, err = r.hub.nc.ChanSubscribe(hereSubject+r.name, r.of.inbox)
+		if r.hub.keep != nil && !r.baseKnown() {
+			r.hub.keep.seek(r)
+			return
 		}
-		if err != nil { // the hub is being closed
+		if err := r.subscribe(); err != nil { // the hub is being closed
 			return
 		}
 		r.mu.Lock()
 		r.slow.sub = r.messages
+		if r.hub.keep != nil {
+			r.slow.sub = r.flow // what is missing of the others is read from the stream
+			r.ready.Store(true)
+			r.check = true // between its base and now
+			r.needs()
+		}
 		r.here.subscribed, r.here.asks, r.here.unsent = true, true, true
 		r.wants()
 		r.mu.Unlock()
 	case !used && r.messages != nil:
 		r.messages.Unsubscribe()
 		r.states.Unsubscribe()
-		r.messages, r.states = nil, nil
+		if r.flow != nil {
+			r.flow.Unsubscribe()
+		}
+		r.messages, r.states, r.flow = nil, nil, nil
 		r.mu.Lock()
 		r.here.unsent = true // again, now that NATS is there
 		r.wants()
 		r.mu.Unlock()
 	}
+}
+
+func (r *room) subscribe() (err error) {
+	messages := roomSubject
+	if r.hub.keep != nil {
+		messages = liveSubject
+		if r.flow, err = r.hub.nc.ChanSubscribe(flowSubject+r.name, r.of.inbox); err != nil {
+			return err
+		}
+	}
+	if r.messages, err = r.hub.nc.ChanSubscribe(messages+r.name, r.of.inbox); err == nil {
+		r.states, err = r.hub.nc.ChanSubscribe(hereSubject+r.name, r.of.inbox)
+	}
+	return err
 }
 
 // deliver gives a message to all members.

@@ -51,7 +51,7 @@ func (s *shard) all() []*room {
 	return all
 }
 
-func (s *shard) join(name string, m Member, as string, slow Slow) *Seat {
+func (s *shard) join(name string, seat *Seat) *Seat {
 	s.mu.Lock()
 	r := s.rooms[name]
 	if r == nil {
@@ -62,7 +62,7 @@ func (s *shard) join(name string, m Member, as string, slow Slow) *Seat {
 		s.hub.out.look(r)
 	}
 	s.mu.Unlock()
-	seat := &Seat{room: r, member: m, name: as, slow: slow, fresh: true}
+	seat.room, seat.fresh = r, true
 	r.add(seat)
 	return seat
 }
@@ -93,6 +93,16 @@ func (s *shard) run() {
 				if r := s.get(name); r != nil {
 					s.hub.counts.received.Add(1)
 					r.deliver(m)
+				}
+			} else if name, ok := strings.CutPrefix(m.Subject, liveSubject); ok {
+				if r := s.get(name); r != nil {
+					s.hub.counts.received.Add(1)
+					r.live(m)
+				}
+			} else if name, ok := strings.CutPrefix(m.Subject, flowSubject); ok {
+				if r := s.get(name); r != nil {
+					s.hub.counts.received.Add(1)
+					r.flowed(m)
 				}
 			} else if r := s.get(strings.TrimPrefix(m.Subject, hereSubject)); r != nil {
 				r.hear(m)

@@ -1,0 +1,348 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// readers is how many rooms are read at once from the stream.
+	readers = 4
+	// readBatch and readBytes bound what is asked for at once.
+	readBatch, readBytes = 256, 256 << 10
+)
+
+// stored is a message that is kept, and the id it was published with.
+type stored struct {
+	*Event
+	id   string
+	prev uint64 // of a live one: the number of the one before in the room; 0: there is none
+}
+
+// compareWithStream has a reader look whether the room misses something.
+func (r *room) compareWithStream() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.check = true
+	r.needs()
+}
+
+// needs queues the room for a reader. mu is held.
+func (r *room) needs() {
+	if !r.queued {
+		r.queued = true
+		r.hub.keep.queue(r)
+	}
+}
+
+func (k *keeper) queue(r *room) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.jobs = append(k.jobs, r)
+	k.more.Signal()
+}
+
+// read is a reader's goroutine.
+func (k *keeper) read() {
+	for {
+		k.mu.Lock()
+		for len(k.jobs) == 0 && !k.closed {
+			k.more.Wait()
+		}
+		if k.closed {
+			k.mu.Unlock()
+			return
+		}
+		r := k.jobs[0]
+		k.jobs[0] = nil
+		k.jobs = k.jobs[1:]
+		k.mu.Unlock()
+		k.bring(r)
+	}
+}
+
+// bring brings a room up to date, and gives members that come back what they have missed. If it cannot, the room is queued again: in a
+// while, when NATS is back, or when messages are kept again.
+func (k *keeper) bring(r *room) {
+	can := r.ready.Load() && r.of.used(r) && k.modeNow() == keeping && k.hub.nc.IsConnected()
+	var err error
+	if can {
+		if err = k.catchUp(r); err == nil {
+			err = k.fill(r)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if can && err == nil {
+		r.resume()
+	}
+	r.queued = can && (r.check || r.want > r.past.last || len(r.resuming) > 0)
+	switch {
+	case !r.queued:
+	case err != nil:
+		time.AfterFunc(repeatAfter/2, func() { k.queue(r) })
+	default:
+		k.queue(r)
+	}
+}
+
+// catchUp takes what is missing after the last message.
+func (k *keeper) catchUp(r *room) error {
+	for first := true; ; first = false {
+		r.mu.Lock()
+		ahead := r.ahead()
+		if !r.past.known && !ahead {
+			r.check, r.want = false, 0 // the first live message tells where the stream is
+		}
+		asking := slices.Clone(r.resuming)
+		known, after, want, check := r.past.known, r.past.last, r.want, r.check || ahead
+		r.check = false
+		r.mu.Unlock()
+		if want <= after && !check {
+			return nil
+		}
+		more, err := k.catchUpOnce(r, known, ahead, after, want, first)
+		r.mu.Lock()
+		r.check = r.check || check && (more || err != nil)
+		if !more && err == nil {
+			for _, s := range asking {
+				s.asked = true
+			}
+		}
+		r.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// catchUpOnce takes some messages, and reports whether there may be more.
+func (k *keeper) catchUpOnce(r *room, known, ahead bool, after, want uint64, first bool) (more bool, err error) {
+	var end uint64
+	if ahead || !known { // then the room is up to date as far as the stream is by now, if it has no message after the last
+		s := new(streamState)
+		if err := k.hub.api("STREAM.INFO."+streamName, nil, s); err != nil {
+			return false, err
+		}
+		end = s.State.LastSeq
+		if !known {
+			r.mu.Lock()
+			if !r.past.known {
+				r.past.begin(end)
+			}
+			r.mu.Unlock()
+			return true, nil
+		}
+	}
+	var all []stored
+	total := 0
+	if want > after {
+		if all, total, err = k.hub.readRoom(r.name, after+1); err != nil {
+			return false, err
+		}
+	}
+	if len(all) == 0 { // or the node that was asked does not have it yet: the leader has
+		m, err := k.hub.next(r.name, after+1)
+		if err != nil {
+			return false, err
+		}
+		if m == nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if want > r.past.last {
+				r.gap(want) // it was there, and is not kept any more
+			}
+			r.past.last = max(r.past.last, end)
+			return false, nil
+		}
+		if all, total, err = k.hub.readRoom(r.name, after+1); err != nil {
+			return false, err
+		}
+		if len(all) == 0 {
+			all = []stored{*m}
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if first && int64(total) > k.keeps.Load() && r.past.last == after {
+		r.gap(all[0].Seq) // more than Last: what was before is gone
+	}
+	for _, m := range all {
+		if m.Seq > r.past.last {
+			r.take(m)
+		}
+	}
+	return true, nil
+}
+
+// fill reads what was kept before the first message that the room knows, if a member comes back that needs it.
+func (k *keeper) fill(r *room) error {
+	r.mu.Lock()
+	needs, from := false, r.past.from
+	for _, s := range r.resuming {
+		needs = needs || !r.past.covers(s.since)
+	}
+	needs = needs && !r.past.whole
+	r.mu.Unlock()
+	if !needs {
+		return nil
+	}
+	var events []*Event
+	var upTo uint64
+	bytes, full := 0, false
+	for at, first := uint64(1), true; at <= from; first = false {
+		all, total, err := k.hub.readRoom(r.name, at)
+		if err != nil {
+			return err
+		}
+		if len(all) == 0 {
+			m, err := k.hub.next(r.name, at)
+			if err != nil {
+				return err
+			}
+			if m == nil {
+				break
+			}
+			all = []stored{*m}
+		}
+		if first && int64(total) > k.keeps.Load() {
+			full, upTo = true, all[0].Seq
+			at, all = all[0].Seq+1, all[1:]
+		}
+		for _, m := range all {
+			at = m.Seq + 1
+			if m.Seq > from {
+				break
+			}
+			events = append(events, m.Event)
+			for bytes += m.cost(); bytes > MaxReplay; events = events[1:] {
+				bytes -= events[0].cost()
+				full, upTo = true, events[0].Seq
+			}
+		}
+	}
+	if !full { // nothing is missing but what is too old, or was too much for the stream: both go by age
+		s := new(streamState)
+		if err := k.hub.api("STREAM.INFO."+streamName, nil, s); err != nil {
+			return err
+		}
+		upTo = max(s.State.FirstSeq, 1) - 1
+		for len(events) > 0 && events[0].Seq <= upTo {
+			events = events[1:]
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.past.from != from {
+		r.past.whole = true // it has no place for more already
+		return nil
+	}
+	r.past.fill(events, upTo, &k.o, time.Now())
+	return nil
+}
+
+// readRoom reads messages of a room from the stream, from a number on: as many as one answer has. total is how many are kept. Any
+// node that keeps them answers; one that is behind has those at the end not yet.
+func (h *Hub) readRoom(room string, from uint64) (all []stored, total int, err error) {
+	inbox := nats.NewInbox()
+	sub, err := h.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer sub.Unsubscribe()
+	p, _ := json.Marshal(map[string]any{"seq": from, "next_by_subj": roomSubject + room, "batch": readBatch, "max_bytes": readBytes})
+	if err := h.nc.PublishRequest("$JS.API.DIRECT.GET."+streamName, inbox, p); err != nil {
+		return nil, 0, err
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, apiWait)
+	defer cancel()
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		s, ok := parseStored(room, m)
+		if !ok {
+			switch status := m.Header.Get("Status"); status {
+			case "204", "404":
+				return all, total, nil
+			default:
+				return nil, 0, fmt.Errorf("JetStream: status %q", status)
+			}
+		}
+		if len(all) == 0 {
+			rest, _ := strconv.Atoi(lastOf(m.Header, "Nats-Num-Pending"))
+			total = rest + 1
+		}
+		all = append(all, s)
+	}
+}
+
+// next asks the leader of the stream for the first message of a room from a number on; nil: there is none.
+func (h *Hub) next(room string, from uint64) (*stored, error) {
+	var answer struct {
+		Message struct {
+			Seq     uint64    `json:"seq"`
+			Headers []byte    `json:"hdrs"`
+			Data    []byte    `json:"data"`
+			Time    time.Time `json:"time"`
+		} `json:"message"`
+	}
+	err := h.api("STREAM.MSG.GET."+streamName, map[string]any{"seq": from, "next_by_subj": roomSubject + room}, &answer)
+	if isAPIError(err, errNoMessage) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := &answer.Message
+	if m.Seq < from {
+		return nil, errors.New("JetStream: not the message that was asked for")
+	}
+	header, _ := nats.DecodeHeadersMsg(m.Headers)
+	return &stored{
+		Event: &Event{Kind: Message, Room: room, Seq: m.Seq, Time: m.Time, Payload: m.Data},
+		id:    lastOf(header, nats.MsgIdHdr),
+	}, nil
+}
+
+// parseStored makes an event of a message that the stream has sent; ok is false if it is none.
+func parseStored(room string, m *nats.Msg) (s stored, ok bool) {
+	seq, err := strconv.ParseUint(lastOf(m.Header, nats.JSSequence), 10, 64)
+	if err != nil || seq == 0 {
+		return s, false
+	}
+	at, err := time.Parse(time.RFC3339Nano, lastOf(m.Header, nats.JSTimeStamp))
+	if err != nil {
+		return s, false
+	}
+	s = stored{Event: &Event{Kind: Message, Room: room, Seq: seq, Time: at, Payload: m.Data}, id: lastOf(m.Header, nats.MsgIdHdr)}
+	s.prev, _ = strconv.ParseUint(lastOf(m.Header, nats.JSLastSequence), 10, 64)
+	return s, true
+}
+
+// lastOf is the last value of a header: the stream's own, which follow whatever the publisher has put there.
+func lastOf(h nats.Header, key string) string {
+	if all := h[key]; len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return ""
+}
+
+// splitID takes an id apart: the hub, and the number of the message there.
+func splitID(id string) (hub string, number uint64) {
+	if i := strings.LastIndexByte(id, '-'); i > 0 {
+		if n, err := strconv.ParseUint(id[i+1:], 10, 64); err == nil {
+			return id[:i], n
+		}
+	}
+	return "", 0
+}

@@ -1,0 +1,404 @@
+package hub
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// reader is a member that notes what it is told, but for who is here.
+type reader struct {
+	mu   sync.Mutex
+	got  []Event
+	seat *Seat
+}
+
+func (r *reader) told(e *Event) {
+	if e.Kind == Presence {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.got = append(r.got, *e)
+}
+
+func (r *reader) events() []Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.got)
+}
+
+// said is what has come, in words: a message as its payload.
+func (r *reader) said() (all []string) {
+	for _, e := range r.events() {
+		switch e.Kind {
+		case Message:
+			all = append(all, string(e.Payload))
+		case Gap:
+			all = append(all, "gap")
+		case Dropped:
+			all = append(all, "dropped")
+		case Unkept:
+			all = append(all, "unkept")
+		case Kept:
+			all = append(all, "kept")
+		}
+	}
+	return all
+}
+
+// last is the number of the last message that has come.
+func (r *reader) last() (seq uint64) {
+	for _, e := range r.events() {
+		seq = max(seq, e.Seq)
+	}
+	return seq
+}
+
+func enter(t testing.TB, h *Hub, room string) *reader {
+	t.Helper()
+	r := new(reader)
+	seat, err := h.Join(room, Func(r.told), "", Close)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.seat = seat
+	return r
+}
+
+func resume(t testing.TB, h *Hub, room string, since uint64) *reader {
+	t.Helper()
+	r := new(reader)
+	seat, err := h.Resume(room, Func(r.told), "", Close, since)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.seat = seat
+	return r
+}
+
+func publish(t testing.TB, h *Hub, room string, from, to int) (all []string) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		all = append(all, fmt.Sprint(i))
+		if err := h.Publish(room, fmt.Append(nil, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func numbers(from, to int) (all []string) {
+	for i := from; i < to; i++ {
+		all = append(all, fmt.Sprint(i))
+	}
+	return all
+}
+
+// hears waits until exactly this has come.
+func (r *reader) hears(t testing.TB, what string, want []string) {
+	t.Helper()
+	until(t, what, func() bool { return len(r.said()) >= len(want) })
+	if got := r.said(); !slices.Equal(got, want) {
+		t.Fatalf("%s: it was told %v, want %v", what, got, want)
+	}
+}
+
+// A member that comes back gets what it has missed, and then what is live, each once and in order: on a node that has had the
+// room all the time, on one that has just come to have it, and on one where nobody was in it.
+func TestResume(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{Last: 50}})
+	other := another(t, h, "other")
+	a := enter(t, h, "room")
+	publish(t, h, "room", 0, 10)
+	a.hears(t, "live", numbers(0, 10))
+	since := a.last()
+	a.seat.Leave()
+	publish(t, h, "room", 10, 20)
+	publish(t, h, "aside", 0, 10)
+	b := resume(t, h, "room", since)
+	b.hears(t, "what it has missed", numbers(10, 20))
+	c := resume(t, other, "room", since)
+	c.hears(t, "what it has missed, elsewhere", numbers(10, 20))
+	d := resume(t, h, "room", since) // from what the node holds
+	d.hears(t, "what it has missed, again", numbers(10, 20))
+	all := resume(t, other, "room", 0)
+	all.hears(t, "all there is", numbers(0, 20))
+	none := resume(t, h, "room", b.last())
+	publish(t, other, "room", 20, 30)
+	for _, r := range []*reader{b, c, d} {
+		r.hears(t, "live after that", numbers(10, 30))
+	}
+	all.hears(t, "live after all", numbers(0, 30))
+	none.hears(t, "live, having missed nothing", numbers(20, 30))
+	for _, r := range []*reader{b, c, d, all, none} {
+		last := since
+		if r == all {
+			last = 0
+		}
+		for _, e := range r.events() {
+			if e.Seq <= last || e.Time.IsZero() || time.Since(e.Time) > patience {
+				t.Errorf("%q has number %d after %d, and time %v", e.Payload, e.Seq, last, e.Time)
+			}
+			last = e.Seq
+		}
+	}
+}
+
+// Who has missed as much as is kept gets all of it; who has missed more is told what is gone, and gets the rest.
+func TestGap(t *testing.T) {
+	t.Parallel()
+	const last = 5
+	h := open(t, Options{History: &History{Last: last}})
+	a := enter(t, h, "room")
+	publish(t, h, "room", 0, 20)
+	a.hears(t, "live", numbers(0, 20))
+	seqs := a.events()
+	holds := another(t, h, "holds")
+	resume(t, holds, "room", 0).hears(t, "all", numbers(20-last, 20))
+	for n := range 20 {
+		since := seqs[n].Seq
+		for name, o := range map[string]*Hub{"live": h, "read": holds, "fresh": another(t, h, fmt.Sprint("fresh", n))} {
+			want := numbers(n+1, 20)
+			if len(want) > last {
+				want = append([]string{"gap"}, numbers(20-last, 20)...)
+			}
+			r := resume(t, o, "room", since)
+			r.hears(t, fmt.Sprintf("%s, after %d", name, n), want)
+			if e := r.events(); len(want) > last && (e[0].From != since+1 || e[0].To < seqs[20-last-1].Seq || e[0].To >= seqs[20-last].Seq) {
+				t.Errorf("%s, after %d: a gap from %d to %d", name, n, e[0].From, e[0].To)
+			}
+			r.seat.Leave()
+		}
+	}
+	r := resume(t, h, "room", seqs[19].Seq+1_000_000)
+	r.hears(t, "a number of another stream", append([]string{"gap"}, numbers(20-last, 20)...))
+	if e := r.events()[0]; e.From != 0 {
+		t.Errorf("a gap from %d", e.From)
+	}
+}
+
+// What is too old is not kept, and who comes back later than that is told.
+func TestTooOld(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{For: time.Second}})
+	a := enter(t, h, "room")
+	publish(t, h, "room", 0, 3)
+	a.hears(t, "live", numbers(0, 3))
+	first := a.events()[0].Seq
+	until(t, "the messages are gone", func() bool {
+		s, err := h.stream(&h.keep.o, 1)
+		return err == nil && s.State.FirstSeq > a.last()
+	})
+	other := another(t, h, "other")
+	for _, o := range []*Hub{h, other} {
+		r := resume(t, o, "room", first)
+		r.hears(t, "it is told", []string{"gap"})
+		r.seat.Leave()
+		r = resume(t, o, "room", 0)
+		publish(t, h, "room", 3, 4)
+		r.hears(t, "nothing but what comes", numbers(3, 4))
+		r.seat.Leave()
+		until(t, "this one is gone, too", func() bool {
+			s, err := h.stream(&h.keep.o, 1)
+			return err == nil && s.State.FirstSeq > r.last()
+		})
+	}
+}
+
+// Without a stream, messages go on, and members are told that they are not kept, and when they are again.
+func TestUnkept(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{}})
+	other := another(t, h, "other")
+	a, b := enter(t, h, "room"), enter(t, other, "room")
+	until(t, "each knows of the other", func() bool { n, _, _ := h.Presence("room"); return n == 2 })
+	publish(t, h, "room", 0, 10)
+	a.hears(t, "live", numbers(0, 10))
+	b.hears(t, "live on the other", numbers(0, 10))
+	for _, o := range []*Hub{h, other} {
+		o.keep.mu.Lock()
+		o.keep.late = startAfter
+		o.keep.mu.Unlock()
+	}
+	if err := h.server.DisableJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, h, "room", 10, 20)
+	for _, r := range []*reader{a, b} {
+		until(t, "the rest comes, and it is told", func() bool { s := r.said(); return len(s) == 21 && slices.Contains(s, "unkept") })
+		for _, e := range r.events()[10:] {
+			if e.Seq != 0 {
+				t.Errorf("%q has number %d", e.Payload, e.Seq)
+			}
+		}
+		messages := slices.DeleteFunc(r.said(), func(s string) bool { return s == "unkept" })
+		if !slices.Equal(messages, numbers(0, 20)) {
+			t.Errorf("it was told %v", r.said())
+		}
+	}
+	c := enter(t, h, "room")
+	c.hears(t, "who comes now is told", []string{"unkept"})
+	back := resume(t, other, "room", a.last())
+	if err := h.server.EnableJetStream(h.server.JetStreamConfig()); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*reader{a, b, c} {
+		until(t, "messages are kept again", func() bool { return slices.Contains(r.said(), "kept") })
+	}
+	publish(t, h, "room", 20, 30)
+	c.hears(t, "live again", append([]string{"unkept", "kept"}, numbers(20, 30)...))
+	until(t, "who has come back in between has it, too", func() bool {
+		s := back.said()
+		return len(s) > 10 && slices.Equal(s[len(s)-10:], numbers(20, 30))
+	})
+	if e := c.events(); e[len(e)-1].Seq == 0 {
+		t.Error("the last has no number")
+	}
+}
+
+// A node that has missed messages, live ones or the last, gives them to its members all the same.
+func TestNodeMisses(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{Last: 1000}})
+	other := another(t, h, "other")
+	a, b := enter(t, h, "room"), enter(t, other, "room")
+	until(t, "each knows of the other", func() bool { n, _, _ := h.Presence("room"); return n == 2 })
+	const all, times = 600, 4
+	for i := range times {
+		if i > 0 {
+			if err := other.nc.ForceReconnect(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish(t, h, "room", i*all/times, (i+1)*all/times)
+	}
+	a.hears(t, "live", numbers(0, all))
+	b.hears(t, "in spite of it", numbers(0, all))
+	for i := 1; i < all; i++ {
+		if e := b.events(); e[i].Seq <= e[i-1].Seq {
+			t.Fatalf("number %d after %d", e[i].Seq, e[i-1].Seq)
+		}
+	}
+}
+
+// The message that was under way when a hub came to publish without history may be kept after all. It comes once, by either way.
+func TestUnconfirmed(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{}})
+	stranger := another(t, h, "stranger").nc
+	a := enter(t, h, "room")
+	publish(t, h, "room", 0, 1)
+	a.hears(t, "live", numbers(0, 1))
+	give := func(subject, id, payload string, more ...string) {
+		m := &nats.Msg{Subject: subject + "room", Data: []byte(payload), Header: nats.Header{nats.MsgIdHdr: {id}}}
+		for _, header := range more {
+			m.Header[header] = []string{"1"}
+		}
+		if err := stranger.PublishMsg(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	give(roomSubject, "X-1", "1", "Nats-Sequence", "Nats-Last-Sequence") // with lies that must not be believed
+	a.hears(t, "it is kept", numbers(0, 2))
+	give(flowSubject, "X-1", "1", unconfirmed)
+	give(flowSubject, "X-2", "2", unconfirmed)
+	a.hears(t, "it flows", numbers(0, 3))
+	give(roomSubject, "X-2", "2")
+	give(flowSubject, "X-3", "3")
+	a.hears(t, "it flows, and may not be kept", numbers(0, 4))
+	publish(t, h, "room", 4, 5)
+	a.hears(t, "each has come once", numbers(0, 5))
+	resume(t, h, "room", 0).hears(t, "what is kept", []string{"0", "1", "2", "4"})
+}
+
+// What a node holds of a room is bounded in bytes, and who needs more is told.
+func TestPastIsBounded(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{Last: 1000}})
+	a := enter(t, h, "room")
+	const all = 64
+	for range all {
+		if err := h.Publish("room", make([]byte, MaxReplay/32)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "all have come", func() bool { return len(a.said()) == all })
+	first := a.events()[0].Seq
+	fresh := another(t, h, "fresh")
+	for _, o := range []*Hub{h, fresh} {
+		b := resume(t, o, "room", first)
+		until(t, "it has come back", func() bool { return len(b.said()) >= 31 })
+		if s := b.said(); s[0] != "gap" || len(s) > 33 {
+			t.Errorf("it was told %d things", len(s))
+		}
+		r := o.shardOf("room").get("room")
+		r.mu.Lock()
+		if p := &r.past; p.bytes > MaxReplay || p.bytes < MaxReplay/2 {
+			t.Errorf("%d messages are held, with %d bytes", len(p.events), p.bytes)
+		}
+		r.mu.Unlock()
+	}
+	c := streamConfig(&h.keep.o, 1)
+	if c.MaxBytes != MaxHistory || c.MaxMsgsPerSubject != 1001 || c.MaxAge != time.Hour {
+		t.Errorf("%+v", c)
+	}
+}
+
+// What is not confirmed is bounded, and goes when it can.
+func TestUnconfirmedIsBounded(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{History: &History{}})
+	a := enter(t, h, "room")
+	publish(t, h, "room", 0, 1)
+	a.hears(t, "live", numbers(0, 1))
+	h.keep.mu.Lock()
+	h.keep.late = startAfter
+	h.keep.mu.Unlock()
+	if err := h.server.DisableJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	var err error
+	for ; err == nil && n < 1000; n++ {
+		err = h.Publish("room", make([]byte, 64<<10))
+	}
+	if w := h.Stats().Waiting; err != ErrBusy || w > MaxOutbound {
+		t.Fatalf("%v after %d, and %d bytes wait", err, n, w)
+	}
+	if err := h.server.EnableJetStream(h.server.JetStreamConfig()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all has gone", func() bool { return h.Stats().Waiting == 0 })
+	until(t, "all has come", func() bool {
+		m := 0
+		for _, e := range a.events() {
+			if e.Kind == Message {
+				m++
+			}
+		}
+		return m == n
+	})
+}
+
+func TestHistoryRefused(t *testing.T) {
+	for _, o := range []History{{Last: -1}, {Last: MaxLast + 1}, {For: time.Millisecond}, {For: -1}} {
+		if h, err := Open(Options{History: &o}); err == nil {
+			t.Errorf("%+v is taken", o)
+			h.Close()
+		}
+	}
+	if h, err := Open(Options{History: &History{Dir: t.TempDir()}, URL: "nats://127.0.0.1:1"}); err == nil {
+		t.Error("a directory for another's server is taken")
+		h.Close()
+	}
+	h := open(t, Options{})
+	r := resume(t, h, "room", 17)
+	publish(t, h, "room", 0, 1)
+	r.hears(t, "without a history it is Join", numbers(0, 1))
+}

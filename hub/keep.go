@@ -1,0 +1,611 @@
+package hub
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// repeatAfter is how long a message waits to be confirmed before it is sent again.
+	repeatAfter = 500 * time.Millisecond
+	// flowAfter is how long it waits before it goes without being kept, except in tests: longer than the others take to agree on a
+	// new leader when the one of the stream has died, which is up to 9 s.
+	flowAfter = 12 * time.Second
+	// startAfter is how long messages wait when the hub has just been opened.
+	startAfter = 2 * time.Second
+	// sweepEach is how many rooms are compared with the stream in a second. Live messages tell what is missing before
+	// them; this is for the last one in a room.
+	sweepEach = 16
+)
+
+// mode is whether messages are kept.
+type mode uint8
+
+const (
+	starting mode = iota // it is not known, and messages wait
+	keeping              // they go to the stream, which confirms them
+	flowing              // they go to the members, and nobody keeps them
+)
+
+// keeper is a hub's part of the history.
+type keeper struct {
+	hub      *Hub
+	o        History      // as on this node
+	keeps    atomic.Int64 // Last, as the stream has it
+	replicas int
+	dir      string // to be removed by Close; "": none
+	wake     chan struct{}
+	doubt    chan struct{} // another hub's messages flow
+
+	mu      sync.Mutex
+	mode    mode
+	late    time.Duration // flowAfter
+	since   time.Time     // when it was first in vain that the stream was asked for the base of rooms; zero: it was not
+	lines   map[string]*line
+	ready   []*line          // to be looked at by the goroutine that speaks to NATS
+	flights map[uint64]*line // unconfirmed: those whose first message has this number
+	last    uint64           // number of a message of this hub
+	fresh   []*room          // that need to know where the stream is
+	jobs    []*room          // to be brought up to date
+	more    *sync.Cond       // of jobs
+	closed  bool
+	swept   []*room // still to be swept in this round
+	routes  int     // of the server in this process
+}
+
+// line is what this hub publishes in one room. The first message is confirmed before the next one goes, so one that is repeated
+// is never overtaken.
+type line struct {
+	room    string
+	waiting []lineMessage
+	listed  bool      // in keeper.ready
+	first   time.Time // when waiting[0] was sent
+	sent    time.Time // when it was last
+}
+
+type lineMessage struct {
+	number  uint64 // 0: not sent yet
+	payload []byte
+}
+
+func newKeeper(h *Hub, o History, replicas int, dir string) *keeper {
+	k := &keeper{
+		hub: h, o: o, replicas: replicas, dir: dir, wake: make(chan struct{}, 1), doubt: make(chan struct{}, 1),
+		late: flowAfter, lines: map[string]*line{}, flights: map[uint64]*line{},
+	}
+	k.more = sync.NewCond(&k.mu)
+	k.keeps.Store(int64(o.Last))
+	return k
+}
+
+// ackSubject is where the stream confirms the messages of this hub; their number follows.
+func (h *Hub) ackSubject() string { return "_INBOX." + h.id + ".ack." }
+
+// start begins to keep.
+func (k *keeper) start() error {
+	sub, err := k.hub.nc.Subscribe(k.hub.ackSubject()+"*", k.onAck)
+	if err != nil {
+		return err
+	}
+	sub.SetPendingLimits(1<<16, bytesMost)
+	k.hub.routines.Go(k.run)
+	k.hub.routines.Go(k.strive)
+	for range readers {
+		k.hub.routines.Go(k.read)
+	}
+	return nil
+}
+
+// stop ends the readers. The hub is closed.
+func (k *keeper) stop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed = true
+	k.more.Broadcast()
+}
+
+func (k *keeper) removeDir() {
+	if k.dir != "" {
+		os.RemoveAll(k.dir)
+	}
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (k *keeper) modeNow() mode {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mode
+}
+
+// put takes a message of Publish.
+func (k *keeper) put(room string, p []byte) error {
+	if err := k.hub.out.reserve(len(p) + overhead); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l := k.lines[room]
+	if l == nil {
+		l = &line{room: room}
+		k.lines[room] = l
+	}
+	l.waiting = append(l.waiting, lineMessage{payload: append([]byte(nil), p...)})
+	if len(l.waiting) == 1 {
+		k.list(l)
+	}
+	return nil
+}
+
+// list has the sender look at a line. mu is held.
+func (k *keeper) list(l *line) {
+	if !l.listed {
+		l.listed = true
+		k.ready = append(k.ready, l)
+		k.hub.out.wakeUp()
+	}
+}
+
+// done takes the first message out of a line. mu is held.
+func (k *keeper) done(l *line) {
+	m := l.waiting[0]
+	l.waiting[0] = lineMessage{}
+	l.waiting, l.first = l.waiting[1:], time.Time{}
+	delete(k.flights, m.number)
+	k.hub.out.release(len(m.payload) + overhead)
+	if len(l.waiting) == 0 && k.lines[l.room] == l {
+		delete(k.lines, l.room)
+	}
+}
+
+// send sends what can be sent. The goroutine that speaks to NATS calls it. It reports whether that was something.
+func (k *keeper) send() (some bool) {
+	k.mu.Lock()
+	ready := k.ready
+	k.ready = nil
+	for _, l := range ready {
+		l.listed = false
+	}
+	k.mu.Unlock()
+	for _, l := range ready {
+		if k.sendLine(l) {
+			some = true
+			continue
+		}
+		k.mu.Lock()
+		if !l.listed {
+			l.listed = true
+			k.ready = append(k.ready, l)
+		}
+		k.mu.Unlock()
+	}
+	return some
+}
+
+// sendLine reports whether the line need not be looked at again until something has changed.
+func (k *keeper) sendLine(l *line) bool {
+	// A room that has members but does not hear the stream yet would miss it.
+	if r := k.hub.shardOf(l.room).get(l.room); r != nil && !r.ready.Load() {
+		return false
+	}
+	for {
+		k.mu.Lock()
+		if len(l.waiting) == 0 {
+			k.mu.Unlock()
+			return true
+		}
+		flows := k.mode == flowing
+		if k.mode == starting {
+			k.mu.Unlock()
+			return false
+		}
+		m := &l.waiting[0]
+		if m.number == 0 {
+			k.last++
+			m.number = k.last
+		}
+		msg := &nats.Msg{Header: nats.Header{nats.MsgIdHdr: {k.hub.id + "-" + strconv.FormatUint(m.number, 10)}}, Data: m.payload}
+		if flows {
+			delete(k.flights, m.number)
+			msg.Subject = flowSubject + l.room
+			if !l.first.IsZero() {
+				msg.Header[unconfirmed] = []string{"1"}
+			}
+		} else {
+			l.sent = time.Now()
+			if l.first.IsZero() {
+				l.first = l.sent
+			}
+			k.flights[m.number] = l
+			msg.Subject, msg.Reply = roomSubject+l.room, k.hub.ackSubject()+strconv.FormatUint(m.number, 10)
+		}
+		k.mu.Unlock()
+		err := k.hub.msgToNATS(msg)
+		if !flows {
+			return true // if it has not gone, it will be repeated
+		}
+		if err == nats.ErrReconnectBufExceeded {
+			return false
+		}
+		if err != nil {
+			k.hub.counts.lost.Add(1)
+		}
+		k.mu.Lock()
+		k.done(l)
+		k.mu.Unlock()
+	}
+}
+
+// onAck hears from the stream.
+func (k *keeper) onAck(m *nats.Msg) {
+	number, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, k.hub.ackSubject()), 10, 64)
+	if err != nil {
+		return
+	}
+	var ack struct {
+		Seq   uint64    `json:"seq"`
+		Error *apiError `json:"error"`
+	}
+	if json.Unmarshal(m.Data, &ack) != nil || ack.Error != nil || ack.Seq == 0 {
+		return // nobody is there to keep it, or cannot now: it will be repeated
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l := k.flights[number]; l != nil {
+		k.done(l)
+		if len(l.waiting) > 0 {
+			k.list(l)
+		}
+	}
+}
+
+// run repeats what is not confirmed, and learns where the stream is for rooms that are new.
+func (k *keeper) run() {
+	ticker := time.NewTicker(moment)
+	defer ticker.Stop()
+	var second time.Time
+	began := time.Now()
+	for {
+		select {
+		case <-k.hub.closed:
+			return
+		case <-ticker.C:
+		case <-k.wake:
+		}
+		if !k.hub.nc.IsConnected() {
+			began = time.Now()
+			k.mu.Lock()
+			for _, l := range k.flights {
+				l.first = began // NATS being away is no sign that nothing is kept
+			}
+			k.mu.Unlock()
+			continue
+		}
+		now := time.Now()
+		k.repeat(now)
+		if k.modeNow() == starting && now.Sub(began) > startAfter {
+			k.flow("nothing is kept yet")
+		}
+		k.findBase(now)
+		if now.Sub(second) >= time.Second {
+			second = now
+			k.sweep()
+		}
+	}
+}
+
+// repeat sends again what waits for long, or gives up having it kept.
+func (k *keeper) repeat(now time.Time) {
+	k.mu.Lock()
+	late := false
+	for _, l := range k.flights {
+		late = late || now.Sub(l.first) > k.late
+		if now.Sub(l.sent) > repeatAfter {
+			k.list(l)
+		}
+	}
+	k.mu.Unlock()
+	if late {
+		k.flow("messages are not confirmed")
+	}
+}
+
+// flow goes on without history.
+func (k *keeper) flow(why string) {
+	k.mu.Lock()
+	if k.mode == flowing {
+		k.mu.Unlock()
+		return
+	}
+	k.mode = flowing
+	k.listAll()
+	k.mu.Unlock()
+	k.hub.log.Warn("messages are not kept: a majority of the nodes that keep them is missing", "why", why)
+	k.tell()
+	poke(k.wake)
+}
+
+// keep goes on with history.
+func (k *keeper) keep() {
+	k.mu.Lock()
+	if k.mode == keeping {
+		k.mu.Unlock()
+		return
+	}
+	k.mode, k.since = keeping, time.Time{}
+	k.listAll()
+	k.mu.Unlock()
+	k.hub.log.Info("messages are kept")
+	k.tell()
+	k.checkAll()
+	poke(k.wake)
+}
+
+// listAll has the sender look at every line. mu is held.
+func (k *keeper) listAll() {
+	for _, l := range k.lines {
+		k.list(l)
+	}
+	k.hub.out.wakeUp()
+}
+
+// tell tells the members of all rooms whether messages are kept.
+func (k *keeper) tell() {
+	flows := k.modeNow() == flowing
+	for i := range k.hub.shards {
+		for _, r := range k.hub.shards[i].all() {
+			r.flows(flows)
+		}
+	}
+}
+
+// strive tries to have messages kept while they are not.
+func (k *keeper) strive() {
+	ticker := time.NewTicker(moment)
+	defer ticker.Stop()
+	var said string
+	for {
+		select {
+		case <-k.hub.closed:
+			return
+		case <-ticker.C:
+			if k.modeNow() == keeping {
+				continue
+			}
+		case <-k.doubt:
+		}
+		if !k.hub.nc.IsConnected() {
+			continue
+		}
+		switch err := k.try(); {
+		case err == nil:
+			said = ""
+			k.keep()
+		case k.hub.isClosed():
+		default:
+			if err.Error() != said {
+				said = err.Error()
+				k.hub.log.Info("messages cannot be kept", "err", err)
+			}
+			if k.modeNow() == keeping {
+				k.flow("another node's are not")
+			}
+			select {
+			case <-k.hub.closed:
+			case <-time.After(repeatAfter):
+			}
+		}
+	}
+}
+
+// try finds or makes the stream, and has it keep something.
+func (k *keeper) try() error {
+	s, err := k.hub.stream(&k.o, k.replicas)
+	if err != nil {
+		return err
+	}
+	last := s.Config.MaxMsgsPerSubject - 1 // whichever node has made it
+	if last < 1 || last > MaxLast {
+		return fmt.Errorf("the stream %s keeps %d messages of a subject, and is not the hub's", streamName, last+1)
+	}
+	if k.keeps.Swap(last) != last && last != int64(k.o.Last) {
+		k.hub.log.Warn("the stream keeps another number of messages than this node's History says", "last", last)
+	}
+	m, err := k.hub.request(probeSubject+k.hub.id, nil)
+	if err != nil {
+		return err
+	}
+	var ack struct {
+		Error *apiError `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &ack); err != nil {
+		return err
+	}
+	if ack.Error != nil {
+		return ack.Error
+	}
+	return nil
+}
+
+// onReconnect: what was under way may be lost, and what came meanwhile is missing.
+func (k *keeper) onReconnect() {
+	k.mu.Lock()
+	now := time.Now()
+	for _, l := range k.flights {
+		l.first = now
+		k.list(l)
+	}
+	k.mu.Unlock()
+	k.checkAll()
+}
+
+// seek has the room learn where the stream is, and then subscribe.
+func (k *keeper) seek(r *room) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.fresh = append(k.fresh, r)
+	poke(k.wake)
+}
+
+// findBase tells rooms that are new the last number of the stream. What is published after that is for their members. Without an
+// answer they do without: their first message tells them.
+func (k *keeper) findBase(now time.Time) {
+	k.mu.Lock()
+	fresh := k.fresh
+	if k.mode == starting || len(fresh) == 0 {
+		k.mu.Unlock()
+		return
+	}
+	k.fresh = nil
+	asks := k.mode == keeping
+	k.mu.Unlock()
+	var last uint64
+	if asks {
+		s := new(streamState)
+		if err := k.hub.api("STREAM.INFO."+streamName, nil, s); err != nil {
+			k.mu.Lock()
+			if k.since.IsZero() {
+				k.since = now
+			}
+			late := time.Since(k.since) > startAfter
+			if late {
+				k.since = time.Time{}
+			} else {
+				k.fresh = append(fresh, k.fresh...)
+			}
+			k.mu.Unlock()
+			if !late {
+				return
+			}
+		} else {
+			k.mu.Lock()
+			k.since = time.Time{}
+			k.mu.Unlock()
+		}
+		last = s.State.LastSeq
+	}
+	for _, r := range fresh {
+		r.based(last)
+		k.hub.out.again(r)
+	}
+}
+
+// sweep compares some rooms with the stream, and all of them where a route has come or gone.
+func (k *keeper) sweep() {
+	if k.modeNow() != keeping {
+		return
+	}
+	if s := k.hub.server; s != nil {
+		if n := s.NumRoutes(); n != k.routes {
+			k.routes = n
+			k.checkAll()
+		}
+	}
+	if len(k.swept) == 0 {
+		for i := range k.hub.shards {
+			k.swept = append(k.swept, k.hub.shards[i].all()...)
+		}
+	}
+	n := min(len(k.swept), sweepEach)
+	for _, r := range k.swept[:n] {
+		r.compareWithStream()
+	}
+	clear(k.swept[:n])
+	k.swept = k.swept[n:]
+}
+
+func (k *keeper) checkAll() {
+	for i := range k.hub.shards {
+		for _, r := range k.hub.shards[i].all() {
+			r.compareWithStream()
+		}
+	}
+}
+
+// sendRest sends what was published before Close: for up to a second so that it is kept, and then without.
+func (k *keeper) sendRest() {
+	end := time.NewTimer(time.Second)
+	defer end.Stop()
+	for k.waits() {
+		k.send()
+		select {
+		case <-k.hub.out.wake:
+		case <-end.C:
+			k.mu.Lock()
+			k.mode = flowing
+			k.listAll()
+			k.mu.Unlock()
+			k.send()
+			return
+		}
+	}
+}
+
+func (k *keeper) waits() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.lines) > 0
+}
+
+// subscribeKept is Subscribe with a history.
+func (h *Hub) subscribeKept(pattern string, f func(e *Event)) (stop func(), err error) {
+	inbox := make(chan *nats.Msg, inboxMost)
+	var subs []*nats.Subscription
+	for _, subject := range []string{liveSubject, flowSubject} {
+		sub, err := h.nc.ChanSubscribe(subject+pattern, inbox)
+		if err != nil {
+			for _, s := range subs {
+				s.Unsubscribe()
+			}
+			return nil, fmt.Errorf("hub: %w", err)
+		}
+		subs = append(subs, sub)
+	}
+	stopped := make(chan struct{})
+	h.routines.Go(func() {
+		told := 0
+		for {
+			select {
+			case <-h.closed:
+				return
+			case <-stopped:
+				return
+			case m := <-inbox:
+				all := 0
+				for _, s := range subs {
+					n, _ := s.Dropped()
+					all += n
+				}
+				if all > told {
+					h.counts.lost.Add(int64(all - told))
+					f(&Event{Kind: Dropped, Lost: all - told, Time: time.Now()})
+					told = all
+				}
+				if room, ok := strings.CutPrefix(m.Subject, flowSubject); ok {
+					f(&Event{Kind: Message, Room: room, Payload: m.Data, Time: time.Now()})
+				} else if s, ok := parseStored(strings.TrimPrefix(m.Subject, liveSubject), m); ok {
+					f(s.Event)
+				}
+			}
+		}
+	})
+	return sync.OnceFunc(func() {
+		for _, s := range subs {
+			s.Unsubscribe()
+		}
+		close(stopped)
+	}), nil
+}

@@ -1,0 +1,196 @@
+package hub
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// kept is a room's part of the history. It is guarded by the lock of the room.
+type kept struct {
+	ready    atomic.Bool // subscribed: what is published now comes
+	isBased  bool        // it is known where the stream is, or that nobody knows
+	flow     *nats.Subscription
+	past     past
+	want     uint64  // a message with this number has come, and was not taken because one before it is missing
+	check    bool    // something may be missing: the stream has to be asked
+	queued   bool    // for a reader
+	resuming []*Seat // that wait for what they have missed
+	unkept   bool    // the members know that messages are not kept
+
+	numbers map[string]uint64 // of each hub: the last message from it that came from the stream
+	maybe   map[string]bool   // ids of messages that have come by flow, and may be in the stream as well
+}
+
+// hubsMost bounds how many hubs a room remembers the numbers of. They matter for the moment in which messages come to be kept no more.
+const hubsMost = 64
+
+// unconfirmed is the header of a message that flows, and may have come to be kept as well.
+const unconfirmed = "Hub-Unconfirmed"
+
+func (r *room) based(last uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.isBased = true
+	if last > 0 && !r.past.known {
+		r.past.begin(last)
+	}
+}
+
+// live takes a message that the stream has just kept.
+func (r *room) live(m *nats.Msg) {
+	s, ok := parseStored(r.name, m)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.past.known {
+		if s.prev == 0 {
+			s.prev = s.Seq - 1
+		}
+		r.past.begin(s.prev)
+	}
+	switch {
+	case s.Seq <= r.past.last: // a leader has said it again
+	case s.prev > r.past.last:
+		r.want = s.Seq
+		r.needs()
+	default:
+		r.take(s)
+	}
+}
+
+// take takes the next message of the stream. mu is held.
+func (r *room) take(s stored) {
+	hub, n := splitID(s.id)
+	if hub != "" {
+		remember(&r.numbers, hub, max(n, r.numbers[hub]))
+	}
+	if !r.maybe[s.id] {
+		for _, seat := range r.seats {
+			if !seat.resuming {
+				seat.give(s.Event)
+			}
+		}
+	}
+	r.past.add(s.Event, &r.hub.keep.o)
+}
+
+// flowed takes a message that nobody keeps.
+func (r *room) flowed(m *nats.Msg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m.Header[unconfirmed] != nil {
+		id := lastOf(m.Header, nats.MsgIdHdr)
+		if hub, n := splitID(id); hub == "" || n <= r.numbers[hub] {
+			return // it is kept after all: it has come, or will
+		}
+		remember(&r.maybe, id, true)
+	}
+	if !r.unkept {
+		poke(r.hub.keep.doubt)
+	}
+	r.tellLocked(&Event{Kind: Message, Room: r.name, Payload: m.Data, Time: time.Now()})
+}
+
+func remember[V any](m *map[string]V, key string, v V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	if _, ok := (*m)[key]; !ok && len(*m) >= hubsMost {
+		for old := range *m {
+			delete(*m, old)
+			break
+		}
+	}
+	(*m)[key] = v
+}
+
+// gap tells that messages up to this one are not kept any more. mu is held.
+func (r *room) gap(to uint64) {
+	e := &Event{Kind: Gap, Room: r.name, From: r.past.last + 1, To: to, Time: time.Now()}
+	for _, seat := range r.seats {
+		if !seat.resuming {
+			seat.give(e)
+		}
+	}
+	p := &r.past
+	p.begin(to)
+	p.events, p.bytes, p.whole = nil, 0, true // what is before the gap is kept no more, either
+}
+
+// flows tells the members whether messages are kept.
+func (r *room) flows(yes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unkept != yes {
+		r.unkept = yes
+		r.tellLocked(r.keepsEvent())
+	}
+}
+
+func (r *room) keepsEvent() *Event {
+	e := &Event{Kind: Kept, Room: r.name, Time: time.Now()}
+	if r.unkept {
+		e.Kind = Unkept
+	}
+	return e
+}
+
+// comesBack takes a seat whose member has missed something. mu is held.
+func (r *room) comesBack(s *Seat) {
+	if r.past.covers(s.since) {
+		r.replay(s)
+		return
+	}
+	r.resuming = append(r.resuming, s)
+	r.needs()
+}
+
+// ahead reports whether a member comes back that has seen a later message than this node. mu is held.
+func (r *room) ahead() bool {
+	return slices.ContainsFunc(r.resuming, func(s *Seat) bool { return !r.past.known || s.since > r.past.last && !s.asked })
+}
+
+// resume gives all that wait what they have missed: the stream was asked. mu is held.
+func (r *room) resume() {
+	waiting := r.resuming
+	r.resuming = nil
+	for _, s := range waiting {
+		switch {
+		case s.place < 0: // it has left
+		case !r.past.known || s.since > r.past.last && !s.asked || !r.past.whole && !r.past.covers(s.since):
+			r.resuming = append(r.resuming, s) // it came meanwhile
+		default:
+			r.replay(s)
+		}
+	}
+}
+
+// replay gives a member what it has missed. mu is held, so what is live comes after it.
+func (r *room) replay(s *Seat) {
+	s.resuming = false
+	p, now := &r.past, time.Now()
+	p.trim(&r.hub.keep.o, now)
+	since := s.since
+	switch {
+	case since > p.last: // it is of a stream that is gone
+		since = 0
+		s.give(&Event{Kind: Gap, Room: r.name, To: p.from, Time: now})
+	case since > 0 && since < p.from:
+		s.give(&Event{Kind: Gap, Room: r.name, From: since + 1, To: p.from, Time: now})
+	}
+	for _, e := range p.after(since) {
+		s.give(e)
+	}
+	p.weigh(&r.hub.keep.o, now)
+}
+
+func (r *room) baseKnown() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.isBased
+}
