@@ -135,16 +135,19 @@ type Seat struct {
 	slow   Slow
 
 	// Guarded by the lock of the room.
-	place   int      // in room.seats; −1: it has left
-	behind  bool     // it is in room.behind
-	waiting []*Event // for a member that is behind: messages, and what the node has lost between them
-	lost    int      // messages it has missed before those
-	fresh   bool     // it is in room.fresh
-	aside   []*Event // for a member that is behind: Gaps, and whether messages are kept
-
-	resuming bool // it waits for the messages after since, and those to come
+	fresh    bool  // it is in room.fresh
+	resuming bool  // it waits for the messages after since, and those to come
+	asked    bool  // the stream was, what it has after since: nothing
+	place    int32 // in room.seats; −1: it has left
 	since    uint64
-	asked    bool // the stream was, what it has after since: nothing
+	*late    // nil: it is not in room.behind
+}
+
+// late is what there is for a member that is behind. Most are not: so it is no part of their Seats.
+type late struct {
+	waiting []*Event // messages, and what the node has lost between them
+	lost    int      // messages it has missed before those
+	aside   []*Event // Gaps, and whether messages are kept
 }
 
 // give has the member get an event, now or later.
@@ -156,18 +159,18 @@ func (s *Seat) give(e *Event) {
 		}
 		return
 	}
-	if !s.behind && s.member.Writable() && !errors.Is(s.member.Write(e), proactor.ErrBacklog) {
+	if s.late == nil && s.member.Writable() && !errors.Is(s.member.Write(e), proactor.ErrBacklog) {
 		return
+	}
+	if s.late == nil {
+		s.late = new(late)
+		s.room.behind = append(s.room.behind, s)
+		s.room.wants()
 	}
 	if e.Kind == Presence {
 		s.refresh()
 	} else {
 		s.keep(e)
-	}
-	if !s.behind {
-		s.behind = true
-		s.room.behind = append(s.room.behind, s)
-		s.room.wants()
 	}
 }
 
@@ -253,7 +256,6 @@ func (s *Seat) catchUp() bool {
 			}
 			s.waiting = slices.Delete(s.waiting, 0, 1)
 		default:
-			s.waiting = nil
 			return false
 		}
 	}

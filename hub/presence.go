@@ -122,7 +122,7 @@ func (r *room) report(now time.Time) (waits bool) {
 	for _, s := range fresh {
 		switch {
 		case s.place < 0:
-		case s.behind:
+		case s.late != nil:
 			r.fresh = append(r.fresh, s) // when it has caught up
 		default:
 			s.fresh = false

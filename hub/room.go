@@ -56,7 +56,7 @@ func (r *room) size() int {
 func (r *room) add(s *Seat) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.place = len(r.seats)
+	s.place = int32(len(r.seats))
 	r.seats = append(r.seats, s)
 	r.fresh = append(r.fresh, s)
 	r.here.came(s.name)
@@ -84,12 +84,12 @@ func (r *room) remove(s *Seat) bool {
 	if s.place < 0 {
 		return false
 	}
-	last := len(r.seats) - 1
+	last := int32(len(r.seats) - 1)
 	r.seats[s.place] = r.seats[last]
 	r.seats[s.place].place = s.place
 	r.seats[last] = nil
 	r.seats = r.seats[:last]
-	s.place, s.waiting, s.aside = -1, nil, nil
+	s.place, s.late = -1, nil
 	r.here.went(s.name)
 	r.wants()
 	return true
@@ -181,8 +181,10 @@ func (r *room) tick(now time.Time) {
 	r.tellMissed(now)
 	still := r.behind[:0]
 	for _, s := range r.behind {
-		if s.behind = s.place >= 0 && s.catchUp(); s.behind {
+		if s.place >= 0 && s.catchUp() {
 			still = append(still, s)
+		} else {
+			s.late = nil
 		}
 	}
 	clear(r.behind[len(still):])

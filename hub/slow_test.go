@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/proactor-go/proactor"
 )
@@ -326,4 +327,11 @@ func TestSlowSubscriber(t *testing.T) {
 		t.Errorf("Ada was told that she lost %d", g.lost)
 	}
 	g.check(t)
+}
+
+// A member that keeps up costs its room 64 bytes, and what the Member is.
+func TestSeatIsSmall(t *testing.T) {
+	if n := unsafe.Sizeof(Seat{}); unsafe.Sizeof(uintptr(0)) == 8 && n > 64 {
+		t.Errorf("a Seat has %d bytes", n)
+	}
 }
