@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -166,6 +167,11 @@ func (n *node) does(words []string) (any, error) {
 	switch words[0] {
 	case "status":
 		return status{n.hub.Stats(), len(n.hub.Nodes()), n.hub.Connected()}, nil
+	case "heap": // in bytes
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc, nil
 	case "count": // ROOM: who is there
 		count, _, _ := n.hub.Presence(word(1))
 		return count, nil

@@ -120,15 +120,6 @@ func (g *guest) say(p []byte) error {
 	return err
 }
 
-func (g *guest) leave() {
-	if g.socket != nil {
-		g.socket.Transport().Abort()
-	} else {
-		g.plain.Close()
-	}
-	<-g.gone
-}
-
 // guests are the clients of a test, on an engine of their own.
 type guests struct {
 	t      testing.TB
