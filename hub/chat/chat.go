@@ -3,7 +3,7 @@
 // there, whichever process they came to.
 //
 //	GET /                              the page
-//	GET /ws?room=R&name=N[&since=SEQ]  a WebSocket; SEQ is the last message that the client has
+//	GET /ws?room=R&name=N[&since=SEQ]  a WebSocket; SEQ is the last message that the client has; 0: it has none
 //
 // A text message of a client is what it says. What it is sent are the types of events.go, as JSON.
 //
@@ -16,7 +16,7 @@
 // hundred thousand people who are quiet cost what a hundred thousand quiet connections do. What is said is encoded once a
 // process, and shared by all who get it. And everything has a bound: names, texts, who is listed, how fast a member may
 // speak, what waits for NATS, and what waits for a member that does not read. That one is reset, and the log says so;
-// its page comes back.
+// its page comes back and, where the hub keeps what is said, asks for what it has missed.
 package chat
 
 import (
@@ -55,6 +55,8 @@ type Options struct {
 	Addr string
 	// Hub has the rooms. It is the caller's, who closes it after the server has ended. It must be set.
 	Hub *hub.Hub
+	// History says that the hub keeps what is said (hub.Options.History), so that who comes back misses nothing.
+	History bool
 	// Origins are those of the pages of all servers of the same chat, such as "https://b.example:8443". A page that loses
 	// its server tries one of the others, and their pages may come here. None: pages come back to where they are from,
 	// as they should where a load balancer stands before all servers.
@@ -87,7 +89,7 @@ func New(o Options) *Server {
 	s.Server = &proactor.Server{
 		Addr: o.Addr, Engine: o.Engine, Log: o.Log,
 		Limits: proactor.Limits{
-			HighWater: 64 << 10, MaxPending: 256 << 10,
+			HighWater: 64 << 10, MaxPending: 256<<10 + hub.MaxReplay, // what a member is given at once that comes back
 			MaxMessage:   MaxText + 1<<10, // see package websocket
 			WriteTimeout: 30 * time.Second,
 		},
@@ -99,7 +101,7 @@ func New(o Options) *Server {
 	if len(o.Origins) > 0 {
 		s.sockets.CheckOrigin = s.mayCome
 	}
-	s.hello = prepare(hello{"hello", false, append([]string{}, o.Origins...)})
+	s.hello = prepare(hello{"hello", o.History, append([]string{}, o.Origins...)})
 	s.web = &http.Server{
 		Handler:     s.routes(),
 		ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,

@@ -44,8 +44,8 @@ func TestTalk(t *testing.T) {
 						t.Errorf("%s: %s, %d bytes, %v", path, r.Status, len(body), r.Header)
 					}
 				}
-				ada := enterBy(t, d, s, "a", "Ada")
-				bob := enterBy(t, d, s, "a", "Bob")
+				ada := enterBy(t, d, s, "a", "Ada", "")
+				bob := enterBy(t, d, s, "a", "Bob", "")
 				ada.sees(t, "Ada", "Bob")
 				for i := range 5 {
 					ada.say(t, fmt.Sprint("hello ", i))

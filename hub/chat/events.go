@@ -15,6 +15,9 @@ type (
 	message struct {
 		Type string `json:"type"`
 		Room string `json:"room"`
+		// Seq is larger than that of any message before in the room, on whichever server, but not by one. 0, which
+		// is not written: the message is not kept.
+		Seq uint64 `json:"seq,omitempty"`
 		saying
 	}
 	// here is who is in the room: "here". Names has at most MaxListed.
@@ -31,6 +34,16 @@ type (
 		Joined []string `json:"joined,omitempty"`
 		Left   []string `json:"left,omitempty"`
 	}
+	// gap is that messages from one to another are not kept any more, as far as there were any: "gap".
+	gap struct {
+		Type string `json:"type"`
+		From uint64 `json:"from"`
+		To   uint64 `json:"to"`
+	}
+	// kept is whether what is said from now on is kept: "unkept", "kept". It is, where neither was told.
+	kept struct {
+		Type string `json:"type"`
+	}
 	// lost is that so many messages did not come to this server, which was too slow: "lost".
 	lost struct {
 		Type  string `json:"type"`
@@ -42,8 +55,8 @@ type (
 		Type   string `json:"type"`
 		Within int64  `json:"within"`
 	}
-	// hello comes first: whether the server remembers what was said, for those who come back, and where else the
-	// client may connect to: "hello".
+	// hello comes first: whether what is said is kept for those who come back, and where else the client may
+	// connect to: "hello".
 	hello struct {
 		Type    string   `json:"type"`
 		History bool     `json:"history"`
@@ -87,7 +100,7 @@ var (
 func encode(e *hub.Event) []byte {
 	switch e.Kind {
 	case hub.Message:
-		m := message{Type: "message", Room: nameOf(e.Room)}
+		m := message{Type: "message", Room: nameOf(e.Room), Seq: e.Seq}
 		if json.Unmarshal(e.Payload, &m.saying) != nil || !m.sound() {
 			return nil
 		}
@@ -99,6 +112,12 @@ func encode(e *hub.Event) []byte {
 		return encoded(presence{"presence", e.Count, e.Joined, e.Left})
 	case hub.Dropped:
 		return encoded(lost{"lost", e.Lost})
+	case hub.Gap:
+		return encoded(gap{"gap", e.From, e.To})
+	case hub.Unkept:
+		return encoded(kept{"unkept"})
+	case hub.Kept:
+		return encoded(kept{"kept"})
 	}
 	return nil
 }

@@ -52,9 +52,11 @@ func listen(t *testing.T, o Options) *Server {
 type event struct {
 	Type, Room, From, Text string
 	Time, Within           int64
+	Seq, To                uint64
 	Names, Joined, Left    []string
 	Origins                []string
 	Count                  int
+	History                bool
 }
 
 // guest is a client. What it is told is kept.
@@ -77,6 +79,9 @@ func dial(t *testing.T, d *proactor.Dialer, s *Server, room, name, query string)
 			}
 			err := json.Unmarshal(p, &v)
 			v.event.From, _ = v.From.(string)
+			if n, ok := v.From.(float64); ok {
+				v.Seq = uint64(n)
+			}
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.events = append(g.events, v.event)
@@ -101,12 +106,12 @@ func dial(t *testing.T, d *proactor.Dialer, s *Server, room, name, query string)
 // enter has somebody enter, who is told who is here, and leaves at the end of the test.
 func enter(t *testing.T, s *Server, room, name string) *guest {
 	t.Helper()
-	return enterBy(t, &proactor.Dialer{Engine: s.Engine}, s, room, name)
+	return enterBy(t, &proactor.Dialer{Engine: s.Engine}, s, room, name, "")
 }
 
-func enterBy(t *testing.T, d *proactor.Dialer, s *Server, room, name string) *guest {
+func enterBy(t *testing.T, d *proactor.Dialer, s *Server, room, name, query string) *guest {
 	t.Helper()
-	g, err := dial(t, d, s, room, name, "")
+	g, err := dial(t, d, s, room, name, query)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,15 +20,16 @@ import (
 // visitor is who asks for a WebSocket.
 type visitor struct {
 	room, name string
-	since      int64 // the last message that they have; −1: they want none of the past
+	resumes    bool   // they want what was said
+	since      uint64 // after this message; 0: all
 }
 
 func visitorOf(r *http.Request) (visitor, error) {
 	q := r.URL.Query()
-	v := visitor{q.Get("room"), q.Get("name"), -1}
-	if q.Has("since") {
+	v := visitor{room: q.Get("room"), name: q.Get("name"), resumes: q.Has("since")}
+	if v.resumes {
 		var err error
-		if v.since, err = strconv.ParseInt(q.Get("since"), 10, 64); err != nil || v.since < 0 {
+		if v.since, err = strconv.ParseUint(q.Get("since"), 10, 64); err != nil {
 			return v, errors.New("since is not the number of a message")
 		}
 	}
@@ -98,9 +99,14 @@ func (s *Server) opened(c *websocket.Conn, r *http.Request) {
 		return
 	}
 	c.WritePrepared(s.hello)
-	m := &member{Member: all.WebSocket(c), numbers: numbers.WebSocket(c), c: c, log: s.log, name: v.name, room: roomOf(v.room)}
+	m := &member{Member: all.WebSocket(c), numbers: numbers.WebSocket(c), c: c, log: s.log, name: strings.Clone(v.name), room: roomOf(v.room)} // else the name would keep the whole request
 	var err error
-	if m.seat, err = s.hub.Join(m.room, m, m.name, hub.Close); err != nil { // the hub is closed
+	if v.resumes {
+		m.seat, err = s.hub.Resume(m.room, m, m.name, hub.Close, v.since)
+	} else {
+		m.seat, err = s.hub.Join(m.room, m, m.name, hub.Close)
+	}
+	if err != nil { // the hub is closed
 		c.Close(websocket.StatusGoingAway, "")
 		return
 	}

@@ -27,11 +27,10 @@ func engine(t *testing.T) *proactor.Engine {
 	return e
 }
 
-// open opens a hub.
-func open(t *testing.T, o hub.Options) *hub.Hub {
+// open opens a hub that keeps what is said.
+func open(t *testing.T) *hub.Hub {
 	t.Helper()
-	o.Log = slog.New(slog.DiscardHandler)
-	h, err := hub.Open(o)
+	h, err := hub.Open(hub.Options{History: &hub.History{Last: 50}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +40,7 @@ func open(t *testing.T, o hub.Options) *hub.Hub {
 
 func serveChat(t *testing.T, h *hub.Hub, e *proactor.Engine, addr string, origins ...string) *chat.Server {
 	t.Helper()
-	s := chat.New(chat.Options{Addr: addr, Hub: h, Engine: e, Origins: origins, Log: slog.New(slog.DiscardHandler)})
+	s := chat.New(chat.Options{Addr: addr, Hub: h, History: true, Engine: e, Origins: origins, Log: slog.New(slog.DiscardHandler)})
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +77,7 @@ func (p *tab) here(names ...string) {
 // Two people talk, see who is here, and are together again after the server was started anew.
 func TestChat(t *testing.T) {
 	b := start(t)
-	e, h := engine(t), open(t, hub.Options{})
+	e, h := engine(t), open(t)
 	addr := must.Free(t)
 	s := serveChat(t, h, e, addr)
 
@@ -139,12 +138,12 @@ func TestChat(t *testing.T) {
 }
 
 // A room of many shows some, and how many more there are. A connection that breaks is made again, and
-// the page says that something may be missing.
+// nothing of what was said meanwhile is missing.
 func TestChatCrowd(t *testing.T) {
 	b := start(t)
 	e, others := engine(t), engine(t)
 	addr := must.Free(t)
-	serveChat(t, open(t, hub.Options{}), e, addr)
+	serveChat(t, open(t), e, addr)
 	ada := enter(b, addr, "Ada", "hall")
 	guests := map[string]*websocket.Conn{} // by address
 	var guest *websocket.Conn
@@ -175,16 +174,23 @@ func TestChatCrowd(t *testing.T) {
 			c.Abort()
 		}
 	}
-	ada.until(`[...document.querySelectorAll("#said .note")].some((e) => e.textContent === "Messages may be missing here.")`)
-	ada.shows("#count", fmt.Sprintf("· %d", chat.MaxListed+21))
-	say("two")
-	ada.hears("two")
+	for i := range 20 {
+		say(fmt.Sprint("meanwhile ", i))
+	}
+	ada.hears("meanwhile 19")
+	want := "one"
+	for i := range 20 {
+		want += fmt.Sprint("|meanwhile ", i)
+	}
+	if got := eval[string](ada, `[...document.querySelectorAll("#said .text")].map((e) => e.textContent).join("|")`); got != want {
+		t.Errorf("heard %s", got)
+	}
 }
 
-// A page whose server goes, and has told it of another one, goes on there.
+// A page whose server goes, and has told it of another one, goes on there, and misses nothing.
 func TestChatMoves(t *testing.T) {
 	b := start(t)
-	e, h := engine(t), open(t, hub.Options{})
+	e, h := engine(t), open(t)
 	addrs := []string{must.Free(t), must.Free(t)}
 	origins := []string{"http://" + addrs[0], "http://" + addrs[1]}
 	goes := serveChat(t, h, e, addrs[0], origins...)
@@ -196,7 +202,9 @@ func TestChatMoves(t *testing.T) {
 	if err := goes.Shutdown(ctx); err != nil && err != context.DeadlineExceeded {
 		t.Error(err)
 	}
-	ada.until(`[...document.querySelectorAll("#said .note")].some((e) => e.textContent === "Messages may be missing here.")`)
+	grace.say("Are you there?")
+	ada.hears("Are you there?")
+	ada.shows("#link", "connected")
 	ada.here("Ada", "Grace")
 	grace.here("Ada", "Grace")
 	grace.say("You are here, too.")

@@ -7,7 +7,7 @@ const maxShown = 500; // messages
 
 let socket; // the WebSocket; undefined: nobody is inside
 let me, room;
-let since = 0; // the last message that was shown, if the server numbers them
+let since = 0; // the last message that was shown, of those that are kept
 let tries = 0; // connects in vain since the last that succeeded
 let been = false; // inside, so that messages may be missing when it is again
 let moving = false; // the server has said that it goes, and timer is set
@@ -133,7 +133,7 @@ function state(on, text) {
 function show(event) {
   switch (event.type) {
     case "message":
-      since = event.seq ?? 0;
+      since = event.seq ?? since;
       message(event);
       break;
     case "hello":
@@ -159,6 +159,12 @@ function show(event) {
     case "gap":
     case "lost":
       missing();
+      break;
+    case "unkept":
+      add(element("li", "What is said now is not kept for those who come back.", "note"));
+      break;
+    case "kept":
+      add(element("li", "What is said now is kept again.", "note"));
       break;
     case "move":
       move(event.within);

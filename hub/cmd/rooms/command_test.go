@@ -127,6 +127,8 @@ func TestBadFlags(t *testing.T) {
 		"chat --secret x",
 		"chat --admin nonsense",
 		"chat --origin 127.0.0.1:80",
+		"chat --history=-1",
+		"chat --history 10001",
 		"chat --origin http://127.0.0.1/page",
 		"broadcast --listen nonsense",
 	} {

@@ -47,23 +47,28 @@ type guest struct {
 
 type event struct {
 	Type, From, Text string
+	Seq              uint64
 	Names, Joined    []string
 	Count            int
 	Within           int64
 }
 
-// enter has somebody enter a room.
-func enter(t *testing.T, d *proactor.Dialer, url, name string) *guest {
+// enter has somebody enter a room; query has what else is asked for.
+func enter(t *testing.T, d *proactor.Dialer, url, name, query string) *guest {
 	t.Helper()
 	g := &guest{told: make(chan event, 1000), closed: make(chan error, 1)}
 	var err error
-	if g.Conn, err = websocket.Dial(must.Context(t), d, url+"/ws?room=tea&name="+name, nil, &websocket.Options{
+	if g.Conn, err = websocket.Dial(must.Context(t), d, url+"/ws?room=tea&name="+name+query, nil, &websocket.Options{
 		Message: func(_ *websocket.Conn, _ websocket.Type, p []byte) {
-			var v event
+			var v struct {
+				event
+				From any // a name or a number
+			}
 			if err := json.Unmarshal(p, &v); err != nil {
 				t.Error(err)
 			}
-			g.told <- v
+			v.event.From, _ = v.From.(string)
+			g.told <- v.event
 		},
 		Closed: func(_ *websocket.Conn, cause error) { g.closed <- cause },
 	}); err != nil {
@@ -77,10 +82,27 @@ func enter(t *testing.T, d *proactor.Dialer, url, name string) *guest {
 func (g *guest) next(t *testing.T, kind string) event {
 	t.Helper()
 	for {
-		if v := must.Take(t, kind, g.told); v.Type == kind {
+		if v := must.Take(t, kind, g.told); v.Type == kind && v.Text != asking {
 			return v
 		}
 	}
+}
+
+const asking = "is this kept?"
+
+// keeps waits until what a guest says is kept, for which the nodes have to agree first.
+func (g *guest) keeps(t *testing.T) {
+	t.Helper()
+	must.Eventually(t, "what is said is kept", func() bool {
+		if err := g.Write(websocket.Text, []byte(asking)); err != nil {
+			t.Fatal(err)
+		}
+		v := must.Take(t, "what it says", g.told)
+		for v.Text != asking {
+			v = must.Take(t, "what it says", g.told)
+		}
+		return v.Seq > 0
+	})
 }
 
 // sees waits until so many are here.
@@ -91,17 +113,21 @@ func (g *guest) sees(t *testing.T, count int) {
 }
 
 // The chat of three processes: people of one room talk and see each other, wherever they are. A node that is told to end has
-// them move; one that does and one that does not are served by then, and it ends with status 0.
+// them move, and ends with status 0 when they have. Who comes back to another one gets what was said meanwhile.
 func TestChatOfThree(t *testing.T) {
 	nodes := people(t, "chat")
 	d := &proactor.Dialer{Engine: echotest.Engine(t, "")}
 	var guests []*guest
 	for i, n := range nodes {
-		guests = append(guests, enter(t, d, "ws://"+n.addr, fmt.Sprint("guest", i)))
+		guests = append(guests, enter(t, d, "ws://"+n.addr, fmt.Sprint("guest", i), ""))
 	}
 	for _, g := range guests {
 		g.sees(t, len(guests))
 	}
+	for _, g := range guests { // each node finds out for itself
+		g.keeps(t)
+	}
+	var last uint64 // that guest 2 has heard
 	for i, g := range guests {
 		text := fmt.Sprint("I am ", i)
 		if err := g.Write(websocket.Text, []byte(text)); err != nil {
@@ -110,6 +136,8 @@ func TestChatOfThree(t *testing.T) {
 		for _, other := range guests {
 			if v := other.next(t, "message"); v.Text != text || v.From != fmt.Sprint("guest", i) {
 				t.Errorf("heard %+v", v)
+			} else {
+				last = v.Seq
 			}
 		}
 	}
@@ -119,17 +147,17 @@ func TestChatOfThree(t *testing.T) {
 	if v := guests[2].next(t, "move"); v.Within < 1000 || v.Within > 5000 {
 		t.Errorf("told to move within %d ms", v.Within)
 	}
-	again := enter(t, d, "ws://"+nodes[0].addr, "guest2")
-	again.sees(t, len(guests))
 	guests[2].Close(websocket.StatusNormal, "")
 	nodes[2].ends(t)
-	if err := guests[0].Write(websocket.Text, []byte("still here?")); err != nil {
+	if err := guests[1].Write(websocket.Text, []byte("still here?")); err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range []*guest{guests[0], guests[1], again} {
-		if v := g.next(t, "message"); v.Text != "still here?" {
-			t.Errorf("heard %+v", v)
-		}
+	if v := guests[0].next(t, "message"); v.Text != "still here?" {
+		t.Errorf("heard %+v", v)
+	}
+	again := enter(t, d, "ws://"+nodes[0].addr, "guest2", fmt.Sprint("&since=", last))
+	if v := again.next(t, "message"); v.Text != "still here?" || v.Seq <= last {
+		t.Errorf("who came back has heard %+v, after %d", v, last)
 	}
 }
 
@@ -264,5 +292,5 @@ func TestTLSAndAdmin(t *testing.T) {
 	}
 	trusts = trusts.Clone()
 	trusts.ServerName = "127.0.0.1"
-	enter(t, &proactor.Dialer{Engine: echotest.Engine(t, ""), TLS: trusts}, "wss://"+n.addr, "Ada").sees(t, 1)
+	enter(t, &proactor.Dialer{Engine: echotest.Engine(t, ""), TLS: trusts}, "wss://"+n.addr, "Ada", "").sees(t, 1)
 }
