@@ -66,7 +66,7 @@ func spawn(t testing.TB, before []string, part, told string) *child {
 	}
 	command := append(append([]string(nil), before...), self)
 	c := &child{t: t, cmd: exec.Command(command[0], command[1:]...), said: make(chan string)}
-	c.cmd.Env = append(os.Environ(), childEnv+"="+part+" "+told)
+	c.cmd.Env = append(os.Environ(), childEnv+"="+part+" "+told, "TMPDIR="+t.TempDir()) // what a killed one leaves is removed
 	c.cmd.Stderr = os.Stderr
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
