@@ -163,21 +163,20 @@ func TestStop(t *testing.T) {
 	}
 	quick, slow := all[:2*each], all[2*each:]
 	counted(t, nodes, "room", len(all))
-	publish := func(from int) time.Duration {
+	publish := func(from int, to []*guest) time.Duration {
 		began := time.Now()
 		for done := 0; done < burst; done += 1000 { // more at once would be too much for any node
 			nodes[0].done("publish", "room", 0, from+done, 1000, 128)
-			have(t, quick, 0, from+done+1000)
+			have(t, to, 0, from+done+1000)
 		}
 		return time.Since(began)
 	}
-	with := publish(0)
-	have(t, slow, 0, burst)
+	with := publish(0, all)
 	whole(t, all)
 
 	nodes[2].stop()
 	stopped := time.Now()
-	without := publish(burst)
+	without := publish(burst, quick)
 	counted(t, nodes[:2], "room", len(quick))
 	if rest := 10*time.Second - time.Since(stopped); long(1, 0) > 0 {
 		time.Sleep(rest)
