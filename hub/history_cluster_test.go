@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 // keepers opens a cluster of n nodes that keep messages, in any order, and waits until they do.
@@ -17,8 +18,16 @@ func keepers(t testing.TB, n int, h History) []*Hub {
 	acquainted(t, hubs)
 	for _, h := range hubs {
 		keeps(t, h)
+		h.patient(patience) // the machine may be slow
 	}
 	return hubs
+}
+
+// patient says how long a message waits to be confirmed.
+func (h *Hub) patient(d time.Duration) {
+	h.keep.mu.Lock()
+	defer h.keep.mu.Unlock()
+	h.keep.late = d
 }
 
 // joins opens a node that joins others.
@@ -220,9 +229,7 @@ func TestMajorityComesBack(t *testing.T) {
 	acquainted(t, hubs)
 	for _, h := range hubs {
 		keeps(t, h)
-		h.keep.mu.Lock()
-		h.keep.late = startAfter
-		h.keep.mu.Unlock()
+		h.patient(startAfter)
 	}
 	a := enter(t, hubs[0], "room")
 	publish(t, hubs[0], "room", 0, 10)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,6 +100,36 @@ func numbers(from, to int) (all []string) {
 	return all
 }
 
+// opened is a hub that keeps messages, on a server of its own.
+func opened(t testing.TB, history History) *Hub {
+	t.Helper()
+	h := open(t, Options{History: &history})
+	keeps(t, h)
+	h.patient(patience)
+	return h
+}
+
+// loseStream has JetStream lose the stream, and not make it again: its subjects are another's.
+func loseStream(t testing.TB, h *Hub) {
+	t.Helper()
+	var answer struct{}
+	if err := h.api("STREAM.DELETE."+streamName, nil, &answer); err != nil {
+		t.Fatal(err)
+	}
+	squatter := map[string]any{"name": "squatter", "subjects": []string{probeSubject + "squatter"}, "storage": "memory"}
+	if err := h.api("STREAM.CREATE.squatter", squatter, &answer); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func allowStream(t testing.TB, h *Hub) {
+	t.Helper()
+	var answer struct{}
+	if err := h.api("STREAM.DELETE.squatter", nil, &answer); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // hears waits until exactly this has come.
 func (r *reader) hears(t testing.TB, what string, want []string) {
 	t.Helper()
@@ -112,7 +143,7 @@ func (r *reader) hears(t testing.TB, what string, want []string) {
 // room all the time, on one that has just come to have it, and on one where nobody was in it.
 func TestResume(t *testing.T) {
 	t.Parallel()
-	h := open(t, Options{History: &History{Last: 50}})
+	h := opened(t, History{Last: 50})
 	other := another(t, h, "other")
 	a := enter(t, h, "room")
 	publish(t, h, "room", 0, 10)
@@ -150,11 +181,76 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// What is published right after Join comes, though the room has yet to learn where the stream is; and nothing of what was before.
+func TestKeptAfterJoin(t *testing.T) {
+	t.Parallel()
+	h := opened(t, History{})
+	for i := range 100 {
+		room := fmt.Sprint("room", i)
+		if i%2 == 0 {
+			publish(t, h, room, 0, 1)
+			until(t, "it is kept", func() bool { return h.Stats().Waiting == 0 })
+		}
+		r := enter(t, h, room)
+		publish(t, h, room, 1, 3)
+		r.hears(t, "what came after Join", numbers(1, 3))
+		r.seat.Leave()
+	}
+}
+
+// A member that is behind is told of all gaps, or of one that has them all, and the last word on whether messages are kept.
+func TestAsideForSlowMember(t *testing.T) {
+	t.Parallel()
+	h := opened(t, History{})
+	m := &behind{}
+	seat, err := h.Join("room", m, "", DropOldest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := seat.room
+	for i := range 2 * asideMost {
+		r.flows(i%2 == 0)
+		r.mu.Lock()
+		r.past.last = uint64(10 * i)
+		r.gap(uint64(10*i + 5))
+		r.mu.Unlock()
+	}
+	r.flows(true)
+	m.takes.Store(true)
+	until(t, "it has caught up", func() bool { e := m.events(); return len(e) > 0 && e[len(e)-1].Kind == Unkept })
+	events := m.events()
+	if len(events) > asideMost+1 {
+		t.Errorf("it was told %d things", len(events))
+	}
+	from, to := uint64(1), uint64(0)
+	for _, e := range events {
+		if e.Kind == Gap {
+			if e.From != from {
+				t.Errorf("a gap from %d, want %d", e.From, from)
+			}
+			from, to = from+10, e.To
+		}
+	}
+	if want := uint64(10*(2*asideMost-1) + 5); to != want {
+		t.Errorf("the last gap is up to %d, want %d", to, want)
+	}
+}
+
+// behind is a reader that takes nothing for a while.
+type behind struct {
+	reader
+	takes atomic.Bool
+}
+
+func (b *behind) Write(e *Event) error { b.told(e); return nil }
+func (b *behind) Writable() bool       { return b.takes.Load() }
+func (b *behind) End()                 {}
+
 // Who has missed as much as is kept gets all of it; who has missed more is told what is gone, and gets the rest.
 func TestGap(t *testing.T) {
 	t.Parallel()
 	const last = 5
-	h := open(t, Options{History: &History{Last: last}})
+	h := opened(t, History{Last: last})
 	a := enter(t, h, "room")
 	publish(t, h, "room", 0, 20)
 	a.hears(t, "live", numbers(0, 20))
@@ -186,7 +282,7 @@ func TestGap(t *testing.T) {
 // What is too old is not kept, and who comes back later than that is told.
 func TestTooOld(t *testing.T) {
 	t.Parallel()
-	h := open(t, Options{History: &History{For: time.Second}})
+	h := opened(t, History{For: time.Second})
 	a := enter(t, h, "room")
 	publish(t, h, "room", 0, 3)
 	a.hears(t, "live", numbers(0, 3))
@@ -214,7 +310,7 @@ func TestTooOld(t *testing.T) {
 // Without a stream, messages go on, and members are told that they are not kept, and when they are again.
 func TestUnkept(t *testing.T) {
 	t.Parallel()
-	h := open(t, Options{History: &History{}})
+	h := opened(t, History{})
 	other := another(t, h, "other")
 	a, b := enter(t, h, "room"), enter(t, other, "room")
 	until(t, "each knows of the other", func() bool { n, _, _ := h.Presence("room"); return n == 2 })
@@ -222,13 +318,9 @@ func TestUnkept(t *testing.T) {
 	a.hears(t, "live", numbers(0, 10))
 	b.hears(t, "live on the other", numbers(0, 10))
 	for _, o := range []*Hub{h, other} {
-		o.keep.mu.Lock()
-		o.keep.late = startAfter
-		o.keep.mu.Unlock()
+		o.patient(startAfter)
 	}
-	if err := h.server.DisableJetStream(); err != nil {
-		t.Fatal(err)
-	}
+	loseStream(t, h)
 	publish(t, h, "room", 10, 20)
 	for _, r := range []*reader{a, b} {
 		until(t, "the rest comes, and it is told", func() bool { s := r.said(); return len(s) == 21 && slices.Contains(s, "unkept") })
@@ -245,9 +337,7 @@ func TestUnkept(t *testing.T) {
 	c := enter(t, h, "room")
 	c.hears(t, "who comes now is told", []string{"unkept"})
 	back := resume(t, other, "room", a.last())
-	if err := h.server.EnableJetStream(h.server.JetStreamConfig()); err != nil {
-		t.Fatal(err)
-	}
+	allowStream(t, h)
 	for _, r := range []*reader{a, b, c} {
 		until(t, "messages are kept again", func() bool { return slices.Contains(r.said(), "kept") })
 	}
@@ -265,7 +355,7 @@ func TestUnkept(t *testing.T) {
 // A node that has missed messages, live ones or the last, gives them to its members all the same.
 func TestNodeMisses(t *testing.T) {
 	t.Parallel()
-	h := open(t, Options{History: &History{Last: 1000}})
+	h := opened(t, History{Last: 1000})
 	other := another(t, h, "other")
 	a, b := enter(t, h, "room"), enter(t, other, "room")
 	until(t, "each knows of the other", func() bool { n, _, _ := h.Presence("room"); return n == 2 })
@@ -290,7 +380,7 @@ func TestNodeMisses(t *testing.T) {
 // The message that was under way when a hub came to publish without history may be kept after all. It comes once, by either way.
 func TestUnconfirmed(t *testing.T) {
 	t.Parallel()
-	h := open(t, Options{History: &History{}})
+	h := opened(t, History{})
 	stranger := another(t, h, "stranger").nc
 	a := enter(t, h, "room")
 	publish(t, h, "room", 0, 1)
@@ -320,7 +410,7 @@ func TestUnconfirmed(t *testing.T) {
 // What a node holds of a room is bounded in bytes, and who needs more is told.
 func TestPastIsBounded(t *testing.T) {
 	t.Parallel()
-	h := open(t, Options{History: &History{Last: 1000}})
+	h := opened(t, History{Last: 1000})
 	a := enter(t, h, "room")
 	const all = 64
 	for range all {
@@ -353,16 +443,12 @@ func TestPastIsBounded(t *testing.T) {
 // What is not confirmed is bounded, and goes when it can.
 func TestUnconfirmedIsBounded(t *testing.T) {
 	t.Parallel()
-	h := open(t, Options{History: &History{}})
+	h := opened(t, History{})
 	a := enter(t, h, "room")
 	publish(t, h, "room", 0, 1)
 	a.hears(t, "live", numbers(0, 1))
-	h.keep.mu.Lock()
-	h.keep.late = startAfter
-	h.keep.mu.Unlock()
-	if err := h.server.DisableJetStream(); err != nil {
-		t.Fatal(err)
-	}
+	h.patient(startAfter)
+	loseStream(t, h)
 	n := 0
 	var err error
 	for ; err == nil && n < 1000; n++ {
@@ -371,9 +457,7 @@ func TestUnconfirmedIsBounded(t *testing.T) {
 	if w := h.Stats().Waiting; err != ErrBusy || w > MaxOutbound {
 		t.Fatalf("%v after %d, and %d bytes wait", err, n, w)
 	}
-	if err := h.server.EnableJetStream(h.server.JetStreamConfig()); err != nil {
-		t.Fatal(err)
-	}
+	allowStream(t, h)
 	until(t, "all has gone", func() bool { return h.Stats().Waiting == 0 })
 	until(t, "all has come", func() bool {
 		m := 0

@@ -187,16 +187,12 @@ const asideMost = 8
 
 // putAside has the member told, when it has caught up with nothing yet, of a Gap, or whether messages are kept: the last word on that.
 func (s *Seat) putAside(e *Event) {
-	gaps := 0
-	s.aside = slices.DeleteFunc(s.aside, func(o *Event) bool {
-		if o.Kind == Gap {
-			gaps++
-		}
-		return o.Kind != Gap && e.Kind != Gap
-	})
-	if last := len(s.aside) - 1; e.Kind == Gap && gaps >= asideMost && s.aside[last].Kind == Gap {
-		s.aside[last] = &Event{Kind: Gap, Room: e.Room, Time: e.Time, From: s.aside[last].From, To: e.To}
-		return
+	if e.Kind != Gap {
+		s.aside = slices.DeleteFunc(s.aside, func(o *Event) bool { return o.Kind != Gap })
+	} else if gaps := slices.DeleteFunc(slices.Clone(s.aside), func(o *Event) bool { return o.Kind != Gap }); len(gaps) >= asideMost {
+		last := gaps[len(gaps)-1]
+		s.aside = slices.DeleteFunc(s.aside, func(o *Event) bool { return o == last })
+		e = &Event{Kind: Gap, Room: e.Room, Time: e.Time, From: last.From, To: e.To}
 	}
 	s.aside = append(s.aside, e)
 }

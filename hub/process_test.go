@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 // nodeEnv has the test binary be a node that joins this address, until its input ends.
@@ -74,6 +75,7 @@ func TestLeaderIsKilled(t *testing.T) {
 	child, name := process(t, hubs[0].ClusterAddr().String())
 	for _, h := range hubs {
 		keeps(t, h)
+		h.patient(patience) // twice the time of an election would do, on a machine that is not slow
 	}
 	until(t, "the process leads", func() bool {
 		if !slices.ContainsFunc(hubs, func(h *Hub) bool { return h.server.JetStreamIsStreamLeader("$G", streamName) }) {
@@ -112,6 +114,7 @@ func TestLeaderIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	child.Wait()
+	killed := time.Now()
 	visitors[0].goes()
 	visitors[1].goes()
 	visitors[0].comes(t, hubs[1], "room")
@@ -120,6 +123,7 @@ func TestLeaderIsKilled(t *testing.T) {
 	for i, v := range visitors {
 		until(t, fmt.Sprintf("visitor %d has all", i), func() bool { return len(v.heard()) >= 2*each })
 	}
+	t.Logf("all had come %v after the kill", time.Since(killed))
 	inOrder(t, visitors, 2, each)
 	for i, v := range visitors {
 		if v.unkept > 0 {

@@ -47,6 +47,10 @@ func another(t testing.TB, h *Hub, name string) *Hub {
 		t.Fatal(err)
 	}
 	t.Cleanup(o.Close)
+	if o.keep != nil {
+		keeps(t, o)
+		o.patient(patience)
+	}
 	return o
 }
 
