@@ -72,7 +72,8 @@ func (k *keeper) read() {
 // bring brings a room up to date, and gives members that come back what they have missed. If it cannot, the room is queued again: in a
 // while, when NATS is back, or when messages are kept again.
 func (k *keeper) bring(r *room) {
-	can := r.ready.Load() && r.of.used(r) && k.modeNow() == keeping && k.hub.nc.IsConnected()
+	wasReady := r.ready.Load()
+	can := wasReady && r.of.used(r) && k.modeNow() == keeping && k.hub.nc.IsConnected()
 	var err error
 	if can {
 		if err = k.catchUp(r); err == nil {
@@ -83,6 +84,9 @@ func (k *keeper) bring(r *room) {
 	defer r.mu.Unlock()
 	if can && err == nil {
 		r.resume()
+	}
+	if !can {
+		can = r.ready.Load() && !wasReady // it has come to be meanwhile, and found the room queued
 	}
 	r.queued = can && (r.check || r.want > r.past.last || len(r.resuming) > 0)
 	switch {

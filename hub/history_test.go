@@ -370,6 +370,17 @@ func TestNodeMisses(t *testing.T) {
 	}
 	a.hears(t, "live", numbers(0, all))
 	b.hears(t, "in spite of it", numbers(0, all))
+	r := other.shardOf("room").get("room")
+	r.messages.Unsubscribe()
+	other.nc.Flush()
+	publish(t, h, "room", all, all+10)
+	a.hears(t, "live", numbers(0, all+10))
+	if _, err := other.nc.ChanSubscribe(liveSubject+"room", r.of.inbox); err != nil {
+		t.Fatal(err)
+	}
+	other.nc.Flush()
+	publish(t, h, "room", all+10, all+11)
+	b.hears(t, "what the next one shows to be missing", numbers(0, all+11))
 	for i := 1; i < all; i++ {
 		if e := b.events(); e[i].Seq <= e[i-1].Seq {
 			t.Fatalf("number %d after %d", e[i].Seq, e[i-1].Seq)
