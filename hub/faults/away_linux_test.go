@@ -14,7 +14,7 @@ import (
 // and comes, in order and once; presence is right again.
 func TestNATSAway(t *testing.T) {
 	t.Parallel()
-	address := must.Free(t)
+	address := free(t)
 	start := func() *child {
 		c := spawn(t, nil, "nats", address)
 		c.hears(new(int))

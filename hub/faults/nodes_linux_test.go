@@ -48,7 +48,7 @@ func historic(t testing.TB, number, history int) []*at {
 	t.Helper()
 	var addresses []string
 	for range number {
-		addresses = append(addresses, must.Free(t))
+		addresses = append(addresses, free(t))
 	}
 	nodes := make([]*at, number)
 	for i := range nodes {
@@ -62,6 +62,19 @@ func historic(t testing.TB, number, history int) []*at {
 	}
 	acquainted(t, nodes)
 	return nodes
+}
+
+var given sync.Map // addresses
+
+// free is an address at which nobody listens, and that no other test was given: nodes keep theirs when they are restarted.
+func free(t testing.TB) string {
+	t.Helper()
+	for {
+		a := must.Free(t)
+		if _, taken := given.LoadOrStore(a, true); !taken {
+			return a
+		}
+	}
 }
 
 func acquainted(t testing.TB, nodes []*at) {
