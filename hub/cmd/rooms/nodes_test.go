@@ -41,6 +41,7 @@ func people(t *testing.T, command string) []*serving {
 // guest is a client of the chat, and what it is told.
 type guest struct {
 	*websocket.Conn
+	name   string
 	told   chan event
 	closed chan error
 }
@@ -56,7 +57,7 @@ type event struct {
 // enter has somebody enter a room; query has what else is asked for.
 func enter(t *testing.T, d *proactor.Dialer, url, name, query string) *guest {
 	t.Helper()
-	g := &guest{told: make(chan event, 1000), closed: make(chan error, 1)}
+	g := &guest{name: name, told: make(chan event, 10_000), closed: make(chan error, 1)}
 	var err error
 	if g.Conn, err = websocket.Dial(must.Context(t), d, url+"/ws?room=tea&name="+name+query, nil, &websocket.Options{
 		Message: func(_ *websocket.Conn, _ websocket.Type, p []byte) {
@@ -98,7 +99,7 @@ func (g *guest) keeps(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := must.Take(t, "what it says", g.told)
-		for v.Text != asking {
+		for v.Text != asking || v.From != g.name {
 			v = must.Take(t, "what it says", g.told)
 		}
 		return v.Seq > 0
@@ -149,11 +150,12 @@ func TestChatOfThree(t *testing.T) {
 	}
 	guests[2].Close(websocket.StatusNormal, "")
 	nodes[2].ends(t)
+	guests[1].keeps(t)
 	if err := guests[1].Write(websocket.Text, []byte("still here?")); err != nil {
 		t.Fatal(err)
 	}
-	if v := guests[0].next(t, "message"); v.Text != "still here?" {
-		t.Errorf("heard %+v", v)
+	if v := guests[0].next(t, "message"); v.Text != "still here?" || v.Seq <= last {
+		t.Errorf("heard %+v, after %d", v, last)
 	}
 	again := enter(t, d, "ws://"+nodes[0].addr, "guest2", fmt.Sprint("&since=", last))
 	if v := again.next(t, "message"); v.Text != "still here?" || v.Seq <= last {
