@@ -40,8 +40,8 @@ func commandWith(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	c := exec.CommandContext(ctx, exe, args...)
-	// Under the race detector a process sleeps a second before it exits.
-	c.Env = append(os.Environ(), asCommand+"=1", "GORACE=atexit_sleep_ms=10 "+os.Getenv("GORACE"))
+	// Under the race detector a process sleeps a second before it exits. One that is killed leaves its directory.
+	c.Env = append(os.Environ(), asCommand+"=1", "TMPDIR="+t.TempDir(), "GORACE=atexit_sleep_ms=10 "+os.Getenv("GORACE"))
 	return c
 }
 
