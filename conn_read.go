@@ -6,8 +6,14 @@ import (
 	"math"
 
 	"github.com/proactor-go/proactor/internal/blocks"
+	"github.com/proactor-go/proactor/internal/reading"
 	"github.com/proactor-go/proactor/port"
 )
+
+func init() {
+	reading.Yield = func(conn any) { conn.(*Conn).pause(pausedByBacklog) } // which drained ends
+	reading.Paused = func(conn any) bool { return conn.(*Conn).paused&pausedByUser != 0 }
+}
 
 // onRecv is called with every completion of the connection's recv.
 func (c *Conn) onRecv(cp *port.Completion) {

@@ -57,7 +57,6 @@ const (
 	pinged                          // and was asked to
 	unheard                         // but did not
 	yields                          // is not read while much waits, though Limits.Overflow has it read
-	yielded                         // and it is not now
 	left                            // the peer has, without a Close frame
 	over                            // Closed was called
 )

@@ -134,6 +134,43 @@ func TestPingInterval(t *testing.T) {
 	})
 }
 
+// A peer that is not read because of PauseRead, for however long, is not reset for its silence. Its messages come
+// afterwards, and then it has to answer again.
+func TestPausedIsNotSilent(t *testing.T) {
+	options := func() (*websocket.Options, *recorder) {
+		o, r := recorded()
+		o.PingInterval, o.PongTimeout = time.Hour, time.Minute
+		told := o.Message
+		o.Message = func(c *websocket.Conn, t websocket.Type, p []byte) {
+			told(c, t, p)
+			if len(r.told) == 1 {
+				c.Transport().PauseRead()
+				c.Transport().After(100*time.Hour, c.Transport().ResumeRead)
+			}
+		}
+		return o, r
+	}
+	simulate(t, proactor.Limits{}, options, func(e *proactortest.Env, s *proactor.Server, r *recorder) {
+		c := dial(e, s)
+		c.SetReadDeadline(time.Now().Add(1000 * time.Hour))
+		c.Send(in(whole, 0, text, "before"))
+		e.Sleep(50 * time.Hour)
+		c.Send(in(whole, 0, text, "after"))
+		e.Sleep(49 * time.Hour)
+		if len(r.causes) != 0 || strings.Join(r.told, ", ") != "text before" {
+			e.Fatalf("told %q, closed with %v, during the pause", r.told, r.causes)
+		}
+		e.Sleep(90 * time.Minute)
+		if len(r.causes) != 0 || strings.Join(r.told, ", ") != "text before, text after" {
+			e.Fatalf("told %q, closed with %v, after the pause", r.told, r.causes)
+		}
+		e.Sleep(4 * time.Hour)
+		if len(r.causes) != 1 || r.causes[0] != websocket.ErrNoPong {
+			e.Errorf("closed with %v, want %v", r.causes, websocket.ErrNoPong)
+		}
+	})
+}
+
 // Close sends what was written before, then the code; the messages that follow are dropped, and the
 // peer's answer ends it. A peer that gives none is not waited for longer than LingerTimeout.
 func TestClose(t *testing.T) {

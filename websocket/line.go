@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/reading"
 )
 
 // lines are the connections of a loop that wait for the same time, for each time one: for a
@@ -113,6 +114,9 @@ func (c *Conn) silent() {
 	case heard:
 		c.state &^= pinged
 		c.queue(c.opts.PingInterval, (*Conn).silent)
+	case reading.Paused(c.pc): // what it says is not read
+		c.state &^= pinged
+		c.queue(c.pongTimeout(), (*Conn).silent)
 	case c.state&pinged == 0:
 		c.state |= pinged
 		_ = c.Ping(nil)

@@ -9,6 +9,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/internal/reading"
 )
 
 // Options are what to do with WebSockets. Every field is optional. They may serve any number
@@ -49,8 +50,8 @@ type Options struct {
 	// PingInterval is the silence after which a peer is sent a ping, or up to twice as long. 0: never.
 	PingInterval time.Duration
 	// PongTimeout is for how long a peer may send nothing at all after that, before it is reset, with
-	// ErrNoPong as the cause. Time in which a Conn.Transport is paused by PauseRead counts. 0:
-	// PingInterval.
+	// ErrNoPong as the cause. One whose Conn.Transport is paused by PauseRead when this is over is not reset: it is
+	// asked again after the pause. 0: PingInterval.
 	PongTimeout time.Duration
 
 	// Server carries the connections that Upgrade takes over from a plain http.Server. It must have
@@ -133,8 +134,7 @@ func handle(_ *proactor.Conn, m arrived) {
 	c.opts.Message(c, m.t, m.p)
 	c.lent = nil
 	if c.state&yields != 0 && !c.pc.Writable() {
-		c.state |= yielded
-		c.pc.PauseRead()
+		reading.Yield(c.pc)
 	}
 }
 
@@ -142,10 +142,6 @@ func drained(pc *proactor.Conn) {
 	c := of(pc)
 	if c == nil || c.state&upgrading != 0 {
 		return
-	}
-	if c.state&yielded != 0 {
-		c.state &^= yielded
-		pc.ResumeRead()
 	}
 	c.payPong()
 	if c.opts.Drained != nil {

@@ -70,8 +70,8 @@ func (o *Options) takeOver(nc net.Conn, early []byte, then func(*Conn)) error {
 		}
 		return pc.Post(func() {
 			if c := of(pc); c != nil && c.state&over == 0 {
+				pc.ResumeRead() // before Opened, which may pause it
 				then(c)
-				pc.ResumeRead()
 			}
 		})
 	}

@@ -1,0 +1,11 @@
+// Package reading is what package websocket may know of, and do with, the reading of a *proactor.Conn, and its
+// users may not. Package proactor sets the functions.
+package reading
+
+var (
+	// Yield stops the reading of a connection that is not Writable until it is, whatever Limits.Overflow says, as
+	// PauseReads does. PauseRead and ResumeRead change nothing of that. In a callback of the connection.
+	Yield func(conn any)
+	// Paused reports whether a connection is not read because of PauseRead. On its loop.
+	Paused func(conn any) bool
+)
