@@ -79,6 +79,9 @@ func (k *keeper) bring(r *room) {
 		if err = k.catchUp(r); err == nil {
 			err = k.fill(r)
 		}
+		if err != nil {
+			poke(k.missing)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -40,6 +40,7 @@ type keeper struct {
 	dir      string // to be removed by Close; "": none
 	wake     chan struct{}
 	doubt    chan struct{} // another hub's messages flow
+	missing  chan struct{} // the stream may be gone
 
 	mu      sync.Mutex
 	mode    mode
@@ -59,7 +60,7 @@ type keeper struct {
 
 func newKeeper(h *Hub, o History, replicas int, dir string) *keeper {
 	k := &keeper{
-		hub: h, o: o, replicas: replicas, dir: dir, wake: make(chan struct{}, 1), doubt: make(chan struct{}, 1),
+		hub: h, o: o, replicas: replicas, dir: dir, wake: make(chan struct{}, 1), doubt: make(chan struct{}, 1), missing: make(chan struct{}, 1),
 		late: flowAfter, lines: map[string]*line{}, flights: map[uint64]*line{},
 	}
 	k.more = sync.NewCond(&k.mu)
@@ -185,27 +186,32 @@ func (k *keeper) tell() {
 	}
 }
 
-// strive tries to have messages kept while they are not.
+// strive tries to have messages kept while they are not, and makes the stream again where it has gone.
 func (k *keeper) strive() {
 	ticker := time.NewTicker(moment)
 	defer ticker.Stop()
 	var said string
+	seeks := false // messages are kept, as far as is known, and the stream may be gone
 	for {
+		doubt := false
 		select {
 		case <-k.hub.closed:
 			return
 		case <-ticker.C:
-			if k.modeNow() == keeping {
+			if k.modeNow() == keeping && !seeks {
 				continue
 			}
+		case <-k.missing:
+			seeks = true
 		case <-k.doubt:
+			doubt = true
 		}
 		if !k.hub.nc.IsConnected() {
 			continue
 		}
 		switch err := k.try(); {
 		case err == nil:
-			said = ""
+			said, seeks = "", false
 			k.keep()
 		case k.hub.isClosed():
 		default:
@@ -213,7 +219,7 @@ func (k *keeper) strive() {
 				said = err.Error()
 				k.hub.log.Info("messages cannot be kept", "err", err)
 			}
-			if k.modeNow() == keeping {
+			if doubt && k.modeNow() == keeping {
 				k.flow("another node's are not")
 			}
 			select {
@@ -262,6 +268,7 @@ func (k *keeper) onReconnect() {
 		k.list(l)
 	}
 	k.mu.Unlock()
+	poke(k.missing) // a server that was started again has lost what was in memory
 	k.checkAll()
 }
 
@@ -289,6 +296,7 @@ func (k *keeper) findBase(now time.Time) {
 	if asks {
 		s := new(streamState)
 		if err := k.hub.api("STREAM.INFO."+streamName, nil, s); err != nil {
+			poke(k.missing)
 			k.mu.Lock()
 			if k.since.IsZero() {
 				k.since = now

@@ -18,6 +18,7 @@ type kept struct {
 	check    bool    // something may be missing: the stream has to be asked
 	queued   bool    // for a reader
 	resuming []*Seat // that wait for what they have missed
+	gone     int     // of them: have left
 	unkept   bool    // the members know that messages are not kept
 
 	numbers map[string]uint64 // of each hub: the last message from it that came from the stream
@@ -150,6 +151,14 @@ func (r *room) comesBack(s *Seat) {
 	r.needs()
 }
 
+// comesNot: a seat of resuming has left. Those go together, when they are half of it: it may be long until the stream answers. mu is held.
+func (r *room) comesNot() {
+	if r.gone++; 2*r.gone >= len(r.resuming) {
+		r.resuming = slices.DeleteFunc(r.resuming, func(s *Seat) bool { return s.place < 0 })
+		r.gone = 0
+	}
+}
+
 // ahead reports whether a member comes back that has seen a later message than this node. mu is held.
 func (r *room) ahead() bool {
 	return slices.ContainsFunc(r.resuming, func(s *Seat) bool { return !r.past.known || s.since > r.past.last && !s.asked })
@@ -158,7 +167,7 @@ func (r *room) ahead() bool {
 // resume gives all that wait what they have missed: the stream was asked. mu is held.
 func (r *room) resume() {
 	waiting := r.resuming
-	r.resuming = nil
+	r.resuming, r.gone = nil, 0
 	for _, s := range waiting {
 		switch {
 		case s.place < 0: // it has left

@@ -90,6 +90,9 @@ func (r *room) remove(s *Seat) bool {
 	r.seats[last] = nil
 	r.seats = r.seats[:last]
 	s.place, s.late = -1, nil
+	if s.resuming {
+		r.comesNot()
+	}
 	r.here.went(s.name)
 	r.wants()
 	return true
