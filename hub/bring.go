@@ -27,11 +27,12 @@ type stored struct {
 	prev uint64 // of a live one: the number of the one before in the room; 0: there is none
 }
 
-// compareWithStream has a reader look whether the room misses something.
-func (r *room) compareWithStream() {
+// compareWithStream has a reader look whether the room misses something. cut: something may have come and gone while this node
+// did not hear the stream.
+func (r *room) compareWithStream(cut bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.check = true
+	r.check, r.cut = true, r.cut || cut
 	r.needs()
 }
 
@@ -101,53 +102,63 @@ func (k *keeper) bring(r *room) {
 	}
 }
 
-// catchUp takes what is missing after the last message.
+// catchUp takes what is missing after the last message, up to where the stream is now: what is published meanwhile comes live, or is
+// wanted then.
 func (k *keeper) catchUp(r *room) error {
+	r.mu.Lock()
+	ahead := r.ahead()
+	if !r.past.known && !ahead {
+		r.check, r.cut, r.want = false, false, 0 // the first live message tells where the stream is
+	}
+	asking := slices.Clone(r.resuming)
+	known, after, want, check := r.past.known, r.past.last, r.want, r.check || ahead
+	r.check = false
+	r.mu.Unlock()
+	if want <= after && !check {
+		return nil
+	}
+	s := new(streamState)
+	err := k.hub.api("STREAM.INFO."+streamName, nil, s)
+	if err == nil && known && s.State.LastSeq < after {
+		err = r.endsBefore(s)
+	}
+	if err == nil {
+		err = k.catchUpTo(r, s, max(s.State.LastSeq, want))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.check = r.check || check
+		return err
+	}
+	r.cut = r.cut && r.check
+	for _, seat := range asking {
+		seat.asked = true
+	}
+	return nil
+}
+
+func (k *keeper) catchUpTo(r *room, s *streamState, target uint64) error {
+	r.mu.Lock()
+	r.short = 0
+	if !r.past.known {
+		r.past.begin(s.State.LastSeq)
+	}
+	r.mu.Unlock()
 	for first := true; ; first = false {
-		r.mu.Lock()
-		ahead := r.ahead()
-		if !r.past.known && !ahead {
-			r.check, r.want = false, 0 // the first live message tells where the stream is
-		}
-		asking := slices.Clone(r.resuming)
-		known, after, want, check := r.past.known, r.past.last, r.want, r.check || ahead
-		r.check = false
-		r.mu.Unlock()
-		if want <= after && !check {
-			return nil
-		}
-		more, err := k.catchUpOnce(r, known, ahead, after, want, first)
-		r.mu.Lock()
-		r.check = r.check || check && (more || err != nil)
-		if !more && err == nil {
-			for _, s := range asking {
-				s.asked = true
-			}
-		}
-		r.mu.Unlock()
-		if err != nil {
+		if done, err := k.catchUpOnce(r, s, target, first); done || err != nil {
 			return err
 		}
 	}
 }
 
-// catchUpOnce takes some messages, and reports whether there may be more.
-func (k *keeper) catchUpOnce(r *room, known, ahead bool, after, want uint64, first bool) (more bool, err error) {
-	var end uint64
-	if ahead || !known { // then the room is up to date as far as the stream is by now, if it has no message after the last
-		s := new(streamState)
-		if err := k.hub.api("STREAM.INFO."+streamName, nil, s); err != nil {
-			return false, err
-		}
-		end = s.State.LastSeq
-		if !known {
-			r.mu.Lock()
-			if !r.past.known {
-				r.past.begin(end)
-			}
-			r.mu.Unlock()
-			return true, nil
-		}
+// catchUpOnce takes some messages, and reports whether the room has come to the target.
+func (k *keeper) catchUpOnce(r *room, s *streamState, target uint64, first bool) (done bool, err error) {
+	r.mu.Lock()
+	after, want := r.past.last, r.want
+	r.mu.Unlock()
+	if after >= target {
+		return true, nil
 	}
 	var all []stored
 	total := 0
@@ -164,11 +175,14 @@ func (k *keeper) catchUpOnce(r *room, known, ahead bool, after, want uint64, fir
 		if m == nil {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			if want > r.past.last {
+			switch begins := s.State.FirstSeq; {
+			case want > r.past.last:
 				r.gap(want) // it was there, and is not kept any more
+			case r.cut && r.past.last+1 < begins:
+				r.gap(begins - 1)
 			}
-			r.past.last = max(r.past.last, end)
-			return false, nil
+			r.past.last = max(r.past.last, s.State.LastSeq)
+			return true, nil
 		}
 		if all, total, err = k.hub.readRoom(r.name, after+1); err != nil {
 			return false, err
@@ -179,15 +193,20 @@ func (k *keeper) catchUpOnce(r *room, known, ahead bool, after, want uint64, fir
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if first && int64(total) > k.keeps.Load() && r.past.last == after {
+	gone := min(max(s.State.FirstSeq, 1), all[0].Seq) - 1
+	switch {
+	case r.past.last != after:
+	case first && int64(total) > k.keeps.Load():
 		r.gap(all[0].Seq) // more than Last: what was before is gone
+	case (r.cut || want > after) && gone > after:
+		r.gap(gone)
 	}
 	for _, m := range all {
 		if m.Seq > r.past.last {
 			r.take(m)
 		}
 	}
-	return true, nil
+	return false, nil
 }
 
 // fill reads what was kept before the first message that the room knows, if a member comes back that needs it.
@@ -204,6 +223,7 @@ func (k *keeper) fill(r *room) error {
 	}
 	var events []*Event
 	var upTo uint64
+	var numbers map[string]uint64
 	bytes, full := 0, false
 	for at, first := uint64(1), true; at <= from; first = false {
 		all, total, err := k.hub.readRoom(r.name, at)
@@ -228,6 +248,9 @@ func (k *keeper) fill(r *room) error {
 			at = m.Seq + 1
 			if m.Seq > from {
 				break
+			}
+			if again(&numbers, m.id) {
+				continue
 			}
 			events = append(events, m.Event)
 			for bytes += m.cost(); bytes > MaxReplay; events = events[1:] {

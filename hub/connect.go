@@ -37,6 +37,9 @@ func (h *Hub) ownOptions(o *nats.Options) error {
 		if err != nil {
 			h.log.Warn("the hub is cut off from NATS", "err", err)
 		}
+		if h.keep != nil {
+			h.keep.checkAll(true) // when it is back: before the first live message
+		}
 		if user.DisconnectedErrCB != nil {
 			user.DisconnectedErrCB(nc, err)
 		}

@@ -172,7 +172,7 @@ func (k *keeper) keep() {
 	k.mu.Unlock()
 	k.hub.log.Info("messages are kept")
 	k.tell()
-	k.checkAll()
+	k.checkAll(false)
 	poke(k.wake)
 }
 
@@ -269,7 +269,7 @@ func (k *keeper) onReconnect() {
 	}
 	k.mu.Unlock()
 	poke(k.missing) // a server that was started again has lost what was in memory
-	k.checkAll()
+	k.checkAll(true)
 }
 
 // seek has the room learn where the stream is, and then subscribe.
@@ -332,7 +332,7 @@ func (k *keeper) sweep() {
 	if s := k.hub.server; s != nil {
 		if n := s.NumRoutes(); n != k.routes {
 			k.routes = n
-			k.checkAll()
+			k.checkAll(true)
 		}
 	}
 	if len(k.swept) == 0 {
@@ -342,16 +342,17 @@ func (k *keeper) sweep() {
 	}
 	n := min(len(k.swept), sweepEach)
 	for _, r := range k.swept[:n] {
-		r.compareWithStream()
+		r.compareWithStream(false)
 	}
 	clear(k.swept[:n])
 	k.swept = k.swept[n:]
 }
 
-func (k *keeper) checkAll() {
+// checkAll compares all rooms with the stream.
+func (k *keeper) checkAll(cut bool) {
 	for i := range k.hub.shards {
 		for _, r := range k.hub.shards[i].all() {
-			r.compareWithStream()
+			r.compareWithStream(cut)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,8 @@ type kept struct {
 	past     past
 	want     uint64  // a message with this number has come, and was not taken because one before it is missing
 	check    bool    // something may be missing: the stream has to be asked
+	cut      bool    // and this node was cut off: what it has missed need not be kept any more
+	short    int     // how many times in a row the stream was found to end before past.last
 	queued   bool    // for a reader
 	resuming []*Seat // that wait for what they have missed
 	gone     int     // of them: have left
@@ -56,7 +59,11 @@ func (r *room) live(m *nats.Msg) {
 	}
 	switch {
 	case s.Seq <= r.past.last: // a leader has said it again
-	case s.prev > r.past.last:
+		if e := r.past.events; len(e) == 0 || s.Time.After(e[len(e)-1].Time) {
+			r.check = true // or the stream has begun anew
+			r.needs()
+		}
+	case s.prev > r.past.last, s.prev == 0 && r.cut:
 		r.want = s.Seq
 		r.needs()
 	default:
@@ -66,9 +73,9 @@ func (r *room) live(m *nats.Msg) {
 
 // take takes the next message of the stream. mu is held.
 func (r *room) take(s stored) {
-	hub, n := splitID(s.id)
-	if hub != "" {
-		remember(&r.numbers, hub, max(n, r.numbers[hub]))
+	if again(&r.numbers, s.id) {
+		r.past.last = s.Seq
+		return
 	}
 	if !r.maybe[s.id] {
 		for _, seat := range r.seats {
@@ -78,6 +85,18 @@ func (r *room) take(s stored) {
 		}
 	}
 	r.past.add(s.Event, &r.hub.keep.o)
+}
+
+// again notes the number of a message, and reports whether it is that of the one before from the same hub: it was sent again when
+// the stream had forgotten its id.
+func again(numbers *map[string]uint64, id string) bool {
+	hub, n := splitID(id)
+	if hub == "" {
+		return false
+	}
+	before, ok := (*numbers)[hub]
+	remember(numbers, hub, max(n, before))
+	return ok && n == before
 }
 
 // flowed takes a message that nobody keeps.
@@ -111,8 +130,10 @@ func remember[V any](m *map[string]V, key string, v V) {
 }
 
 // gap tells that messages up to this one are not kept any more. mu is held.
-func (r *room) gap(to uint64) {
-	e := &Event{Kind: Gap, Room: r.name, From: r.past.last + 1, To: to, Time: time.Now()}
+func (r *room) gap(to uint64) { r.gapFrom(r.past.last+1, to) }
+
+func (r *room) gapFrom(from, to uint64) {
+	e := &Event{Kind: Gap, Room: r.name, From: from, To: to, Time: time.Now()}
 	for _, seat := range r.seats {
 		if !seat.resuming {
 			seat.give(e)
@@ -121,6 +142,24 @@ func (r *room) gap(to uint64) {
 	p := &r.past
 	p.begin(to)
 	p.events, p.bytes, p.whole = nil, 0, true // what is before the gap is kept no more, either
+}
+
+// shortMost is how many times in a row the stream has to end before what a room knows, so that it counts as begun anew: a new
+// leader may lag.
+const shortMost = 4
+
+var errShort = errors.New("the stream ends before what the room knows")
+
+// endsBefore finds that the stream ends before the last message. JetStream has made it again, with the numbers of before.
+func (r *room) endsBefore(s *streamState) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.short++; r.short < shortMost {
+		return errShort
+	}
+	r.want = 0
+	r.gapFrom(0, max(s.State.FirstSeq, 1)-1)
+	return nil
 }
 
 // flows tells the members whether messages are kept.

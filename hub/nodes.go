@@ -120,7 +120,7 @@ func (h *Hub) onBeat(m *nats.Msg) {
 	if h.nodes.beats(&b) {
 		h.log.Info("a node is there", "node", b.Name)
 		if h.keep != nil {
-			h.keep.checkAll()
+			h.keep.checkAll(true)
 		}
 		h.askAll() // it may have been cut off, and either side have changed meanwhile
 	}

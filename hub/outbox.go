@@ -235,7 +235,7 @@ func (h *Hub) failed(_ *nats.Conn, sub *nats.Subscription, err error) {
 			}
 		} else if name, ok := strings.CutPrefix(sub.Subject, liveSubject); ok && h.keep != nil {
 			if r := h.shardOf(name).get(name); r != nil {
-				r.compareWithStream()
+				r.compareWithStream(true)
 			}
 		}
 		return // a state that is lost comes again
