@@ -73,9 +73,9 @@ func (k *keeper) read() {
 // bring brings a room up to date, and gives members that come back what they have missed. If it cannot, the room is queued again: in a
 // while, when NATS is back, or when messages are kept again.
 func (k *keeper) bring(r *room) {
-	wasReady := r.ready.Load()
-	can := wasReady && r.of.used(r) && k.modeNow() == keeping && k.hub.nc.IsConnected()
+	used := r.of.used(r)
 	var err error
+	can := used && k.can(r)
 	if can {
 		if err = k.catchUp(r); err == nil {
 			err = k.fill(r)
@@ -89,10 +89,17 @@ func (k *keeper) bring(r *room) {
 	if can && err == nil {
 		r.resume()
 	}
-	if !can {
-		can = r.ready.Load() && !wasReady // it has come to be meanwhile, and found the room queued
-	}
-	r.queued = can && (r.check || r.want > r.past.last || len(r.resuming) > 0)
+	k.brought(r, used, err)
+}
+
+// can reports whether a room that is used can be brought up to date now.
+func (k *keeper) can(r *room) bool {
+	return r.ready.Load() && k.modeNow() == keeping && k.hub.nc.IsConnected()
+}
+
+// brought queues the room again, if there is more to do. Whoever has wanted that meanwhile has found it queued. r.mu is held.
+func (k *keeper) brought(r *room, used bool, err error) {
+	r.queued = used && k.can(r) && (r.check || r.want > r.past.last || len(r.resuming) > 0)
 	switch {
 	case !r.queued:
 	case err != nil:

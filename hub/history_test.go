@@ -209,13 +209,15 @@ func TestAsideForSlowMember(t *testing.T) {
 	}
 	r := seat.room
 	for i := range 2 * asideMost {
-		r.flows(i%2 == 0)
 		r.mu.Lock()
+		r.flowsLocked(i%2 == 0)
 		r.past.last = uint64(10 * i)
 		r.gap(uint64(10*i + 5))
 		r.mu.Unlock()
 	}
-	r.flows(true)
+	r.mu.Lock()
+	r.flowsLocked(true)
+	r.mu.Unlock()
 	m.takes.Store(true)
 	until(t, "it has caught up", func() bool { e := m.events(); return len(e) > 0 && e[len(e)-1].Kind == Unkept })
 	events := m.events()

@@ -246,8 +246,8 @@ func (s *Seat) Leave() {
 
 // Subscribe calls f with each message of the rooms that the pattern is for, on a goroutine of the subscription,
 // until stop is called or the hub is closed. In a pattern * stands for any word, and > at its end for one or more. It is no
-// member, and hears all of those rooms, whether or not this node has members in them. 8,192 messages, or 64 MiB, may
-// wait for f. What comes beyond is lost, counted in Stats.Lost, and told: an event Dropped, without a Room,
+// member, and hears all of those rooms, whether or not this node has members in them. 8,192 messages may wait for f,
+// and without Options.History no more than 64 MiB of them. What comes beyond is lost, counted in Stats.Lost, and told: an event Dropped, without a Room,
 // before the next message.
 func (h *Hub) Subscribe(pattern string, f func(e *Event)) (stop func(), err error) {
 	if h.isClosed() {

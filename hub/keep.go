@@ -178,10 +178,9 @@ func (k *keeper) keep() {
 
 // tell tells the members of all rooms whether messages are kept.
 func (k *keeper) tell() {
-	flows := k.modeNow() == flowing
 	for i := range k.hub.shards {
 		for _, r := range k.hub.shards[i].all() {
-			r.flows(flows)
+			r.flows()
 		}
 	}
 }
@@ -342,6 +341,7 @@ func (k *keeper) sweep() {
 	}
 	n := min(len(k.swept), sweepEach)
 	for _, r := range k.swept[:n] {
+		r.forgetOld()
 		r.compareWithStream(false)
 	}
 	clear(k.swept[:n])

@@ -163,9 +163,13 @@ func (r *room) endsBefore(s *streamState) error {
 }
 
 // flows tells the members whether messages are kept.
-func (r *room) flows(yes bool) {
+func (r *room) flows() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.flowsLocked(r.hub.keep.modeNow() == flowing) // under the lock, so that the last word is right
+}
+
+func (r *room) flowsLocked(yes bool) {
 	if r.unkept != yes {
 		r.unkept = yes
 		r.tellLocked(r.keepsEvent())
@@ -178,6 +182,13 @@ func (r *room) keepsEvent() *Event {
 		e.Kind = Unkept
 	}
 	return e
+}
+
+// forgetOld drops what is too old, in a room where nothing new comes.
+func (r *room) forgetOld() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.past.trim(&r.hub.keep.o, time.Now())
 }
 
 // comesBack takes a seat whose member has missed something. mu is held.
@@ -203,23 +214,31 @@ func (r *room) ahead() bool {
 	return slices.ContainsFunc(r.resuming, func(s *Seat) bool { return !r.past.known || s.since > r.past.last && !s.asked })
 }
 
-// resume gives all that wait what they have missed: the stream was asked. mu is held.
+// resumeMost is how many events are given under one hold of the lock to those that come back, as far as one member gets no more.
+const resumeMost = 4096
+
+// resume gives those that wait what they have missed: the stream was asked. The rest of them wait for the next turn. mu is held.
 func (r *room) resume() {
 	waiting := r.resuming
 	r.resuming, r.gone = nil, 0
-	for _, s := range waiting {
+	given := 0
+	for i, s := range waiting {
+		if given >= resumeMost {
+			r.resuming = append(r.resuming, waiting[i:]...)
+			break
+		}
 		switch {
 		case s.place < 0: // it has left
 		case !r.past.known || s.since > r.past.last && !s.asked || !r.past.whole && !r.past.covers(s.since):
 			r.resuming = append(r.resuming, s) // it came meanwhile
 		default:
-			r.replay(s)
+			given += 1 + r.replay(s)
 		}
 	}
 }
 
-// replay gives a member what it has missed. mu is held, so what is live comes after it.
-func (r *room) replay(s *Seat) {
+// replay gives a member what it has missed, and reports how many messages that was. mu is held, so what is live comes after it.
+func (r *room) replay(s *Seat) int {
 	s.resuming = false
 	p, now := &r.past, time.Now()
 	p.trim(&r.hub.keep.o, now)
@@ -231,10 +250,13 @@ func (r *room) replay(s *Seat) {
 	case since > 0 && since < p.from:
 		s.give(&Event{Kind: Gap, Room: r.name, From: since + 1, To: p.from, Time: now})
 	}
-	for _, e := range p.after(since) {
+	missed := p.after(since)
+	n := len(missed)
+	for _, e := range missed {
 		s.give(e)
 	}
 	p.weigh(&r.hub.keep.o, now)
+	return n
 }
 
 func (r *room) baseKnown() bool {

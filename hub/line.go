@@ -94,7 +94,8 @@ func (k *keeper) send() (some bool) {
 // sendLine reports whether the line need not be looked at again until something has changed.
 func (k *keeper) sendLine(l *line) bool {
 	// A room that has members but does not hear the stream yet would miss it.
-	if r := k.hub.shardOf(l.room).get(l.room); r != nil && !r.ready.Load() {
+	// Once the hub is closed its members hear nothing, and nobody subscribes any more.
+	if r := k.hub.shardOf(l.room).get(l.room); r != nil && !r.ready.Load() && !k.hub.isClosed() {
 		return false
 	}
 	for {

@@ -21,7 +21,8 @@ type History struct {
 	// Last is how many messages are kept of a room, at most, up to MaxLast. 0: 100. A node gives members no more of
 	// them than MaxReplay bytes.
 	Last int
-	// For is how long a message is kept, at most: a second or more. 0: an hour.
+	// For is how long a message is kept, at most: a second or more. 0: an hour. Below 15 s one that waits for NATS for longer than
+	// that may be kept twice; on nodes that had it, it comes once.
 	For time.Duration
 	// Dir is where the server in this process keeps them. "": in memory; a directory for what it notes besides is made in
 	// that of the system for temporary files, and removed by Close.
