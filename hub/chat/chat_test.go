@@ -2,7 +2,9 @@ package chat
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -96,7 +98,7 @@ func TestRoom(t *testing.T) {
 	bob.say(t, "")
 	bob.say(t, "yes")
 	bob.hears(t, "Ada: "+odd+"; "+name+": yes")
-	for _, wrong := range []string{"", "hello", "{}", `{"from":"x"}`, `{"text":"x"}`, `{"from":" x","text":"x"}`, `{"from":"x","text":7}`, `{"from":"x","text":"` + strings.Repeat("x", MaxText+1) + `"}`} {
+	for _, wrong := range []string{"", "hello", "{}", `{"from":"x"}`, `{"text":"x"}`, `{"from":" x","text":"x"}`, `{"from":"x","text":7}`, `{"from":"x","text":"x","time":8640000000000001}`, `{"from":"x","text":"x","time":-8640000000000001}`, `{"from":"x","text":"\u0000"}`, `{"from":"x","text":"` + strings.Repeat("x", MaxText+1) + `"}`} {
 		if err := other.Publish(roomOf(room), []byte(wrong)); err != nil {
 			t.Fatal(err)
 		}
@@ -276,6 +278,28 @@ func TestBounds(t *testing.T) {
 	}
 	ada.say(t, "x")
 	ada.hears(t, "Ada: "+long+"; Ada: x")
+}
+
+// Whatever a text is, what is sent of it is at most twice as long and a little more. Control characters are left out.
+func TestEncoded(t *testing.T) {
+	for _, test := range []struct{ said, shown string }{
+		{"<", ""}, {">", ""}, {"&", ""}, {"\"", ""}, {"\\", ""}, {"\n", ""}, {"\t", ""}, {"\u2028", ""}, {"\x7f", ""},
+		{"a\x00", "a"}, {"\x1b[1mä\r\n", "[1mä\n"},
+	} {
+		said := strings.Repeat(test.said, MaxText/len(test.said))
+		shown := strings.Repeat(cmp.Or(test.shown, test.said), MaxText/len(test.said))
+		p := encode(&hub.Event{Kind: hub.Message, Room: roomOf("a"), Payload: encoded(saying{"Ada", visible([]byte(said)), 1})})
+		var m message
+		if err := json.Unmarshal(p, &m); err != nil || m.Text != shown || len(p) > 2*MaxText+200 {
+			t.Errorf("%q: %d bytes, %v; %.20q is shown", test.said, len(p), err, m.Text)
+		}
+	}
+	s := listen(t, Options{Hub: open(t, hub.Options{}), Engine: echotest.Engine(t, "")})
+	ada := enter(t, s, "a", "Ada")
+	for _, text := range []string{"\x00", "\x1b<b>\x07"} {
+		ada.say(t, text)
+	}
+	ada.hears(t, "Ada: <b>")
 }
 
 // Somebody who says very much at once is read a part of it a second.

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/url"
 	"strings"
@@ -71,9 +72,27 @@ type saying struct {
 	Time int64  `json:"time"` // in ms since 1970
 }
 
+// farthest is the last time that a Date of JavaScript can be, in ms before or after 1970 (ECMA-262, 21.4.1.1).
+const farthest = 8_640_000_000_000_000
+
 // sound reports whether it may be shown: who publishes in the hub need not be a chat.
 func (s *saying) sound() bool {
-	return checkName("from", s.From) == nil && s.Text != "" && len(s.Text) <= MaxText
+	return checkName("from", s.From) == nil && s.Text != "" && len(s.Text) <= MaxText && !strings.ContainsFunc(s.Text, controls) &&
+		-farthest <= s.Time && s.Time <= farthest
+}
+
+// controls reports whether a character does not belong into a text. JSON would make six bytes of it; of all others
+// it makes twice as many at the most.
+func controls(c rune) bool { return c < ' ' && c != '\n' && c != '\t' }
+
+// visible is a text without what does not belong there.
+func visible(text []byte) string {
+	return strings.Map(func(c rune) rune {
+		if controls(c) {
+			return -1
+		}
+		return c
+	}, string(text))
 }
 
 // rooms is what the names of the chat's rooms begin with in the hub.
@@ -122,12 +141,15 @@ func encode(e *hub.Event) []byte {
 	return nil
 }
 
+// encoded is an event as JSON, which is for JSON.parse and for no <script>: so <, > and & are as they are.
 func encoded(event any) []byte {
-	p, err := json.Marshal(event)
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(event); err != nil {
 		panic(err) // strings and numbers can be encoded
 	}
-	return p
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 func prepare(event any) *websocket.Prepared {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/hub"
+	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/samples/echotest"
 	"github.com/proactor-go/proactor/websocket"
 )
@@ -22,7 +23,30 @@ func keeping(t *testing.T, last int) (*hub.Hub, *proactor.Engine) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	return open(t, hub.Options{History: &hub.History{Last: last}}), e
+	h := open(t, hub.Options{History: &hub.History{Last: last}})
+	keeps(t, h)
+	return h, e
+}
+
+// keeps waits until a hub keeps what is published: what is published before flows.
+func keeps(t *testing.T, h *hub.Hub) {
+	t.Helper()
+	seqs := make(chan uint64, 1)
+	seat, err := h.Join("aside", hub.Func(func(e *hub.Event) {
+		if e.Kind == hub.Message {
+			seqs <- e.Seq
+		}
+	}), "", hub.Close)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seat.Leave()
+	echotest.Until(t, "messages are kept", func() bool {
+		if err := h.Publish("aside", nil); err != nil {
+			t.Fatal(err)
+		}
+		return must.Take(t, "a message", seqs) > 0
+	})
 }
 
 // Who comes back gets what was said meanwhile, or is told that there was more; who comes for the first

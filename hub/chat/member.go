@@ -120,9 +120,11 @@ func (s *Server) heard(c *websocket.Conn, t websocket.Type, p []byte) {
 	case !ok: // it is being closed
 	case t != websocket.Text:
 		c.Close(websocket.StatusUnsupportedData, "only text is spoken here")
-	case len(p) > 0:
-		now := time.Now()
-		s.publish(m, encoded(saying{m.name, string(p), now.UnixMilli()}), m.mayGoOn(now))
+	default:
+		text, now := visible(p), time.Now()
+		if text != "" {
+			s.publish(m, encoded(saying{m.name, text, now.UnixMilli()}), m.mayGoOn(now))
+		}
 	}
 }
 

@@ -140,6 +140,24 @@ func TestBadFlags(t *testing.T) {
 	}
 }
 
+// TestSecretIsThere: a secret in the environment, which is for nodes of a cluster, is in nobody's way.
+func TestSecretIsThere(t *testing.T) {
+	t.Setenv(secretIn, "tell-nobody")
+	for args, good := range map[string]bool{
+		"chat": true, "broadcast": true, "chat --nats nats://127.0.0.1": true, "chat --cluster :1": true, "chat --secret x": false,
+	} {
+		var c command
+		k, err := newParser(&c, io.Discard, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Parse(strings.Fields(args)); (err == nil) != good {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+	node(t, "broadcast")
+}
+
 // TestFails: what cannot be done ends the command with status 1, and with a line at its end.
 func TestFails(t *testing.T) {
 	taken := node(t, "broadcast")

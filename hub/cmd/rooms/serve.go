@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/proactor-go/proactor"
@@ -35,6 +36,9 @@ type nodeFlags struct {
 	AdminToken string        `env:"PROACTOR_ADMIN_TOKEN" help:"What the page needs to close, pause and drain, best given as $$PROACTOR_ADMIN_TOKEN, which other users do not see; none by default, and the page only shows." placeholder:"TOKEN"`
 }
 
+// secretIn is the variable of --secret.
+const secretIn = "ROOMS_SECRET"
+
 // Validate is called by the parser.
 func (f *nodeFlags) Validate() error {
 	for name, addr := range map[string]string{"listen": f.Listen, "cluster": f.Cluster, "admin": f.Admin} {
@@ -58,7 +62,7 @@ func (f *nodeFlags) Validate() error {
 		return errors.New("--tls-cert and --tls-key must be given together")
 	case len(f.Join) > 0 && f.Cluster == "":
 		return errors.New("--join needs --cluster: the other nodes come to this one, too")
-	case f.Secret != "" && f.Cluster == "":
+	case f.Secret != "" && f.Cluster == "" && f.Secret != os.Getenv(secretIn): // which may be set for other nodes
 		return errors.New("--secret is for --cluster")
 	}
 	return nil
@@ -106,7 +110,10 @@ func (f *nodeFlags) serve(env *environment, name string, o hub.Options, build fu
 		return err
 	}
 	defer e.Close()
-	o.Cluster, o.Join, o.Secret, o.URL, o.Log = f.Cluster, f.Join, f.Secret, f.NATS, env.log
+	o.Cluster, o.Join, o.URL, o.Log = f.Cluster, f.Join, f.NATS, env.log
+	if f.Cluster != "" {
+		o.Secret = f.Secret
+	}
 	h, err := hub.Open(o)
 	if err != nil {
 		return err

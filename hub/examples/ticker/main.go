@@ -1,6 +1,8 @@
 // Command ticker publishes from outside of the hub, with nats.go alone: it says the time in a room of the chat, each
 // second. What goes over the wire is in docs/scale.md, what the chat makes of it in package hub/chat.
+// The chat keeps what is said, for which NATS needs JetStream, or does not, with --history 0.
 //
+//	nats-server -js
 //	go run ./cmd/rooms chat --nats nats://127.0.0.1:4222
 //	go run ./examples/ticker -nats nats://127.0.0.1:4222 -room lobby
 package main

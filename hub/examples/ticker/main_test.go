@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -25,25 +26,34 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// What it says comes to the members of a hub on the same NATS.
+// What it says comes to the members of a hub on the same NATS, and is kept where that keeps messages.
 func TestTicks(t *testing.T) {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	for _, o := range []hub.Options{{}, {History: &hub.History{Last: 10}}} {
+		t.Run(fmt.Sprintf("history %v", o.History != nil), func(t *testing.T) { ticks(t, o) })
+	}
+}
+
+func ticks(t *testing.T, o hub.Options) {
+	kept := o.History != nil
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: kept, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	go s.Start()
+	defer s.WaitForShutdown()
 	defer s.Shutdown()
 	if !s.ReadyForConnections(must.Patience) {
 		t.Fatal("the NATS server does not start")
 	}
-	h, err := hub.Open(hub.Options{URL: s.ClientURL(), Log: slog.New(slog.DiscardHandler)})
+	o.URL, o.Log = s.ClientURL(), slog.New(slog.DiscardHandler)
+	h, err := hub.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
 	heard := make(chan []byte, 1)
 	if _, err := h.Join("chat.tea", hub.Func(func(e *hub.Event) {
-		if e.Kind == hub.Message {
+		if e.Kind == hub.Message && (e.Seq > 0) == kept {
 			select {
 			case heard <- e.Payload:
 			default:
