@@ -79,13 +79,15 @@ type Server struct {
 	origins  []string
 	hello    *websocket.Prepared
 	crowd    crowd
+	alive    *websocket.Prepared
 	spread   time.Duration // of Shutdown, in tests; 0: what it says
+	beat     time.Duration // between two parts of the crowd that are told "alive"
 	log      *slog.Logger
 }
 
 // New makes the server.
 func New(o Options) *Server {
-	s := &Server{hub: o.Hub, origins: o.Origins, log: cmp.Or(o.Log, slog.Default())}
+	s := &Server{hub: o.Hub, origins: o.Origins, log: cmp.Or(o.Log, slog.Default()), alive: prepare(alive{"alive"}), beat: time.Second}
 	s.Server = &proactor.Server{
 		Addr: o.Addr, Engine: o.Engine, Log: o.Log,
 		Limits: proactor.Limits{
@@ -116,7 +118,29 @@ func (s *Server) Listen() (err error) {
 		return err
 	}
 	go s.web.Serve(s.listener) // until Shutdown, or the end of the Server
+	over := make(chan struct{})
+	go func() {
+		s.Wait()
+		close(over)
+	}()
+	go s.beats(over)
 	return nil
+}
+
+// beats tells everybody that the server is alive, a part of them at a time, so that no loop is busy with it for long.
+func (s *Server) beats(over <-chan struct{}) {
+	next := time.NewTicker(s.beat)
+	defer next.Stop()
+	for part := 0; ; part = (part + 1) % parts {
+		select {
+		case <-next.C:
+		case <-over:
+			return
+		}
+		for _, c := range s.crowd.part(part) {
+			_ = c.WritePrepared(s.alive) // one that has no room for it hears something else
+		}
+	}
 }
 
 //go:embed page

@@ -2,6 +2,8 @@ package chat
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,32 +14,50 @@ import (
 // crowd is everybody who is connected.
 type crowd struct {
 	mu   sync.Mutex
-	all  map[uint64]*websocket.Conn // by Conn.ID
-	gone chan struct{}              // closed when nobody is left; nil: the server is not going
+	all  [parts]map[uint64]*websocket.Conn // by Conn.ID
+	n    int                               // how many they are
+	gone chan struct{}                     // closed when nobody is left; nil: the server is not going
 }
 
-// add reports whether somebody may come: the server is not going.
-func (a *crowd) add(c *websocket.Conn) bool {
+// parts is how many parts a crowd has, so that not everybody is told the same at once.
+const parts = 25
+
+// add reports whether somebody may come: the server is not going. They are told hello before anything else.
+func (a *crowd) add(c *websocket.Conn, hello *websocket.Prepared) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.gone != nil {
 		return false
 	}
-	if a.all == nil {
-		a.all = map[uint64]*websocket.Conn{}
+	_ = c.WritePrepared(hello) // if that fails it is closed
+	id := c.Transport().ID()
+	part := &a.all[id%parts]
+	if *part == nil {
+		*part = map[uint64]*websocket.Conn{}
 	}
-	a.all[c.Transport().ID()] = c
+	(*part)[id] = c
+	a.n++
 	return true
+}
+
+// part is one of the parts, from 0.
+func (a *crowd) part(i int) []*websocket.Conn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Values(a.all[i]))
 }
 
 func (a *crowd) remove(c *websocket.Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.all[c.Transport().ID()]; !ok {
+	id := c.Transport().ID()
+	part := a.all[id%parts]
+	if _, ok := part[id]; !ok {
 		return
 	}
-	delete(a.all, c.Transport().ID())
-	if a.gone != nil && len(a.all) == 0 {
+	delete(part, id)
+	a.n--
+	if a.gone != nil && a.n == 0 {
 		close(a.gone)
 	}
 }
@@ -50,11 +70,11 @@ func (a *crowd) leave() (all []*websocket.Conn, gone <-chan struct{}) {
 		return nil, a.gone
 	}
 	a.gone = make(chan struct{})
-	if len(a.all) == 0 {
+	if a.n == 0 {
 		close(a.gone)
 	}
-	for _, c := range a.all {
-		all = append(all, c)
+	for _, part := range a.all {
+		all = slices.AppendSeq(all, maps.Values(part))
 	}
 	return all, a.gone
 }

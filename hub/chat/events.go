@@ -56,6 +56,10 @@ type (
 		Type   string `json:"type"`
 		Within int64  `json:"within"`
 	}
+	// alive comes all 25 s, so that a client that is told nothing for a minute knows that its server is gone: "alive".
+	alive struct {
+		Type string `json:"type"`
+	}
 	// hello comes first: whether what is said is kept for those who come back, and where else the client may
 	// connect to: "hello".
 	hello struct {

@@ -94,11 +94,10 @@ func (m *member) mayGoOn(now time.Time) (after time.Duration) {
 // opened has somebody enter a room.
 func (s *Server) opened(c *websocket.Conn, r *http.Request) {
 	v, _ := visitorOf(r) // it was looked at before the upgrade
-	if !s.crowd.add(c) {
+	if !s.crowd.add(c, s.hello) {
 		c.Close(websocket.StatusGoingAway, "")
 		return
 	}
-	c.WritePrepared(s.hello)
 	m := &member{Member: all.WebSocket(c), numbers: numbers.WebSocket(c), c: c, log: s.log, name: strings.Clone(v.name), room: roomOf(v.room)} // else the name would keep the whole request
 	var err error
 	if v.resumes {

@@ -2,8 +2,11 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +38,22 @@ func open(t *testing.T) *hub.Hub {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
+	seqs := make(chan uint64, 1)
+	seat, err := h.Join("aside", hub.Func(func(e *hub.Event) {
+		if e.Kind == hub.Message {
+			seqs <- e.Seq
+		}
+	}), "", hub.Close)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seat.Leave()
+	must.Eventually(t, "messages are kept", func() bool { // those before flow
+		if err := h.Publish("aside", nil); err != nil {
+			t.Fatal(err)
+		}
+		return must.Take(t, "a message", seqs) > 0
+	})
 	return h
 }
 
@@ -211,4 +230,107 @@ func TestChatMoves(t *testing.T) {
 	ada.hears("You are here, too.")
 	ada.say("I am.")
 	grace.hears("I am.")
+}
+
+// A page whose server falls silent, and says no end, goes on at another one after a while, and so does one that is
+// never answered at all.
+func TestChatFallsSilent(t *testing.T) {
+	b := start(t)
+	e, h := engine(t), open(t)
+	front, addr := must.Free(t), must.Free(t)
+	origins := []string{"http://" + front, "http://" + addr}
+	behind := must.Free(t)
+	serveChat(t, h, e, behind, origins...)
+	serveChat(t, h, e, addr, origins...)
+	silence := lead(t, front, behind)
+	ada, grace := enter(b, front, "Ada", "tea"), enter(b, addr, "Grace", "tea")
+	grace.say("Hello, Ada.")
+	ada.hears("Hello, Ada.")
+	silence()
+	// A minute passes within three seconds.
+	ada.do(chromedp.Evaluate[chromedp.Void](`{
+		const real = setTimeout;
+		window.setTimeout = (f, ms) => real(f, ms / 20);
+		waitFor(socket, maxSilence);
+	}`))
+	grace.say("Are you there?")
+	ada.hears("Are you there?")
+	ada.shows("#link", "connected")
+	// It goes where it is not answered, and comes back.
+	eval[bool](ada, fmt.Sprintf(`{ server = %q; socket.close(); true }`, origins[1]))
+	ada.until(`document.getElementById("link").innerText !== "connected"`)
+	ada.shows("#link", "connected")
+	grace.say("And now?")
+	ada.hears("And now?")
+}
+
+// lead has what comes to one address go to another, until silence is called: then nothing goes anywhere, and nothing ends.
+func lead(t *testing.T, from, to string) (silence func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := make(chan struct{})
+	over := make(chan struct{})
+	t.Cleanup(func() {
+		close(over)
+		l.Close()
+	})
+	pass := func(to, from net.Conn) {
+		p := make([]byte, 16<<10)
+		for {
+			n, err := from.Read(p)
+			select {
+			case <-silent:
+				<-over
+			default:
+			}
+			if n > 0 {
+				_, werr := to.Write(p[:n])
+				err = errors.Join(err, werr)
+			}
+			if err != nil {
+				from.Close()
+				to.Close()
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			go pass(in, out)
+			go pass(out, in)
+		}
+	}()
+	return func() { close(silent) }
+}
+
+// A page that comes back to a room in which nothing was kept says that messages may be missing.
+func TestChatUnkept(t *testing.T) {
+	b := start(t)
+	addr := must.Free(t)
+	serveChat(t, open(t), engine(t), addr)
+	ada := enter(b, addr, "Ada", "tea")
+	missing := func(events string) int {
+		return eval[int](ada, `{
+			document.getElementById("said").replaceChildren();
+			for (const type of `+strconv.Quote(events)+`.split(" ")) show({ type, history: true, origins: [] });
+			[...document.querySelectorAll("#said .note")].filter((e) => e.textContent === "Messages may be missing here.").length
+		}`)
+	}
+	for events, want := range map[string]int{"hello": 0, "unkept hello": 1, "unkept hello hello": 1, "unkept kept hello": 0, "unkept hello unkept hello": 2} {
+		if n := missing(events); n != want {
+			t.Errorf("%s: it says %d times that messages may be missing, want %d", events, n, want)
+		}
+	}
 }

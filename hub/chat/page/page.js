@@ -4,6 +4,8 @@
 const $ = (id) => document.getElementById(id);
 const maxText = 4096; // bytes, as the server has it
 const maxShown = 500; // messages
+const maxConnecting = 10_000; // ms
+const maxSilence = 60_000; // ms; a server says all 25 s that it is alive
 
 let socket; // the WebSocket; undefined: nobody is inside
 let me, room;
@@ -12,6 +14,8 @@ let tries = 0; // connects in vain since the last that succeeded
 let been = false; // inside, so that messages may be missing when it is again
 let moving = false; // the server has said that it goes, and timer is set
 let timer; // for the next connect
+let silence; // a timer: nothing was heard of the socket for too long
+let unkept = false; // what is said is not kept now
 let server = location.origin, servers = [server]; // where to connect now, and where else
 let names = new Set(), count = 0;
 let unread = 0;
@@ -46,7 +50,7 @@ $("enter").addEventListener("submit", (event) => {
   $("door").hidden = true;
   $("inside").hidden = false;
   since = tries = unread = 0;
-  been = moving = false;
+  been = moving = unkept = false;
   retitle();
   connect();
   $("text").focus();
@@ -56,6 +60,7 @@ $("leave").addEventListener("click", () => {
   const s = socket;
   socket = undefined;
   clearTimeout(timer);
+  clearTimeout(silence);
   s.close(1000);
   $("said").replaceChildren();
   here([], 0);
@@ -77,26 +82,45 @@ function connect() {
   url.protocol = url.protocol.replace("http", "ws");
   url.search = new URLSearchParams({ room, name: me, since });
   const s = socket = new WebSocket(url);
+  waitFor(s, maxConnecting);
   s.onopen = () => {
     if (s !== socket) return;
+    waitFor(s, maxSilence);
     state(true, "connected");
   };
   s.onmessage = (event) => {
-    if (s === socket) show(JSON.parse(event.data));
+    if (s !== socket) return;
+    waitFor(s, maxSilence);
+    show(JSON.parse(event.data));
   };
   s.onclose = (event) => {
-    if (s !== socket) return;
-    if (moving) {
-      state(false, "not connected, moving soon");
-      return;
-    }
-    const wait = Math.min(30_000, 1000 * 2 ** tries) * (0.5 + Math.random() / 2);
-    tries++;
-    next();
-    const why = event.code === 1013 && event.reason ? event.reason + "; " : "";
-    state(false, `${why}not connected, trying again in ${Math.ceil(wait / 1000)} s`);
-    timer = setTimeout(connect, wait);
+    if (s === socket) ended(event.code === 1013 ? event.reason : "");
   };
+}
+
+// waitFor gives a socket up of which nothing is heard in time: a server that dies, or a network that is gone, need not
+// say so. The browser may wait long for the end of such a socket, so nothing here waits for that.
+function waitFor(s, time) {
+  clearTimeout(silence);
+  silence = setTimeout(() => {
+    s.onopen = s.onmessage = s.onclose = null;
+    s.close();
+    ended("nothing is heard of the server");
+  }, time);
+}
+
+// ended is called when the socket is of no use any more.
+function ended(why) {
+  clearTimeout(silence);
+  if (moving) {
+    state(false, "not connected, moving soon");
+    return;
+  }
+  const wait = Math.min(30_000, 1000 * 2 ** tries) * (0.5 + Math.random() / 2);
+  tries++;
+  next();
+  state(false, `${why ? why + "; " : ""}not connected, trying again in ${Math.ceil(wait / 1000)} s`);
+  timer = setTimeout(connect, wait);
 }
 
 // next chooses another server, if there is one.
@@ -118,7 +142,7 @@ function move(within) {
 }
 
 window.addEventListener("online", () => {
-  if (socket && socket.readyState === WebSocket.CLOSED) connect();
+  if (socket && socket.readyState > WebSocket.OPEN) connect();
 });
 
 function state(on, text) {
@@ -137,8 +161,9 @@ function show(event) {
       message(event);
       break;
     case "hello":
-      if (been && !event.history) missing();
+      if (been && (!event.history || unkept)) missing();
       been = true;
+      unkept = false; // it is told again where it is so
       servers = [...new Set([location.origin, ...event.origins])];
       break;
     case "here":
@@ -161,9 +186,11 @@ function show(event) {
       missing();
       break;
     case "unkept":
+      unkept = true;
       add(element("li", "What is said now is not kept for those who come back.", "note"));
       break;
     case "kept":
+      unkept = false;
       add(element("li", "What is said now is kept again.", "note"));
       break;
     case "move":
