@@ -112,14 +112,18 @@ func opened(t testing.TB, history History) *Hub {
 // loseStream has JetStream lose the stream, and not make it again: its subjects are another's.
 func loseStream(t testing.TB, h *Hub) {
 	t.Helper()
-	var answer struct{}
-	if err := h.api("STREAM.DELETE."+streamName, nil, &answer); err != nil {
-		t.Fatal(err)
-	}
 	squatter := map[string]any{"name": "squatter", "subjects": []string{probeSubject + "squatter"}, "storage": "memory"}
-	if err := h.api("STREAM.CREATE.squatter", squatter, &answer); err != nil {
-		t.Fatal(err)
-	}
+	until(t, "the stream is gone", func() bool {
+		var answer struct{}
+		if err := h.api("STREAM.DELETE."+streamName, nil, &answer); err != nil && !isAPIError(err, errNoStream) {
+			t.Fatal(err)
+		}
+		err := h.api("STREAM.CREATE.squatter", squatter, &answer)
+		if err != nil && !isAPIError(err, 10065) { // a hub has made it again in between
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 }
 
 func allowStream(t testing.TB, h *Hub) {
