@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"strconv"
@@ -70,12 +71,11 @@ func streamOptions(so *server.Options, name, dir string) error {
 	}
 	if so.Cluster.Port == server.RANDOM_PORT {
 		// The routes below have to name it.
-		l, err := net.Listen("tcp", net.JoinHostPort(so.Cluster.Host, "0"))
+		port, err := anyPort(so.Cluster.Host)
 		if err != nil {
 			return fmt.Errorf("hub: Cluster: %w", err)
 		}
-		so.Cluster.Port = l.Addr().(*net.TCPAddr).Port
-		l.Close()
+		so.Cluster.Port = port
 	}
 	so.ServerName = fmt.Sprint(name, "-", so.Cluster.Port) // it is the one of before, which the others may count on
 	// Nodes that start count their routes to know how many they are: two of three have to be there before anything is
@@ -84,6 +84,19 @@ func streamOptions(so *server.Options, name, dir string) error {
 		so.Routes = append(so.Routes, &url.URL{Scheme: "nats", Host: net.JoinHostPort("localhost", strconv.Itoa(so.Cluster.Port))})
 	}
 	return nil
+}
+
+// anyPort is a port that is free. It is below those that systems give to connections going out, 32768 and more: one of them could
+// take it before the server does.
+func anyPort(host string) (port int, err error) {
+	for range 10 {
+		port = 20000 + rand.IntN(12000)
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, err
 }
 
 // replicas is how many nodes of a cluster keep the messages.
