@@ -156,7 +156,7 @@ func natsAlone(t task) error {
 
 // nodes starts so many of a cluster; with centrifugo, what is between them comes first.
 func (s server) nodes(n int, w workload) (all []*process, err error) {
-	to := func(int) string { return "" }
+	var to func(int) string
 	if s.dialect != nil {
 		broker, err := start(find(servers, "nats"), between, task{}, w.serverCPUs())
 		if err != nil {
