@@ -27,7 +27,7 @@ type heard struct {
 	Wrong string // "": nothing came twice, or out of order
 	// Of many members:
 	Members, Least, Most int // Got
-	Next                 int // behind the last message of publisher 0 that all have got
+	Next                 int // behind the last message of one publisher that all have got
 }
 
 func newEar() *ear { return &ear{last: map[int]int{}, first: map[int]int{}} }
@@ -139,9 +139,9 @@ func (e *ear) sum() heard {
 }
 
 // heard sums up what the function members of a room have heard.
-func (n *node) heard(room string) (all heard) {
+func (n *node) heard(room string, publisher int) (all heard) {
 	for _, e := range n.ears[room] {
-		h, next := e.sum(), e.upTo(0)
+		h, next := e.sum(), e.upTo(publisher)
 		if all.Members == 0 {
 			all.Least, all.Next = h.Got, next
 		}

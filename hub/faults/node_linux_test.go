@@ -218,8 +218,8 @@ func (n *node) does(words []string) (any, error) {
 		}
 		delete(n.seats, word(1))
 		return 0, nil
-	case "heard": // ROOM
-		return n.heard(word(1)), nil
+	case "heard": // ROOM PUBLISHER
+		return n.heard(word(1), number(2)), nil
 	case "publish": // ROOM PUBLISHER FROM NUMBER SIZE: as fast as may be
 		return n.publish(word(1), number(2), number(3), number(4), number(5), patience)
 	case "fill": // ROOM PUBLISHER FROM SIZE: until no more is taken; it answers how many were

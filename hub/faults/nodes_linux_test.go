@@ -96,9 +96,15 @@ func (n *at) count(room string) (count int) {
 	return count
 }
 
-func (n *at) heard(room string) (h heard) {
+func (n *at) heard(room string) heard {
 	n.t.Helper()
-	n.ask(&h, "heard", room)
+	return n.heardOf(room, 0)
+}
+
+// heardOf is heard, whose Next is that of this publisher.
+func (n *at) heardOf(room string, publisher int) (h heard) {
+	n.t.Helper()
+	n.ask(&h, "heard", room, publisher)
 	return h
 }
 
