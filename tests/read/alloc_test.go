@@ -59,7 +59,7 @@ func TestNoAllocationPerMessage(t *testing.T) {
 					n /= 5
 				}
 				rig.Talk(t, c, msg, got, 100)
-				if a := testing.AllocsPerRun(runs, func() { rig.Talk(t, c, msg, got, n) }); a > max(1, float64(n)/100) {
+				if a := testing.AllocsPerRun(runs, func() { rig.Talk(t, c, msg, got, n) }); a > max(5, float64(n)/20) { // a collection empties pools, which are filled anew
 					t.Errorf("%s, buffers of %d bytes: %.3f allocations a message", name, size, a/float64(n))
 				}
 			}
