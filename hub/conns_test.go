@@ -13,9 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/proactor-go/proactor"
+	"github.com/proactor-go/proactor/hub/internal/natstest"
 	"github.com/proactor-go/proactor/websocket"
 )
 
@@ -232,13 +231,7 @@ func TestTextIsUTF8(t *testing.T) {
 
 // A NATS server elsewhere goes away and comes back: what was published meanwhile waits, and nothing comes twice.
 func TestServerElsewhere(t *testing.T) {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(s.Shutdown)
-	until(t, "the server is there", func() bool { return s.ReadyForConnections(time.Second) })
+	s := natstest.Start(t, "", false)
 	between := newLink(t, s.Addr().String())
 	near := open(t, Options{Name: "near", URL: s.ClientURL()})
 	far := open(t, Options{Name: "far", URL: "nats://" + between.addr()})

@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/proactor-go/proactor/hub/internal/natstest"
 )
 
 // Members that come back while nothing is kept, and leave again, leave nothing behind. Who waits is told when the stream is there.
@@ -49,21 +51,34 @@ func TestComesBackInVain(t *testing.T) {
 // elsewhere is a NATS server that keeps messages, on any port or on that of one before.
 func elsewhere(t testing.TB, addr net.Addr) *server.Server {
 	t.Helper()
-	port, err := anyPort("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
+	if addr == nil {
+		port, err := anyPort("127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}
 	}
-	if addr != nil {
-		port = addr.(*net.TCPAddr).Port
+	return natstest.Start(t, addr.String(), true)
+}
+
+// apart are two hubs on a server elsewhere, the far one behind a link, with a member each in "room".
+func apart(t *testing.T, o History) (near, far *Hub, between *link, a, b *reader) {
+	t.Helper()
+	s := elsewhere(t, nil)
+	between = newLink(t, s.Addr().String())
+	near = open(t, Options{Name: "near", URL: s.ClientURL(), History: &o})
+	far = open(t, Options{Name: "far", URL: "nats://" + between.addr(), History: &o})
+	for _, h := range []*Hub{near, far} {
+		keeps(t, h)
+		h.patient(patience)
 	}
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	until(t, "the server is there", func() bool { return s.ReadyForConnections(time.Second) })
-	return s
+	a, b = enter(t, near, "room"), enter(t, far, "room")
+	until(t, "each knows of the other", func() bool {
+		n, _, _ := near.Presence("room")
+		m, _, _ := far.Presence("room")
+		return n == 2 && m == 2
+	})
+	return near, far, between, a, b
 }
 
 // there reports whether the stream is.
@@ -100,20 +115,7 @@ func TestStreamIsDeleted(t *testing.T) {
 // A hub that was cut off for longer than messages are kept tells its members, and only they.
 func TestGoneWhileCutOff(t *testing.T) {
 	t.Parallel()
-	s := elsewhere(t, nil)
-	between := newLink(t, s.Addr().String())
-	near := open(t, Options{Name: "near", URL: s.ClientURL(), History: &History{For: time.Second}})
-	far := open(t, Options{Name: "far", URL: "nats://" + between.addr(), History: &History{For: time.Second}})
-	for _, h := range []*Hub{near, far} {
-		keeps(t, h)
-		h.patient(patience)
-	}
-	a, b := enter(t, near, "room"), enter(t, far, "room")
-	until(t, "each knows of the other", func() bool {
-		n, _, _ := near.Presence("room")
-		m, _, _ := far.Presence("room")
-		return n == 2 && m == 2
-	})
+	near, far, between, a, b := apart(t, History{For: time.Second})
 	publish(t, near, "room", 0, 1)
 	b.hears(t, "live", numbers(0, 1))
 	between.sever()

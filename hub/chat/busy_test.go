@@ -1,13 +1,10 @@
 package chat
 
 import (
-	"net"
-	"strconv"
 	"testing"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/proactor-go/proactor/hub"
+	"github.com/proactor-go/proactor/hub/internal/natstest"
 	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/samples/echotest"
 )
@@ -26,31 +23,6 @@ func fill(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// natsAt starts a NATS server at an address. It ends with the test.
-func natsAt(t *testing.T, addr string) {
-	t.Helper()
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.NewServer(&server.Options{Host: host, Port: number, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(must.Patience) {
-		t.Fatal("the NATS server does not start")
-	}
-}
-
 // What is said while NATS is away, and nothing more can wait for it, is not lost: the member is not read any more, until it was
 // published.
 func TestNATSIsAway(t *testing.T) {
@@ -64,6 +36,6 @@ func TestNATSIsAway(t *testing.T) {
 	}
 	refused := h.Stats().Refused
 	echotest.Until(t, "it was tried twice", func() bool { return h.Stats().Refused >= refused+2 })
-	natsAt(t, addr)
+	natstest.Start(t, addr, false)
 	ada.hears(t, "Ada: one; Ada: two; Ada: three")
 }

@@ -2,13 +2,10 @@ package main
 
 import (
 	"io"
-	"net"
-	"strconv"
 	"testing"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/proactor-go/proactor/hub"
+	"github.com/proactor-go/proactor/hub/internal/natstest"
 	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/port/porttest"
 	"github.com/proactor-go/proactor/samples/echotest"
@@ -35,23 +32,7 @@ func TestLinesWaitForNATS(t *testing.T) {
 		io.WriteString(c, "one\ntwo\nthree\n")
 		refused := h.Stats().Refused
 		must.Eventually(t, "it was tried twice", func() bool { return h.Stats().Refused >= refused+2 })
-		host, port, err := net.SplitHostPort(addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		number, err := strconv.Atoi(port)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := server.NewServer(&server.Options{Host: host, Port: number, NoSigs: true, NoLog: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		go n.Start()
-		t.Cleanup(func() {
-			n.Shutdown()
-			n.WaitForShutdown()
-		})
+		natstest.Start(t, addr, false)
 		must.Read(t, c, []byte("one\ntwo\nthree\n"))
 		c.Close()
 	})

@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/proactor-go/proactor/hub"
+	"github.com/proactor-go/proactor/hub/internal/natstest"
 	"github.com/proactor-go/proactor/internal/must"
 )
 
@@ -35,16 +34,7 @@ func TestTicks(t *testing.T) {
 
 func ticks(t *testing.T, o hub.Options) {
 	kept := o.History != nil
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: kept, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	defer s.WaitForShutdown()
-	defer s.Shutdown()
-	if !s.ReadyForConnections(must.Patience) {
-		t.Fatal("the NATS server does not start")
-	}
+	s := natstest.Start(t, "", kept)
 	o.URL, o.Log = s.ClientURL(), slog.New(slog.DiscardHandler)
 	h, err := hub.Open(o)
 	if err != nil {
