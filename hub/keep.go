@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"sync"
@@ -242,20 +241,8 @@ func (k *keeper) try() error {
 	if k.keeps.Swap(last) != last && last != int64(k.o.Last) {
 		k.hub.log.Warn("the stream keeps another number of messages than this node's History says", "last", last)
 	}
-	m, err := k.hub.request(probeSubject+k.hub.id, nil)
-	if err != nil {
-		return err
-	}
-	var ack struct {
-		Error *apiError `json:"error"`
-	}
-	if err := json.Unmarshal(m.Data, &ack); err != nil {
-		return err
-	}
-	if ack.Error != nil {
-		return ack.Error
-	}
-	return nil
+	_, err = k.hub.asked(probeSubject+k.hub.id, nil)
+	return err
 }
 
 // onReconnect: what was under way may be lost, and what came meanwhile is missing.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -158,29 +157,34 @@ func (h *Hub) api(subject string, request, answer any) error {
 	if request != nil {
 		p, _ = json.Marshal(request)
 	}
-	m, err := h.request("$JS.API."+subject, p)
+	data, err := h.asked("$JS.API."+subject, p)
 	if err != nil {
 		return err
+	}
+	return json.Unmarshal(data, answer)
+}
+
+// asked is JetStream's answer to a request, for which it waits up to apiWait. Its error is an *apiError where JetStream has told one.
+func (h *Hub) asked(subject string, p []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(h.ctx, apiWait)
+	defer cancel()
+	m, err := h.nc.RequestWithContext(ctx, subject, p)
+	if err != nil {
+		return nil, err
 	}
 	var e struct {
 		Error *apiError `json:"error"`
 	}
 	if err := json.Unmarshal(m.Data, &e); err != nil {
-		return err
+		return nil, err
 	}
 	if e.Error != nil {
-		return e.Error
+		return nil, e.Error
 	}
-	return json.Unmarshal(m.Data, answer)
+	return m.Data, nil
 }
 
 const apiWait = 2 * time.Second
-
-func (h *Hub) request(subject string, p []byte) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(h.ctx, apiWait)
-	defer cancel()
-	return h.nc.RequestWithContext(ctx, subject, p)
-}
 
 // stream finds the stream, or makes it.
 func (h *Hub) stream(o *History, replicas int) (*streamState, error) {
