@@ -59,8 +59,8 @@ const (
 // pool keeps the memory of outbounds that are not in use. It gives back what
 // is beyond a moment's need to the garbage collector.
 type pool struct {
+	outs   sync.Pool // of *outbound, not in use: those that no moment needs any more end with the next collections
 	mu     sync.Mutex
-	outs   []*outbound // not in use
 	used   []*outbound // in use
 	chunks [len(classes)][][]byte
 	leased int     // outbounds and chunks in use
@@ -70,24 +70,18 @@ type pool struct {
 // classes are the sizes of chunks in bytes, and how many of each are kept.
 var classes = [...]struct{ size, keep int }{{2 << 10, 1024}, {16 << 10, 256}, {64 << 10, 64}}
 
-const (
-	keepOuts = 2048
-	// keepChunks bounds the list of an outbound that is kept: one that waited
-	// for a slow peer may have grown long.
-	keepChunks = 64
-)
+// keepChunks bounds the list of an outbound that is kept: one that waited
+// for a slow peer may have grown long.
+const keepChunks = 64
 
 func (p *pool) outbound(c *Conn) *outbound {
+	o, _ := p.outs.Get().(*outbound)
+	if o == nil {
+		o = new(outbound)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leased++
-	var o *outbound
-	if n := len(p.outs); n > 0 {
-		o = p.outs[n-1]
-		p.outs = p.outs[:n-1]
-	} else {
-		o = new(outbound)
-	}
 	o.conn, o.place = c, len(p.used)
 	p.used = append(p.used, o)
 	return o
@@ -116,11 +110,9 @@ func (p *pool) put(o *outbound) {
 	p.used[o.place].place = o.place
 	p.used[last] = nil
 	p.used = p.used[:last]
-	o.conn = nil
-	if len(p.outs) < keepOuts {
-		p.outs = append(p.outs, o)
-	}
 	p.mu.Unlock()
+	o.conn = nil
+	p.outs.Put(o)
 }
 
 // chunk gives memory for n bytes or, where that is more, the largest size.

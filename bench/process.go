@@ -153,6 +153,7 @@ func collects() {
 	signal.Notify(asked, syscall.SIGUSR1)
 	go func() {
 		for range asked {
+			debug.FreeOSMemory() // a sync.Pool gives up what it has at the second collection
 			debug.FreeOSMemory()
 		}
 	}()
