@@ -112,6 +112,7 @@ const (
 	flagOpened                           // Opened was called
 	flagReady                            // and its layer, if it has one, is ready
 	flagCounted                          // its peer counts, since the layer has begun or named it
+	flagWithin                           // a message has begun and goes on, whether bytes are kept or not
 )
 
 // sendFlags are what a goroutine that writes has to know, whichever it is.

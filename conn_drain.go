@@ -4,7 +4,8 @@ import "iter"
 
 // A server that shuts down ends each of its connections at its next boundary between
 // messages: after a message or, where the handler has Data, where no bytes are kept. If a
-// client is in the middle of a request, the server reads the rest and answers it.
+// client is in the middle of a request, the server reads the rest and answers it. Package websocket
+// consumes messages before their end, and says so (setWithin).
 
 // drain tells the handler that the server shuts down. Whether the connection is at a
 // boundary is looked at later, when all that has arrived was shown.
@@ -24,13 +25,27 @@ func (c *Conn) drain() {
 // leave the server anyway is left to that.
 func (c *Conn) stopping() bool { return c.flags&flagStopping != 0 && !c.departing() }
 
+// setWithin says whether a message has begun and goes on. At its end MinRate begins anew.
+func (c *Conn) setWithin(on bool) {
+	if on {
+		c.flags |= flagWithin
+		return
+	}
+	c.flags &^= flagWithin
+	if c.times != nil {
+		c.times.pace.since = 0
+	}
+}
+
+func (c *Conn) within() bool { return c.flags&flagWithin != 0 }
+
 // boundary ends a connection that drains, unless the rest of a message is awaited. A
 // relay knows no messages and ends at once.
 func (c *Conn) boundary() {
 	if !c.stopping() || c.state == stateCut || c.state == stateCutFIN {
 		return
 	}
-	if c.state.follows() && (c.keeps() || c.flags&flagDelivering != 0) {
+	if c.state.follows() && (c.keeps() || c.within() || c.flags&flagDelivering != 0) {
 		return
 	}
 	c.end(ErrServerClosed)

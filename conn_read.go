@@ -13,6 +13,7 @@ import (
 func init() {
 	reading.Yield = func(conn any) { conn.(*Conn).pause(pausedByBacklog) } // which drained ends
 	reading.Paused = func(conn any) bool { return conn.(*Conn).paused&pausedByUser != 0 }
+	reading.Within = func(conn any, on bool) { conn.(*Conn).setWithin(on) }
 }
 
 // onRecv is called with every completion of the connection's recv.
@@ -161,7 +162,7 @@ func (c *Conn) left(b []byte, n, end int, inside bool) {
 	case c.unready(): // it has called StartTLS
 		c.close(ErrPlaintext)
 		return
-	case n > 0 && c.stopping() && c.taker().begins():
+	case n > 0 && c.stopping() && c.taker().begins() && !c.within():
 		c.end(ErrServerClosed)
 		return
 	case rest > c.cfg.limits.MaxMessage && c.paused == 0 && c.taker().declines(c):

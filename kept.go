@@ -159,7 +159,7 @@ func (c *Conn) consumed() {
 	if k := c.kept; k != nil && k.split != nil {
 		c.release()
 	} else {
-		c.forget()
+		c.unkeep()
 	}
 }
 
@@ -171,8 +171,15 @@ func (c *Conn) release() {
 	k.mem, k.from, k.shown = nil, 0, 0
 }
 
-// forget forgets all of it, but for the handler, and relays, which have ends of their own.
+// forget forgets what there is of a stream that has ended, but for the handler, and relays, which have ends of
+// their own.
 func (c *Conn) forget() {
+	c.unkeep()
+	c.setWithin(false)
+}
+
+// unkeep forgets all that is kept, with the same exceptions.
+func (c *Conn) unkeep() {
 	if k := c.kept; k != nil {
 		c.release()
 		k.split = nil
@@ -180,8 +187,5 @@ func (c *Conn) forget() {
 			c.kept = nil
 			c.loop.freeKept(k)
 		}
-	}
-	if c.times != nil {
-		c.times.pace.since = 0
 	}
 }

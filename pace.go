@@ -19,17 +19,17 @@ func (p *pace) restart(c *Conn) {
 }
 
 // setPace is called after each run of bytes, with whether the handler consumed some and whether it
-// left some. What a TLS record hides until it is whole is left as well. It must not move the
-// timer each time.
+// left some. What a TLS record hides until it is whole is left as well, and so is the rest of a message
+// that is consumed before its end. It must not move the timer each time.
 func (c *Conn) setPace(progress, rest bool) {
-	rest = rest || c.wire() != nil && c.wire().partial > 0
+	rest = rest || c.within() || c.wire() != nil && c.wire().partial > 0
 	switch {
 	case !c.state.follows():
 	case !rest:
 		if c.times != nil {
 			c.times.pace.since = 0
 		}
-	case progress || c.times == nil || c.times.pace.since == 0:
+	case progress && !c.within() || c.times == nil || c.times.pace.since == 0:
 		d := c.deadlines()
 		d.pace.begin(c)
 		if !d.timer.FiresBy(clock.After(c.loop.now(), c.cfg.limits.RateWindow)) {

@@ -223,20 +223,49 @@ func echo() *websocket.Options {
 	return &websocket.Options{Message: func(c *websocket.Conn, t websocket.Type, p []byte) { c.WriteLent(t, p) }}
 }
 
+// gatherMost, in bytes, is what gathered sends back.
+const gatherMost = 1 << 20
+
+// gathered sends back each message, whose parts it has put together.
+func gathered() *websocket.Options {
+	return &websocket.Options{Part: func(c *websocket.Conn, t websocket.Type, p []byte, last bool) {
+		message, _ := c.Value().([]byte)
+		if message = append(message, p...); len(message) > gatherMost {
+			c.Close(websocket.StatusTooBig, "")
+		} else if last {
+			c.WriteLent(t, message)
+			message = nil
+		}
+		c.SetValue(message)
+	}}
+}
+
 // On each simulated network each case has its outcome, and then the connection ends in order.
 func TestBehaviours(t *testing.T) {
 	for _, b := range behaviours() {
-		t.Run(b.number, func(t *testing.T) {
-			seeds := testenv.Scaled(4)
-			if len(strings.Join(b.send, "")) > 10_000 {
-				seeds = 1
-			}
-			proactortest.Config{Seeds: seeds}.Run(t, func(e *proactortest.Env) {
-				s := e.Serve(&proactor.Server{Handler: websocket.Handler(echo())})
-				converse(e, s, request+"\r\n"+strings.Join(b.send, ""), upgraded+"\r\n"+strings.Join(b.want, ""), 0)
-			})
-		})
+		t.Run(b.number, func(t *testing.T) { behaves(t, b, echo) })
 	}
+}
+
+// Where messages come in parts, the outcome is the same.
+func TestBehavioursInParts(t *testing.T) {
+	for _, b := range behaviours() {
+		if b.number == "too long" { // a header, of a frame that is not
+			b.send[0] = "\x82\xff\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00"
+		}
+		t.Run(b.number, func(t *testing.T) { behaves(t, b, gathered) })
+	}
+}
+
+func behaves(t *testing.T, b behaviour, o func() *websocket.Options) {
+	seeds := testenv.Scaled(4)
+	if len(strings.Join(b.send, "")) > 10_000 {
+		seeds = 1
+	}
+	proactortest.Config{Seeds: seeds}.Run(t, func(e *proactortest.Env) {
+		s := e.Serve(&proactor.Server{Handler: websocket.Handler(o())})
+		converse(e, s, request+"\r\n"+strings.Join(b.send, ""), upgraded+"\r\n"+strings.Join(b.want, ""), 0)
+	})
 }
 
 // converse has a client say something, in two pieces if cut is not 0, and hear something and then
@@ -262,10 +291,12 @@ func TestConversationAtEverySplit(t *testing.T) {
 	say := request + "\r\n" + in(whole, 0, text, "häß") + in(part, 0, text, "€\xf0\x9f") + in(whole, 0, ping, "?") +
 		in(whole, 0, cont, "\x98\x80") + in(whole, 0, binry, strings.Repeat("b", 130)) + in(whole, 0, closing, code(4000, "bye"))
 	hear := upgraded + "\r\n" + out(text, "häß") + out(pong, "?") + out(text, "€😀") + out(binry, strings.Repeat("b", 130)) + out(closing, code(4000, ""))
-	proactortest.Config{Seeds: 1}.Run(t, func(e *proactortest.Env) {
-		s := e.Serve(&proactor.Server{Handler: websocket.Handler(echo())})
-		for cut := range len(say) {
-			converse(e, s, say, hear, cut)
-		}
-	})
+	for _, o := range []*websocket.Options{echo(), gathered()} {
+		proactortest.Config{Seeds: 1}.Run(t, func(e *proactortest.Env) {
+			s := e.Serve(&proactor.Server{Handler: websocket.Handler(o)})
+			for cut := range len(say) {
+				converse(e, s, say, hear, cut)
+			}
+		})
+	}
 }

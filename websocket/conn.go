@@ -115,7 +115,8 @@ func (c *Conn) Write(t Type, p []byte) error {
 // WriteLent is a Write for bytes that are only lent, as [proactor.Conn.WriteLent]: p is the
 // message in progress on this connection, or a beginning of it, and must not be changed before the
 // callback returns. A server sends it from where it was received, if it fits, and neither came
-// compressed nor goes so. Any other p is written as Write does it. Only Options.Message may call it.
+// compressed nor goes so. Any other p is written as Write does it, and so is each in Options.Part. Only
+// Options.Message and Options.Part may call it.
 func (c *Conn) WriteLent(t Type, p []byte) error {
 	if t != Text && t != Binary {
 		return fmt.Errorf("%w: %v", ErrInvalid, t)
@@ -230,14 +231,14 @@ func (c *Conn) deflates(p []byte) bool { return c.deflation != nil && len(p) >= 
 func (c *Conn) send(op ws.OpCode, p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.write(op, p)
-}
-
-// write is send. mu is held.
-func (c *Conn) write(op ws.OpCode, p []byte) error {
 	if c.shared.closing() {
 		return proactor.ErrClosed
 	}
+	return c.write(op, p)
+}
+
+// write is send, whether the connection is closing or not. mu is held.
+func (c *Conn) write(op ws.OpCode, p []byte) error {
 	if c.shared.isClient() {
 		b := frames.Get().(*[]byte)
 		*b = c.appendFrame((*b)[:0], op, p)

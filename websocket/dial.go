@@ -146,8 +146,8 @@ func (o *Options) request(rawURL string, header http.Header) (*http.Request, err
 	if len(o.Protocols) > 0 {
 		r.Header.Set(hdrProtocol, strings.Join(o.Protocols, ", "))
 	}
-	if o.Compression != NoCompression {
-		r.Header.Set(hdrExtensions, o.Compression.offer().String())
+	if c := o.compression(); c != NoCompression {
+		r.Header.Set(hdrExtensions, c.offer().String())
 	}
 	return r, nil
 }
@@ -200,7 +200,7 @@ func (d *dialing) check(b []byte) (a agreement, err error) {
 			return fail("it has a subprotocol that was not asked for")
 		}
 	}
-	deflation, why := d.asked.Compression.accepted(r.Header)
+	deflation, why := d.asked.compression().accepted(r.Header)
 	if why != "" {
 		return fail(why)
 	}

@@ -26,9 +26,23 @@
 //
 // Text that is not UTF-8 is refused at the byte at which that is certain (RFC 6455, 8.1).
 //
+// # Messages in parts
+//
+// Where Options.Part is set, it is called in the place of Message with what has come of a message, as soon as that
+// has come. Nothing of it is kept but the beginning of a character, of up to three bytes, so that each part of
+// a text is UTF-8 by itself; where the parts are cut has no meaning. So a message may be of any length, whatever
+// Limits.MaxMessage is: the handler counts, and calls Close with [StatusTooBig]. One frame may have 4 GiB less one
+// byte; for a longer one the cause is [proactor.ErrTooLong]. Control frames between the frames of a message
+// are answered as they come.
+//
+// A message that does not end, because its connection does, has no last part: Closed tells. After Close no parts
+// come any more, as no messages do. PauseRead of Conn.Transport in Part holds the next part back, which is how a
+// handler is no faster than a disk. Limits.MinRate, Limits.ReadTimeout and a shutdown take a message in parts for
+// one that is not complete. Where Part is set compression is not agreed on.
+//
 // # Compression
 //
-// Options.Compression has messages compressed, where the peer wants that, too. Those from 128 bytes
+// Options.Compression has messages compressed, where the peer wants that, too, and Part is not set. Those from 128 bytes
 // on are, if that makes them smaller. One that came compressed is inflated when it is whole. It counts
 // against the limit of a message twice: as it comes, and, while it is inflated, as it is then. So
 // what would be larger is refused, with [StatusTooBig], before there is memory for it. What cannot be

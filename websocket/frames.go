@@ -18,7 +18,7 @@ import (
 // The lead is the header of the first frame. The payload of a later frame is moved to the end of
 // what is there, over the hole, which grows by its header; so does a control frame that came
 // between two. So each byte is unmasked and checked once, and moved at most once, but see reclaim.
-// While a message has begun the lead is not empty, so the framework knows that it has.
+// While a message has begun the lead is not empty, so there is something to keep.
 type decoder struct {
 	most  uint32  // bytes that a message may have
 	hole  uint32  // bytes
@@ -34,15 +34,15 @@ type decoder struct {
 type decoderFlags uint8
 
 const (
-	client   decoderFlags = 1 << iota // what is read is a server's
-	stopping                          // the framework takes what is consumed for the end of a message
+	client   decoderFlags = 1 << iota // what is read is a server's, and not masked
 	deflates                          // messages may be compressed
-	lasting               = client | stopping | deflates
+	stopping                          // the server shuts down
+	stopped                           // and a message has ended: another one is not waited for
+	lasting               = client | deflates | stopping | stopped
 
 	begun      decoderFlags = 1 << (iota - 1) // a message has: op is its type
 	inFrame                                   // todo and mask are of a frame whose header was read
 	final                                     // that is the last one of the message
-	masked                                    // and its payload is masked
 	compressed                                // the message is, and not checked
 )
 
@@ -53,6 +53,7 @@ type message struct {
 	lead uint8 // bytes before p that are its as well
 
 	compressed bool
+	goesOn     bool // p is a part of it, and not the last one
 }
 
 // header reads the header that b begins with; n: its bytes, 0 if they are not all there.
@@ -195,12 +196,21 @@ func (d *decoder) begin(h ws.Header, n int) {
 		d.hole += uint32(n)
 	}
 	d.todo, d.mask = uint32(h.Length), h.Mask
-	d.flags = d.flags&^(final|masked) | inFrame
+	d.flags = d.flags&^final | inFrame
 	if h.Fin {
 		d.flags |= final
 	}
-	if h.Masked {
-		d.flags |= masked
+}
+
+// unmask takes the mask off what has come of the present frame's payload.
+func (d *decoder) unmask(p []byte) {
+	if d.flags&client != 0 || len(p) == 0 {
+		return
+	}
+	ws.Cipher(p, d.mask, 0)
+	m := d.mask
+	for i := range d.mask {
+		d.mask[i] = m[(len(p)+i)%4]
 	}
 }
 
@@ -208,13 +218,7 @@ func (d *decoder) begin(h ws.Header, n int) {
 func (d *decoder) payload(data, rest []byte) error {
 	k := min(int(d.todo), len(rest))
 	p := rest[:k]
-	if d.flags&masked != 0 && k > 0 {
-		ws.Cipher(p, d.mask, 0)
-		m := d.mask
-		for i := range d.mask {
-			d.mask[i] = m[(k+i)%4]
-		}
-	}
+	d.unmask(p)
 	end := int(d.lead) + int(d.have)
 	if d.hole > 0 {
 		copy(data[end:], p)
@@ -250,23 +254,33 @@ func text(p []byte) (open int, ok bool) {
 func (d *decoder) whole(data []byte) (advance int, m message, err error) {
 	lead, end := int(d.lead), int(d.lead)+int(d.have)
 	advance = end + int(d.hole)
-	m = message{Type(d.op), data[lead:end:end], d.lead, d.flags&compressed != 0}
-	*d = decoder{most: d.most, flags: d.flags & lasting}
+	m = message{t: Type(d.op), p: data[lead:end:end], lead: d.lead, compressed: d.flags&compressed != 0}
+	d.over()
 	return advance, m, nil
 }
+
+// over has the decoder begin again after a message.
+func (d *decoder) over() {
+	*d = decoder{most: d.most, flags: d.flags & lasting}
+	if d.flags&stopping != 0 {
+		d.flags |= stopped
+	}
+}
+
+// waited reports whether a message has begun whose end a shutdown waits for.
+func (d *decoder) waited() bool { return d.flags&(begun|stopped) == begun }
 
 // reclaimLeast is the hole, in bytes, that is left where there is room.
 const reclaimLeast = 512
 
 // reclaim moves the payload over the hole where that is larger, so that a message of many small
 // frames takes no more than twice its bytes; and where the framework would find more than it may
-// keep. It returns how many bytes are free then, at the beginning. A shutdown takes bytes that
-// are consumed for the end of a message, so then it leaves them.
+// keep. It returns how many bytes are free then, at the beginning.
 func (d *decoder) reclaim(data []byte) (free int) {
 	free = int(d.hole)
 	most := int(d.most)
 	switch {
-	case free == 0 || d.flags&stopping != 0:
+	case free == 0:
 		return 0
 	case len(data) > most+min(most, headersMost): // more than MaxMessage
 	case free < reclaimLeast || free < int(d.have) && len(data) <= most:

@@ -77,7 +77,12 @@ func failure(err error) string {
 }
 
 // naive decodes a stream that is there as a whole, by the text of the RFC.
-func naive(b []byte, role decoderFlags) (got told) {
+func naive(b []byte, role decoderFlags) told {
+	return naiveUpTo(b, role, func(had, frame uint64) bool { return had+frame > most })
+}
+
+// naiveUpTo is naive, to which tooLong says what to make of a frame in a message that had so many bytes before.
+func naiveUpTo(b []byte, role decoderFlags, tooLong func(had, frame uint64) bool) (got told) {
 	var message, said []byte
 	var kind byte
 	var packed bool
@@ -117,7 +122,7 @@ func naive(b []byte, role decoderFlags) (got told) {
 		case n < least || n >= 1<<63, op >= 8 && !fin, rsv != 0, mask == (role&client != 0),
 			kind != 0 && (op == 1 || op == 2), kind == 0 && op == 0:
 			return append(got, fault)
-		case op < 8 && uint64(len(message))+n > most:
+		case op < 8 && tooLong(uint64(len(message)), n):
 			return append(got, "too long")
 		}
 		p := bytes.Clone(rest[:min(n, uint64(len(rest)))])

@@ -74,7 +74,7 @@ func (o *Options) agree(r *http.Request) (a agreement, err error) {
 	if !check(r) {
 		return refuse(http.StatusForbidden, "the origin is not allowed")
 	}
-	deflation, extension, err := o.Compression.accept(r.Header)
+	deflation, extension, err := o.compression().accept(r.Header)
 	if err != nil {
 		return a, err
 	}

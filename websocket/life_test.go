@@ -266,8 +266,10 @@ func TestCauses(t *testing.T) {
 }
 
 // A shutdown waits for the end of a message that has begun, of whatever frames, and says why.
-func TestShutdown(t *testing.T) {
-	options := func() (*websocket.Options, *recorder) { return echo(), new(recorder) }
+func TestShutdown(t *testing.T) { shutsDown(t, echo) }
+
+func shutsDown(t *testing.T, o func() *websocket.Options) {
+	options := func() (*websocket.Options, *recorder) { return o(), new(recorder) }
 	simulate(t, proactor.Limits{}, options, func(e *proactortest.Env, s *proactor.Server, _ *recorder) {
 		idle, busy := dial(e, s), dial(e, s)
 		busy.Send(in(part, 0, text, ""))
@@ -275,11 +277,11 @@ func TestShutdown(t *testing.T) {
 		e.Go(func() { s.Shutdown(context.Background()) })
 		idle.Expect(out(closing, code(1001, "")))
 		idle.ExpectEnd()
-		for range 300 { // much more than is kept of what is between the fragments
+		for range 300 { // more than 1 KiB, which is for what is between the fragments
 			busy.Send(in(whole, 0, ping, "x"))
 			busy.Expect(out(pong, "x"))
 		}
-		busy.Send(in(whole, 0, cont, "end"))
+		busy.Send(in(whole, 0, cont, "end") + in(part, 0, text, "the next one is not waited for"))
 		busy.Expect(out(text, "end") + out(closing, code(1001, "")))
 		busy.ExpectEnd()
 	})

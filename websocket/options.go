@@ -26,6 +26,12 @@ type Options struct {
 	// and give it to Write or WriteLent; after WriteLent it must not change it any more. Text is
 	// valid UTF-8.
 	Message func(c *Conn, t Type, p []byte)
+	// Part is called, in the place of Message, with what has come of a message since the last call, in
+	// order: for messages that are larger than what memory is to have of them. last: it is the end of the
+	// message. Only then p may be empty. See "Messages in parts" in the package documentation. p is valid
+	// until Part returns, which may change it, and give it to Write; WriteLent copies it. Text is valid UTF-8 in
+	// each p by itself.
+	Part func(c *Conn, t Type, p []byte, last bool)
 	// Pong is called with each Pong frame, those that answer pings of PingInterval included, whose
 	// payload is empty. p is valid until Pong returns.
 	Pong func(c *Conn, p []byte)
@@ -39,7 +45,8 @@ type Options struct {
 	// first that the client has offered, a client offers all.
 	Protocols []string
 	// Compression is whether messages may be compressed, and how. The zero value is NoCompression: it
-	// costs 20 µs and more a message, which pays where the network is what is short.
+	// costs 20 µs and more a message, which pays where the network is what is short. Where Part is set
+	// there is none.
 	Compression Compression
 	// CheckOrigin reports whether a request may be upgraded; otherwise it is refused with 403. It is
 	// called on the loop or, by Upgrade, on the goroutine of the request. nil: requests with an
@@ -89,6 +96,14 @@ func (o *Options) init() {
 	})
 }
 
+// compression is what the other side may be told of: what comes in parts cannot be inflated.
+func (o *Options) compression() Compression {
+	if o.Part != nil {
+		return NoCompression
+	}
+	return o.Compression
+}
+
 // of is the WebSocket over a connection. nil: none is, yet or any more.
 func of(pc *proactor.Conn) *Conn {
 	c, _ := pc.Value().(*Conn)
@@ -111,7 +126,15 @@ func split(pc *proactor.Conn, data []byte, _ bool) (advance int, m arrived, err 
 	c.state |= spoke
 	switch {
 	case c.state&upgrading == 0:
-		advance, m.message, err = c.in.next(data, c.control)
+		waited := c.in.waited()
+		if c.opts.Part != nil {
+			advance, m.message, err = c.in.part(data, c.control)
+		} else {
+			advance, m.message, err = c.in.next(data, c.control)
+		}
+		if waits := c.in.waited(); waits != waited {
+			reading.Within(pc, waits)
+		}
 		if err == nil && m.compressed && !c.shared.closing() {
 			m.p, err = inflaters.Get(pc.Loop()).unpack(m.message, &c.deflation.in, int(c.in.most))
 		}
@@ -125,14 +148,18 @@ func split(pc *proactor.Conn, data []byte, _ bool) (advance int, m arrived, err 
 
 func handle(_ *proactor.Conn, m arrived) {
 	c := m.at
-	if m.t == 0 || c.opts.Message == nil || c.shared.closing() {
+	switch {
+	case m.t == 0 || c.shared.closing():
 		return
+	case c.opts.Part != nil:
+		c.opts.Part(c, m.t, m.p, !m.goesOn)
+	case c.opts.Message != nil:
+		if len(m.p) > 0 && !m.compressed {
+			c.lent, c.room = unsafe.SliceData(m.p), m.lead
+		}
+		c.opts.Message(c, m.t, m.p)
+		c.lent = nil
 	}
-	if len(m.p) > 0 && !m.compressed {
-		c.lent, c.room = unsafe.SliceData(m.p), m.lead
-	}
-	c.opts.Message(c, m.t, m.p)
-	c.lent = nil
 	if c.state&yields != 0 && !c.pc.Writable() {
 		reading.Yield(c.pc)
 	}
