@@ -187,8 +187,8 @@ func (c *Conn) sendClose(code CloseCode, reason string) bool {
 	if c.shared.closing() {
 		return false
 	}
+	c.shared.bits.Or(closingBit) // first: the peer's answer may be here before write returns
 	err := c.write(ws.OpClose, body)
-	c.shared.bits.Or(closingBit)
 	if err != nil { // there is no room, so the peer cannot be told
 		c.pc.Close()
 	}
