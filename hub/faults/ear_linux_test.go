@@ -13,8 +13,6 @@ type ear struct {
 	mu    sync.Mutex
 	last  map[int]int // of each publisher: the number that came last
 	first map[int]int
-	seq   int  // of the last message that is kept
-	less  bool // it was told that messages are not kept, or are not any more
 	heard
 }
 
@@ -61,16 +59,10 @@ func (e *ear) line(p []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	word, rest, _ := bytes.Cut(p, []byte(" "))
-	if string(word) == "s" {
-		e.seq, rest = digits(rest)
-		word, rest, _ = bytes.Cut(rest, []byte(" "))
-	}
 	switch string(word) {
 	case "lost":
 		n, _ := digits(rest)
 		e.Lost += n
-	case "unkept\n":
-		e.less = true
 	case "here":
 		e.Here, _ = digits(rest)
 	case "m":
@@ -114,22 +106,6 @@ func (e *ear) from(publisher int) int {
 		return -1
 	}
 	return first
-}
-
-// kept is the number of the last message that is kept, and whether some were not.
-func (e *ear) kept() (seq int, less bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.seq, e.less
-}
-
-// forget forgets what was heard so far, of this publisher.
-func (e *ear) forget(publisher int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.less, e.heard = false, heard{Here: e.Here}
-	delete(e.last, publisher)
-	delete(e.first, publisher)
 }
 
 func (e *ear) sum() heard {

@@ -95,61 +95,6 @@ func TestKill(t *testing.T) {
 	t.Logf("%d members, %v messages published", len(all), k.count)
 }
 
-// A node that keeps messages with two others is killed under load. Its members come back on those, and have each message
-// exactly once.
-func TestKillWithHistory(t *testing.T) {
-	t.Parallel()
-	each := long(300, 10)
-	nodes, a := historic(t, 3, 5000), newGuests(t)
-	var all, speakers []*guest
-	for _, n := range nodes {
-		all = append(all, a.come(n, "room", each)...)
-		speakers = append(speakers, all[len(all)-1])
-	}
-	counted(t, nodes, "room", len(all))
-	for i, n := 0, 0; i < len(all); n++ {
-		nodes[0].done("publish", "room", 9, n, 1, 128)
-		until(t, "the message comes", func() bool { return all[i].upTo(9) > n })
-		if seq, _ := all[i].kept(); seq > 0 { // the three have found each other, and keep it
-			i++
-		}
-	}
-	for _, g := range all {
-		g.forget(9)
-	}
-	k := talking(t, speakers, 0, 30, 128)
-	for i := range nodes {
-		have(t, all, i, 30)
-	}
-	nodes[2].kill()
-	killed := time.Now()
-	var ears []*ear
-	for _, g := range all[2*each:] {
-		<-g.gone
-		ears = append(ears, g.ear)
-	}
-	back := slices.Concat(a.listen(nodes[0], "room", ears[:each/2]), a.listen(nodes[1], "room", ears[each/2:]))
-	stay := all[:2*each]
-	counted(t, nodes[:2], "room", len(all))
-	t.Logf("presence is right %v after the kill", time.Since(killed).Round(10*time.Millisecond))
-	for i := range 2 {
-		have(t, back, i, k.number(i)+30)
-	}
-	t.Logf("messages come again to all at the latest %v after the kill", time.Since(killed).Round(10*time.Millisecond))
-	k.over()
-	for i := range 2 {
-		have(t, slices.Concat(stay, back), i, k.count[i])
-	}
-	for _, g := range slices.Concat(stay, back) {
-		if _, less := g.kept(); less {
-			t.Log("the two that are left took more than 12 s to agree, so messages were not kept meanwhile: a machine that does much else")
-			return
-		}
-	}
-	whole(t, slices.Concat(stay, back))
-	t.Logf("%d members, %d of which came back, %v messages published", len(all), len(back), k.count)
-}
-
 // A node stands still. The others do not wait for it; when it goes on, its members get what they missed, or are
 // told how much that is, and everyone is known again.
 func TestStop(t *testing.T) {

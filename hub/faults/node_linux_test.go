@@ -26,25 +26,16 @@ type setting struct {
 	Join    []string `json:",omitempty"`
 	URL     string   `json:",omitempty"`
 	Host    string   // where it listens for clients
-	History int      `json:",omitempty"` // how many messages of a room are kept; 0: none
 }
 
 // address is what a node says first.
 type address struct{ Cluster, Socket, Plain string }
 
-// spoken is how clients are told of events: a message as it is or, where it is kept, behind "s 5 ", its number; "here 5" for
-// presence, "lost 5".
+// spoken is how clients are told of events: a message as it is; "here 5" for presence, "lost 5".
 var spoken = &hub.Protocol{Encode: func(e *hub.Event) []byte {
 	switch e.Kind {
 	case hub.Message:
-		if e.Seq > 0 {
-			return append(fmt.Appendf(nil, "s %d ", e.Seq), e.Payload...)
-		}
 		return e.Payload
-	case hub.Gap, hub.Unkept:
-		return []byte("unkept\n")
-	case hub.Kept:
-		return nil
 	case hub.Presence:
 		return fmt.Appendf(nil, "here %d\n", e.Count)
 	default:
@@ -79,11 +70,7 @@ func beNode(told string) error {
 	if os.Getenv("PROACTOR_HUB_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", s.Name)
 	}
-	o := hub.Options{Name: s.Name, Cluster: s.Cluster, Join: s.Join, URL: s.URL, Log: log}
-	if s.History > 0 {
-		o.History = &hub.History{Last: s.History}
-	}
-	h, err := hub.Open(o)
+	h, err := hub.Open(hub.Options{Name: s.Name, Cluster: s.Cluster, Join: s.Join, URL: s.URL, Log: log})
 	if err != nil {
 		return err
 	}
@@ -126,14 +113,7 @@ func (n *node) server(e *proactor.Engine, host string, handler proactor.Handler)
 func (n *node) sockets() proactor.Handler {
 	return websocket.Handler(&websocket.Options{
 		Opened: func(c *websocket.Conn, r *http.Request) {
-			since, _ := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
-			join := n.hub.Join
-			if since > 0 {
-				join = func(room string, m hub.Member, name string, slow hub.Slow) (*hub.Seat, error) {
-					return n.hub.Resume(room, m, name, slow, since)
-				}
-			}
-			seat, err := join(r.URL.Path[1:], spoken.WebSocket(c), "", hub.DropOldest)
+			seat, err := n.hub.Join(r.URL.Path[1:], spoken.WebSocket(c), "", hub.DropOldest)
 			if err != nil {
 				c.Close(websocket.StatusPolicyViolation, err.Error())
 			}

@@ -41,10 +41,7 @@ func startNode(t testing.TB, before []string, s setting) *at {
 }
 
 // cluster starts so many nodes, which know each other's addresses, and waits until they have found each other.
-func cluster(t testing.TB, number int) []*at { t.Helper(); return historic(t, number, 0) }
-
-// historic is a cluster that keeps so many messages of a room.
-func historic(t testing.TB, number, history int) []*at {
+func cluster(t testing.TB, number int) []*at {
 	t.Helper()
 	var addresses []string
 	for range number {
@@ -52,7 +49,7 @@ func historic(t testing.TB, number, history int) []*at {
 	}
 	nodes := make([]*at, number)
 	for i := range nodes {
-		s := setting{Name: fmt.Sprint("node", i), Cluster: addresses[i], History: history}
+		s := setting{Name: fmt.Sprint("node", i), Cluster: addresses[i]}
 		for j, a := range addresses {
 			if j != i {
 				s.Join = append(s.Join, a)
@@ -161,17 +158,6 @@ func newGuests(t testing.TB) *guests {
 // come has so many WebSockets come to a node, into a room.
 func (a *guests) come(n *at, room string, number int) []*guest {
 	a.t.Helper()
-	ears := make([]*ear, number)
-	for i := range ears {
-		ears[i] = newEar()
-	}
-	return a.listen(n, room, ears)
-}
-
-// listen has one come for each of these ears, which go on from the last message that they have heard.
-func (a *guests) listen(n *at, room string, ears []*ear) []*guest {
-	a.t.Helper()
-	number := len(ears)
 	all := make([]*guest, number)
 	failed := make(chan error, number)
 	places := make(chan int)
@@ -180,11 +166,10 @@ func (a *guests) listen(n *at, room string, ears []*ear) []*guest {
 	for range min(number, 16) {
 		dialing.Go(func() {
 			for i := range places {
-				g := &guest{ear: ears[i], node: n, gone: make(chan struct{})}
+				g := &guest{ear: newEar(), node: n, gone: make(chan struct{})}
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				var err error
-				seq, _ := g.kept()
-				g.socket, err = websocket.Dial(ctx, d, fmt.Sprintf("ws://%s/%s?since=%d", n.Socket, room, seq), nil, &websocket.Options{
+				g.socket, err = websocket.Dial(ctx, d, "ws://"+n.Socket+"/"+room, nil, &websocket.Options{
 					Message: func(_ *websocket.Conn, _ websocket.Type, p []byte) { g.line(p) },
 					Closed:  func(*websocket.Conn, error) { close(g.gone) },
 				})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/hub"
@@ -19,8 +18,7 @@ type chatCommand struct {
 // Validate is called by the parser.
 func (c *chatCommand) Validate() error {
 	for _, origin := range c.Origin {
-		u, err := url.Parse(origin)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || origin != u.Scheme+"://"+u.Host {
+		if !isOrigin(origin) {
 			return fmt.Errorf("--origin: %q is no origin: http://HOST:PORT and https://HOST:PORT are", origin)
 		}
 	}

@@ -131,6 +131,17 @@ func TestBadFlags(t *testing.T) {
 		"chat --history 10001",
 		"chat --origin http://127.0.0.1/page",
 		"broadcast --listen nonsense",
+		"load nonsense",
+		"load http://127.0.0.1/page",
+		"load --members 0",
+		"load --publishers 101",
+		"load --rate 101",
+		"load --rate=0",
+		"load --size 31",
+		"load --size 4097",
+		"load --for 0s",
+		"load --for 10ms",
+		"load --patience 0s",
 	} {
 		var out, errs bytes.Buffer
 		if status := run(strings.Fields(args), &out, &errs); status != 2 {
@@ -167,6 +178,7 @@ func TestFails(t *testing.T) {
 		{"chat", "--listen", "127.0.0.1:0", "--tls-cert", "/none", "--tls-key", "/none"},
 		{"broadcast", "--listen", "127.0.0.1:0", "--cluster", taken.addr},
 		{"broadcast", "--listen", "127.0.0.1:0", "--nats", "nats://127.0.0.1:x"},
+		{"load", "--patience", "100ms", taken.addr},
 	} {
 		c := commandWith(t, append(args, "--log-level", "error")...)
 		var errs bytes.Buffer

@@ -4,6 +4,7 @@
 //	rooms chat                                            # a node of its own, then http://127.0.0.1:8082/
 //	rooms chat --cluster 10.0.0.7:6222 --join 10.0.0.8:6222
 //	rooms broadcast --nats nats://10.0.0.9
+//	rooms load --members 2000 10.0.0.7:8082 10.0.0.8:8082 # members of the chat, who verify what they hear
 //
 // Bad flags end it with status 2, anything that fails with status 1, each with one line on standard error.
 package main
@@ -27,12 +28,15 @@ type command struct {
 
 	Chat      chatCommand      `cmd:"" set:"listen=:8082" help:"A chat for browsers, with rooms: the page and the WebSockets on one port."`
 	Broadcast broadcastCommand `cmd:"" set:"listen=:5007" help:"A line from any client goes to every client, by plain TCP."`
+	Load      loadCommand      `cmd:"" help:"Members for the chat, who verify what they hear, and come back where a node goes."`
 }
 
 // environment is what a command gets beside its flags.
 type environment struct {
-	ctx context.Context // done when the command is to end
-	log *slog.Logger
+	ctx      context.Context // done when the command is to end
+	log      *slog.Logger
+	warnings *slog.Logger // for the engine of a client: what it does at level Info is no news to a user
+	stdout   io.Writer
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -50,11 +54,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	var level slog.Level
 	level.UnmarshalText([]byte(c.LogLevel)) // one of the four, says the parser
-	log := slog.New(ops.ServiceLog(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})))
+	logAt := func(l slog.Level) *slog.Logger {
+		return slog.New(ops.ServiceLog(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: l})))
+	}
+	log := logAt(level)
 	slog.SetDefault(log)
 	ctx, stop := ops.Interrupted(log)
 	defer stop()
-	if err := parsed.Run(&environment{ctx, log}); err != nil {
+	env := &environment{ctx, log, log, stdout}
+	if level == slog.LevelInfo {
+		env.warnings = logAt(slog.LevelWarn)
+	}
+	if err := parsed.Run(env); err != nil {
 		if _, is := ops.Service(); is { // nobody reads what a service says otherwise
 			log.Error(err.Error())
 		}
