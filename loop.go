@@ -46,6 +46,7 @@ type loop struct {
 	heard     int    // recvs and splices since timers were fired
 	todo      []task // tasks being run
 	ran       int    // so many of those have run, or are running
+	visited   bool   // a portion of the connections was visited in this round, see visit
 
 	// Requests of other goroutines, and of callbacks for other connections.
 	mu      sync.Mutex
@@ -286,6 +287,7 @@ func (l *loop) put(t task) bool {
 // waits for the next round, so that completions are never held up for long.
 func (l *loop) runTasks() {
 	if l.ran == 0 {
+		l.visited = false
 		l.mu.Lock()
 		l.tasks, l.todo = l.todo[:0], l.tasks
 		l.mu.Unlock()

@@ -152,7 +152,7 @@ func TestHeirIsTold(t *testing.T) {
 		if err := heir.Listen(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := next.Conns(t.Context()); err != nil { // the loop has gone round
+		if err := next.EachConn(t.Context(), func(*Conn, *ConnInfo) bool { return true }); err != nil { // the loop has gone round
 			t.Fatal(err)
 		}
 		// The loop stops listening right after a task, in which the connection comes.

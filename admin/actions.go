@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/proactor-go/proactor"
 )
 
 // errNotThere is what an action fails with whose object does not exist.
@@ -41,12 +43,16 @@ func (a *admin) endConn(r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("connection %q: %w", r.PathValue("id"), errNotThere)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), blocked)
-	defer cancel()
-	c, err := a.engine.Conn(ctx, id)
+	var c *proactor.Conn
+	err = a.each(r.Context(), func(one *proactor.Conn, info *proactor.ConnInfo) bool {
+		if info.ID == id {
+			c = one
+		}
+		return c == nil
+	})
 	switch {
 	case err != nil:
-		return blamed(err)
+		return err
 	case c == nil:
 		return fmt.Errorf("connection %d: %w", id, errNotThere)
 	}

@@ -11,7 +11,8 @@
 //	GET  /                        the page
 //	GET  /status                  Status
 //	GET  /events                  Status each second, as server-sent events
-//	GET  /conns                   a list of Conn: all, or a part, see Query
+//	GET  /conns                   a list of Conn: all or, by limit and from, a part; search (a part of an address or state, or an ID),
+//	                              sort (a field of Conn but local; with a minus, the largest first). Total-Count in the header: how many were found
 //	POST /conns/{id}/close        ends a connection in good order; abort: by a reset
 //	POST /servers/{name}/pause    stops accepting; resume: goes on; drain: Server.Shutdown, or what Options.Drains has
 //	POST /level/{level}           sets the level of the log: debug, info, warn, error
@@ -151,7 +152,12 @@ type admin struct {
 }
 
 func answer(w http.ResponseWriter, v any) {
+	header(w)
+	json.NewEncoder(w).Encode(v)
+}
+
+// header says that JSON follows.
+func header(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	json.NewEncoder(w).Encode(v)
 }

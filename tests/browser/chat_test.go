@@ -184,14 +184,13 @@ func TestChatCrowd(t *testing.T) {
 	}
 	say("one")
 	ada.hears("one")
-	conns, err := e.Conns(must.Context(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, info := range conns { // all but those of the guests
-		if c, err := e.Conn(must.Context(t), info.ID); err == nil && c != nil && guests[info.Remote.String()] == nil {
+	if err := e.EachConn(must.Context(t), func(c *proactor.Conn, info *proactor.ConnInfo) bool { // all but those of the guests
+		if c != nil && guests[info.Remote.String()] == nil {
 			c.Abort()
 		}
+		return true
+	}); err != nil {
+		t.Fatal(err)
 	}
 	for i := range 20 {
 		say(fmt.Sprint("meanwhile ", i))

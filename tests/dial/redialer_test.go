@@ -118,8 +118,8 @@ func TestRedialerEnds(t *testing.T) {
 			t.Error(err)
 		}
 		bad.Stop()
-		if _, err := r.Engine.Conns(t.Context()); !errors.Is(err, proactor.ErrEngineClosed) {
-			t.Errorf("Conns: %v", err)
+		if err := rig.Visit(r.Engine); !errors.Is(err, proactor.ErrEngineClosed) {
+			t.Errorf("EachConn: %v", err)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,18 +13,29 @@ import (
 	"github.com/proactor-go/proactor/tests/rig"
 )
 
-// Conns lists each connection with what an operator wants to know of it.
-func TestConns(t *testing.T) {
+// infos is what is known of each connection.
+func infos(t *testing.T, e *proactor.Engine) (all []proactor.ConnInfo) {
+	t.Helper()
+	if err := e.EachConn(t.Context(), func(c *proactor.Conn, info *proactor.ConnInfo) bool {
+		if c.ID() != info.ID {
+			t.Errorf("connection %d, and %+v", c.ID(), *info)
+		}
+		all = append(all, *info)
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// An operator is told of each connection what he wants to know.
+func TestInfo(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
 		s := r.Serve(proactor.Handler{Data: rig.Echo, Ended: func(*proactor.Conn, error) {}})
 		find := func(c *proactor.Conn) (found proactor.ConnInfo) {
 			t.Helper()
-			all, err := r.Engine.Conns(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, v := range all {
+			for _, v := range infos(t, r.Engine) {
 				if v.ID == c.ID() {
 					found = v
 				}
@@ -40,35 +52,28 @@ func TestConns(t *testing.T) {
 		if v.State != "open" || v.Local.String() != peer.RemoteAddr().String() || v.Remote.String() != peer.LocalAddr().String() || v.BytesIn != 5 || v.Age <= 0 || v.Idle > v.Age {
 			t.Errorf("%+v", v)
 		}
-		if v := find(other); v.State != "open" || v.Idle <= 0 {
-			t.Errorf("%+v", v)
-		}
+		must.Eventually(t, "time passes", func() bool { return find(other).Idle > 0 })
 		peer.CloseWrite()
 		must.Eventually(t, "half-closed", func() bool { return find(c).State == "half-closed" })
 		other.Close()
 		must.Eventually(t, "lingering", func() bool { return find(other).State == "lingering" })
-		rig.OnLoop(t, c, func() {
-			if _, err := r.Engine.Conns(t.Context()); err != proactor.ErrOnLoop {
-				t.Errorf("in a callback: %v", err)
-			}
-		})
 		c.Close()
 		must.ReadEnd(t, peer, nil)
 		must.Eventually(t, "gone", func() bool { return find(c).ID == 0 })
 	})
 }
 
-// Each connection is listed once, and found by its ID, also where a loop has more than it visits in
-// a round, and while others come and go.
-func TestManyConns(t *testing.T) {
+// Each connection comes once, also where a loop has more than it visits in a round, and while
+// others come and go.
+func TestEachConn(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
-		r := rig.New(t, backend, func(c *proactor.Config) { c.Loops = 1 })
+		r := rig.New(t, backend)
 		s := r.Serve(proactor.Handler{Data: rig.Echo})
-		_, conns := rig.Gather(r, s, 600, nil)
+		_, conns := rig.Gather(r, s, 1100, nil)
 		for _, c := range conns[:100] { // their slots are free, or others'
 			c.Abort()
 		}
-		rig.Counted(t, s, 500)
+		rig.Counted(t, s, 1000)
 		over := make(chan struct{})
 		churned := make(chan struct{})
 		go func() {
@@ -83,59 +88,77 @@ func TestManyConns(t *testing.T) {
 			}
 		}()
 		for range 3 {
-			all, err := r.Engine.Conns(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
 			times := map[uint64]int{}
-			for _, v := range all {
+			for _, v := range infos(t, r.Engine) {
 				times[v.ID]++
 			}
 			for _, c := range conns[100:] {
 				if times[c.ID()] != 1 {
-					t.Errorf("connection %d is listed %d times", c.ID(), times[c.ID()])
+					t.Errorf("connection %d came %d times", c.ID(), times[c.ID()])
 				}
 			}
 		}
 		close(over)
 		must.Take(t, "the end of the others", churned)
-		for _, want := range []*proactor.Conn{conns[100], conns[599]} {
-			if got, err := r.Engine.Conn(t.Context(), want.ID()); got != want || err != nil {
-				t.Errorf("connection %d: %v, %v", want.ID(), got, err)
-			}
-		}
-		if got, err := r.Engine.Conn(t.Context(), conns[0].ID()); got != nil || err != nil {
-			t.Errorf("one that has gone: %v, %v", got, err)
-		}
-		if got, err := r.Engine.Conn(t.Context(), 0); got != nil || err != nil {
-			t.Errorf("none: %v, %v", got, err)
+		n := 0
+		if err := r.Engine.EachConn(t.Context(), func(*proactor.Conn, *proactor.ConnInfo) bool { n++; return n < 300 }); err != nil || n != 300 {
+			t.Errorf("stopped at the 300th: %d came, %v", n, err)
 		}
 	})
 }
 
-// A loop that a callback blocks keeps nobody waiting who has a deadline.
-func TestConnsOfABlockedLoop(t *testing.T) {
+// A function that does not return ends the visit, and nothing else.
+func TestEachConnPanics(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend)
+		r.Panics = 2
+		s := r.Serve(proactor.Handler{Data: rig.Echo})
+		c := rig.Client(t, s)
+		r.Accepted()
+		for want, f := range map[error]func(){errBoom: func() { panic(errBoom) }, proactor.ErrGoexit: runtime.Goexit} {
+			err := r.Engine.EachConn(t.Context(), func(*proactor.Conn, *proactor.ConnInfo) bool { f(); return true })
+			if why := (*proactor.PanicError)(nil); !errors.As(err, &why) || !errors.Is(err, want) {
+				t.Errorf("%v, want %v", err, want)
+			}
+			must.Ask(t, c, "still here")
+		}
+		if n := len(infos(t, r.Engine)); n != 1 {
+			t.Errorf("%d connections", n)
+		}
+	})
+}
+
+var errBoom = errors.New("boom")
+
+// A loop that a callback blocks keeps nobody waiting who has a deadline, and calls nothing
+// afterwards.
+func TestEachConnOfABlockedLoop(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend, rig.OneLoop)
 		s := r.Serve(proactor.Handler{Data: rig.Echo})
-		rig.Client(t, s)
-		c := r.Accepted()
+		rig.Gather(r, s, 300, nil)
 		busy, done := make(chan struct{}), make(chan struct{})
-		c.Post(func() { close(busy); <-done })
-		defer close(done)
-		must.Take(t, "the loop is busy", busy)
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		for name, ask := range map[string]func() error{
-			"Conns": func() error { _, err := r.Engine.Conns(ctx); return err },
-			"Conn":  func() error { _, err := r.Engine.Conn(ctx, c.ID()); return err },
-		} {
-			must.Within(t, name, func() error {
-				if err := ask(); !errors.Is(err, context.Canceled) {
-					t.Errorf("%s: %v", name, err)
+		n := 0
+		must.Within(t, "EachConn", func() error {
+			err := r.Engine.EachConn(ctx, func(c *proactor.Conn, _ *proactor.ConnInfo) bool {
+				if n++; n == 1 {
+					c.Loop().Post(func() { close(busy); <-done }) // comes before the others
+					cancel()
 				}
-				return nil
+				return true
 			})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("EachConn: %v", err)
+			}
+			return nil
+		})
+		came := n
+		must.Take(t, "the loop is busy", busy)
+		close(done)
+		rig.OnEveryLoop(t, r.Engine)
+		if n != came || n == 0 {
+			t.Errorf("%d connections came until EachConn returned, %d in all", came, n)
 		}
 	})
 }

@@ -41,9 +41,8 @@ func TestWaitingCallsInCallbacks(t *testing.T) {
 					"WaitConns":       func() error { return s.WaitConns(context.Background()) },
 					"ListenAndServe":  (&proactor.Server{Addr: "127.0.0.1:0", Engine: r.Engine}).ListenAndServe,
 					"Engine.Close":    r.Engine.Close,
-					"Engine.Conn":     func() error { _, err := r.Engine.Conn(t.Context(), 1); return err },
 					"Histograms":      func() error { _, err := r.Engine.Histograms(context.Background()); return err },
-					"Engine.Conns":    func() error { _, err := r.Engine.Conns(t.Context()); return err },
+					"EachConn":        func() error { return rig.Visit(r.Engine) },
 					"Dial": func() error {
 						_, err := (&proactor.Dialer{Engine: r.Engine}).Dial(context.Background(), "tcp4", at)
 						return err
@@ -158,8 +157,8 @@ func TestEngineOutsideOfBubble(t *testing.T) {
 			if err := s.Listen(); !errors.Is(err, proactor.ErrBubble) {
 				t.Errorf("Listen: %v", err)
 			}
-			if _, err := r.Engine.Conns(t.Context()); !errors.Is(err, proactor.ErrBubble) {
-				t.Errorf("Conns: %v", err)
+			if err := rig.Visit(r.Engine); !errors.Is(err, proactor.ErrBubble) {
+				t.Errorf("EachConn: %v", err)
 			}
 			d := &proactor.Dialer{Engine: r.Engine, Timeout: time.Hour}
 			if _, err := d.Dial(context.Background(), "tcp4", "127.0.0.1:1"); !errors.Is(err, proactor.ErrBubble) {

@@ -237,9 +237,8 @@ func TestCallsAfterTheEnd(t *testing.T) {
 			reflect.TypeFor[*proactor.Engine](): {
 				"Backend":    {func() error { r.Engine.Backend(); return nil }, nil},
 				"Close":      {r.Engine.Close, proactor.ErrEngineClosed},
-				"Conn":       {func() error { _, err := r.Engine.Conn(t.Context(), c.ID()); return err }, proactor.ErrEngineClosed},
-				"Conns":      {func() error { _, err := r.Engine.Conns(t.Context()); return err }, proactor.ErrEngineClosed},
 				"Detail":     {func() error { r.Engine.Detail(); return nil }, nil},
+				"EachConn":   {func() error { return rig.Visit(r.Engine) }, proactor.ErrEngineClosed},
 				"Histograms": {func() error { _, err := r.Engine.Histograms(ctx); return err }, nil},
 				"Loops":      {func() error { r.Engine.Loops(); return nil }, nil},
 				"Stats":      {func() error { r.Engine.Stats(); return nil }, nil},

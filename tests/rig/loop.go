@@ -51,9 +51,13 @@ func (r *Rig) Hold(s *proactor.Server, c *proactor.Conn) (release func()) {
 func OnEveryLoop(t *testing.T, e *proactor.Engine) {
 	t.Helper()
 	must.Within(t, "a round of every loop", func() error {
-		_, err := e.Conns(context.Background())
-		return err
+		return Visit(e)
 	})
+}
+
+// Visit goes from loop to loop of an engine.
+func Visit(e *proactor.Engine) error {
+	return e.EachConn(context.Background(), func(*proactor.Conn, *proactor.ConnInfo) bool { return true })
 }
 
 // OneLoop has all connections of a rig on one loop.
