@@ -14,10 +14,15 @@ import (
 
 // Section 9 of the list, of limits and speed, over real sockets: messages of up to 16 MiB, in one frame and
 // in many, in pieces as the client sends them, and a thousand one after the other.
-func TestLargeBehaviours(t *testing.T) {
+func TestLargeBehaviours(t *testing.T) { behavesLarge(t, echo()) }
+
+// Where messages come in parts, the outcome is the same.
+func TestLargeBehavioursInParts(t *testing.T) { behavesLarge(t, gatheredUpTo(16<<20)) }
+
+func behavesLarge(t *testing.T, o *websocket.Options) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
-		s := r.Serve(websocket.Handler(echo()), func(s *proactor.Server) {
+		s := r.Serve(websocket.Handler(o), func(s *proactor.Server) {
 			s.Limits = proactor.Limits{MaxMessage: 16<<20 + 1<<10, MaxPending: 64 << 20}
 		})
 		many, largest, rounds := testenv.Scaled(4<<20), testenv.Scaled(4<<20), testenv.Scaled(1000)

@@ -223,14 +223,13 @@ func echo() *websocket.Options {
 	return &websocket.Options{Message: func(c *websocket.Conn, t websocket.Type, p []byte) { c.WriteLent(t, p) }}
 }
 
-// gatherMost, in bytes, is what gathered sends back.
-const gatherMost = 1 << 20
+// gathered sends back each message, of up to 1 MiB, whose parts it has put together.
+func gathered() *websocket.Options { return gatheredUpTo(1 << 20) }
 
-// gathered sends back each message, whose parts it has put together.
-func gathered() *websocket.Options {
+func gatheredUpTo(most int) *websocket.Options {
 	return &websocket.Options{Part: func(c *websocket.Conn, t websocket.Type, p []byte, last bool) {
 		message, _ := c.Value().([]byte)
-		if message = append(message, p...); len(message) > gatherMost {
+		if message = append(message, p...); len(message) > most {
 			c.Close(websocket.StatusTooBig, "")
 		} else if last {
 			c.WriteLent(t, message)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,13 +22,13 @@ var peers = map[string]struct{ probe, program []string }{
 	"Python's websockets": {[]string{"python3", "-c", "import websockets"}, []string{"python3", "testdata/peer.py"}},
 }
 
-// agreed is what clients of theirs say about the extension that a server of each Compression agrees to: their
-// offer is that of browsers.
-const agreed = "none\npermessage-deflate; server_no_context_takeover; client_no_context_takeover\npermessage-deflate; client_max_window_bits=12\n"
+// agreed is what clients of theirs say about the extension that a server of messages in parts, and one of each
+// Compression, agrees to: their offer is that of browsers.
+const agreed = "none\nnone\npermessage-deflate; server_no_context_takeover; client_no_context_takeover\npermessage-deflate; client_max_window_bits=12\n"
 
 var compressions = []websocket.Compression{websocket.NoCompression, websocket.NoContextTakeover, websocket.ContextTakeover}
 
-// Clients and servers of others, with every Compression of ours: text, bytes, fragments, 1 and 2 MiB, pings
+// Clients and servers of others, with every Compression of ours, and servers of ours with messages in parts: text, bytes, fragments, 1 and 2 MiB, pings
 // and the codes of both closing handshakes, on the backend that is chosen by default. Where both sides compress,
 // what repeats itself is small.
 func TestPeers(t *testing.T) {
@@ -42,9 +43,13 @@ func TestPeers(t *testing.T) {
 				life, cancel := context.WithTimeout(t.Context(), must.Lifetime)
 				defer cancel()
 				var urls []string
-				seen := make(chan proactor.ConnStats, len(compressions))
-				for _, c := range compressions {
+				all := slices.Insert(slices.Clone(compressions), 0, websocket.NoCompression) // in parts
+				seen := make(chan proactor.ConnStats, len(all))
+				for i, c := range all {
 					o := echo()
+					if i == 0 {
+						o = gatheredUpTo(4 << 20)
+					}
 					o.Compression = c
 					o.Closed = func(c *websocket.Conn, cause error) {
 						if !is(cause, 4001, "bye") {
@@ -60,7 +65,7 @@ func TestPeers(t *testing.T) {
 				if err := cmd.Run(); err != nil || said.String() != agreed {
 					t.Fatalf("%v\n%s\n%s, want\n%s", err, errs.Bytes(), said.Bytes(), agreed)
 				}
-				for _, c := range compressions {
+				for _, c := range all {
 					s := must.Take(t, "Closed", seen)
 					if small := s.BytesIn < 1<<20 && s.BytesOut < 1<<20; small != (c != websocket.NoCompression) {
 						t.Errorf("with compression %d %d bytes came, and %d went", c, s.BytesIn, s.BytesOut)
