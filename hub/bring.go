@@ -140,7 +140,11 @@ func (k *keeper) catchUp(r *room) error {
 	}
 	r.cut = r.cut && r.check
 	for _, seat := range asking {
-		seat.asked = true
+		seat.part.mu.Lock()
+		if seat.resuming == waits {
+			seat.resuming = asked
+		}
+		seat.part.mu.Unlock()
 	}
 	return nil
 }

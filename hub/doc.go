@@ -23,8 +23,9 @@
 //		Closed:  func(c *websocket.Conn, _ error) { c.Value().(*hub.Seat).Leave() }, // nil, if Join has failed
 //	}
 //
-// Join, Leave and Publish may be called in callbacks. Publish puts the message into a bounded queue and returns. Join and
-// Leave wait while a message is being written to the room's members, as [proactor.Registry] does.
+// Join, Leave and Publish may be called in callbacks. Publish puts the message into a bounded queue and returns. A message is
+// written to connections by their loops, to some at a time. Join and Leave wait while that happens to some of the loop's, and while
+// members that are no connections are written to.
 //
 // With Options.History messages are kept, and [Hub.Resume] gives a member that comes back what it has missed.
 //

@@ -1,6 +1,12 @@
 package hub
 
-import "time"
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/proactor-go/proactor/websocket"
+)
 
 // Kind is what an Event tells.
 type Kind uint8
@@ -52,23 +58,70 @@ type Event struct {
 	// Lost is how many messages this member has not got.
 	Lost int
 
-	encoded []encoding // by each Protocol
-	held    int        // what it was counted with in the room's past
+	forms *forms // nil: it is not shared
+}
+
+// forms are an event as each Protocol encodes it. Those who are told it share them, on whichever goroutines.
+type forms struct {
+	first atomic.Pointer[encoding]
+	mu    sync.Mutex // of whoever adds one
+	held  int        // what the event was counted with in the room's past; guarded by the lock of the room
 }
 
 type encoding struct {
 	by    *Protocol
 	bytes []byte
-	frame any // a *websocket.Prepared
+	frame atomic.Pointer[websocket.Prepared] // of bytes, for WebSockets; nil: no one needed it yet
+	next  *encoding
 }
 
-// form is the event as p encodes it. The lock of the room is held.
-func (e *Event) form(p *Protocol) *encoding {
-	for i := range e.encoded {
-		if e.encoded[i].by == p {
-			return &e.encoded[i]
-		}
+func (f *forms) find(p *Protocol) *encoding {
+	e := f.first.Load()
+	for e != nil && e.by != p {
+		e = e.next
 	}
-	e.encoded = append(e.encoded, encoding{by: p, bytes: p.Encode(e)})
-	return &e.encoded[len(e.encoded)-1]
+	return e
+}
+
+// form is the event as p encodes it.
+func (e *Event) form(p *Protocol) *encoding {
+	f := e.forms
+	if f == nil {
+		return &encoding{by: p, bytes: p.Encode(e)}
+	}
+	if c := f.find(p); c != nil {
+		return c
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.find(p)
+	if c == nil {
+		c = &encoding{by: p, bytes: p.Encode(e), next: f.first.Load()}
+		f.first.Store(c)
+	}
+	return c
+}
+
+// frameOf is the message that WebSockets are sent; nil: nothing.
+func (e *Event) frameOf(p *Protocol) (*websocket.Prepared, error) {
+	c := e.form(p)
+	if c.bytes == nil {
+		return nil, nil
+	}
+	if m := c.frame.Load(); m != nil {
+		return m, nil
+	}
+	m, err := websocket.Prepare(p.typeOf(c.bytes), c.bytes)
+	if err != nil {
+		return nil, err
+	}
+	c.frame.CompareAndSwap(nil, m)
+	return c.frame.Load(), nil
+}
+
+// shared has all who are told the event share its forms. The lock of the room is held.
+func (e *Event) shared() {
+	if e.forms == nil {
+		e.forms = new(forms)
+	}
 }

@@ -77,7 +77,7 @@ func (v *visitor) comes(t testing.TB, h *Hub, room string) {
 	v.gone = false
 	since := v.last
 	v.mu.Unlock()
-	seat, err := h.Resume(room, Func(v.told), "", Close, since)
+	seat, err := h.Resume(room, somewhere(Func(v.told)), "", Close, since)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestComesBackInVain(t *testing.T) {
 	loseStream(t, h)
 	h.keep.flow("the test says so")
 	a := enter(t, h, "room")
-	room := a.seat.room
+	room := a.seat.part.room
 	waits := func() int {
 		room.mu.Lock()
 		defer room.mu.Unlock()
@@ -104,7 +104,7 @@ func TestStreamIsDeleted(t *testing.T) {
 	t.Parallel()
 	h := opened(t, History{})
 	a := enter(t, h, "room")
-	until(t, "the room is ready", func() bool { return a.seat.room.ready.Load() })
+	until(t, "the room is ready", func() bool { return a.seat.part.room.ready.Load() })
 	var answer struct{}
 	if err := h.api("STREAM.DELETE."+streamName, nil, &answer); err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestBusyRoomIsCompared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := seat.room
+	r := seat.part.room
 	until(t, "the room has been compared", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -179,7 +179,7 @@ func TestStreamEndsBefore(t *testing.T) {
 	a := enter(t, h, "room")
 	publish(t, h, "room", 0, 3)
 	a.hears(t, "live", numbers(0, 3))
-	r := a.seat.room
+	r := a.seat.part.room
 	r.mu.Lock()
 	r.past.last += 1_000_000
 	r.mu.Unlock()
@@ -196,7 +196,7 @@ func TestKeptTwice(t *testing.T) {
 	t.Parallel()
 	h := opened(t, History{})
 	a := enter(t, h, "room")
-	until(t, "the room is ready", func() bool { return a.seat.room.ready.Load() })
+	until(t, "the room is ready", func() bool { return a.seat.part.room.ready.Load() })
 	var info struct {
 		Config map[string]any `json:"config"`
 	}

@@ -61,7 +61,7 @@ func (w *wanderer) comes(t testing.TB, h *Hub, hub int) {
 	since := w.lastLocked()
 	w.mu.Unlock()
 	var err error
-	if w.seat, err = h.Resume(w.room, Func(w.told), "", Close, since); err != nil {
+	if w.seat, err = h.Resume(w.room, somewhere(Func(w.told)), "", Close, since); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -118,7 +118,7 @@ func TestHistoryModel(t *testing.T) {
 	var all []*wanderer
 	for _, room := range modelRooms {
 		w := &wanderer{room: room, here: true} // it misses nothing
-		if _, err := hubs[0].Join(room, Func(w.told), "", Close); err != nil {
+		if _, err := hubs[0].Join(room, somewhere(Func(w.told)), "", Close); err != nil {
 			t.Fatal(err)
 		}
 		witnesses[room] = w

@@ -63,7 +63,7 @@ func (r *reader) last() (seq uint64) {
 func enter(t testing.TB, h *Hub, room string) *reader {
 	t.Helper()
 	r := new(reader)
-	seat, err := h.Join(room, Func(r.told), "", Close)
+	seat, err := h.Join(room, somewhere(Func(r.told)), "", Close)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func enter(t testing.TB, h *Hub, room string) *reader {
 func resume(t testing.TB, h *Hub, room string, since uint64) *reader {
 	t.Helper()
 	r := new(reader)
-	seat, err := h.Resume(room, Func(r.told), "", Close, since)
+	seat, err := h.Resume(room, somewhere(Func(r.told)), "", Close, since)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestAsideForSlowMember(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := seat.room
+	r := seat.part.room
 	for i := range 2 * asideMost {
 		r.mu.Lock()
 		r.flowsLocked(i%2 == 0)

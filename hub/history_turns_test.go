@@ -13,7 +13,7 @@ func TestManyComeBack(t *testing.T) {
 	a := enter(t, h, "room")
 	publish(t, h, "room", 0, messages)
 	a.hears(t, "live", numbers(0, messages))
-	r := a.seat.room
+	r := a.seat.part.room
 	until(t, "the room is up to date", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -24,9 +24,13 @@ func TestManyComeBack(t *testing.T) {
 	r.past.whole = true // as fill leaves it
 	for range members {
 		b := new(reader)
-		seat := &Seat{room: r, member: Func(b.told), resuming: true, since: a.events()[0].Seq, place: int32(len(r.seats))}
+		seat := &Seat{member: Func(b.told), resuming: waits, since: a.events()[0].Seq}
 		b.seat = seat
-		r.seats, r.resuming = append(r.seats, seat), append(r.resuming, seat)
+		p := a.seat.part
+		p.mu.Lock()
+		p.add(seat)
+		p.mu.Unlock()
+		r.resuming = append(r.resuming, seat)
 		all = append(all, b)
 	}
 	r.resume()
@@ -46,7 +50,7 @@ func TestWantedMeanwhile(t *testing.T) {
 	t.Parallel()
 	h := opened(t, History{})
 	a := enter(t, h, "room")
-	r := a.seat.room
+	r := a.seat.part.room
 	idle := func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -70,7 +74,7 @@ func TestLastWord(t *testing.T) {
 	t.Parallel()
 	h := opened(t, History{})
 	a := enter(t, h, "room")
-	r := a.seat.room
+	r := a.seat.part.room
 	loseStream(t, h)
 	for range 100 {
 		r.mu.Lock()
@@ -102,7 +106,7 @@ func TestOldIsForgotten(t *testing.T) {
 	a := enter(t, h, "room")
 	publish(t, h, "room", 0, 3)
 	a.hears(t, "live", numbers(0, 3))
-	r := a.seat.room
+	r := a.seat.part.room
 	until(t, "nothing is held", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -117,8 +121,8 @@ func TestCloseBeforeReady(t *testing.T) {
 	other := another(t, h, "other")
 	a := enter(t, h, "room")
 	b := enter(t, other, "room")
-	until(t, "the room is ready", func() bool { return a.seat.room.ready.Load() && b.seat.room.ready.Load() })
-	b.seat.room.ready.Store(false) // as it is before it is subscribed
+	until(t, "the room is ready", func() bool { return a.seat.part.room.ready.Load() && b.seat.part.room.ready.Load() })
+	b.seat.part.room.ready.Store(false) // as it is before it is subscribed
 	publish(t, other, "room", 0, 1)
 	other.Close()
 	a.hears(t, "what was published before Close", numbers(0, 1))

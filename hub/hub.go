@@ -41,6 +41,7 @@ type Hub struct {
 	shards [shards]shard
 	nodes  nodes
 	due    due
+	lanes  lanes
 	counts counts
 
 	unheard int // of send: bytes that were sent since nats.go had brought all back
@@ -233,14 +234,22 @@ func (h *Hub) Resume(room string, m Member, name string, slow Slow, since uint64
 	if h.isClosed() {
 		return nil, ErrClosed
 	}
-	return h.shardOf(room).join(room, &Seat{member: m, name: name, slow: slow, since: since, resuming: h.keep != nil}), nil
+	return h.shardOf(room).join(room, &Seat{member: m, name: name, slow: slow, since: since, resuming: h.resumption()}), nil
+}
+
+// resumption is that of a member that comes back.
+func (h *Hub) resumption() resumption {
+	if h.keep == nil {
+		return isHere
+	}
+	return waits
 }
 
 // Leave takes the member out of the room. When it returns, no event is written to the member any more. Further
 // calls do nothing, and nor does one of a nil Seat, which is what a Join that failed has returned.
 func (s *Seat) Leave() {
 	if s != nil {
-		s.room.of.leave(s)
+		s.part.room.of.leave(s)
 	}
 }
 
@@ -299,6 +308,7 @@ func (h *Hub) Close() {
 			h.keep.stop()
 		}
 		h.routines.Wait()
+		h.tellRest()
 		if h.nc.IsConnected() {
 			h.publishJSON(nodeSubject, &beat{Node: h.id, Name: h.name, Bye: true})
 			h.nc.FlushTimeout(time.Second)
@@ -312,6 +322,15 @@ func (h *Hub) Close() {
 			h.keep.removeDir()
 		}
 	})
+}
+
+// tellRest tells the members what waits for them, so that they hear nothing more afterwards. Nothing new comes.
+func (h *Hub) tellRest() {
+	for i := range h.shards {
+		for _, r := range h.shards[i].all() {
+			r.tellRest()
+		}
+	}
 }
 
 func (h *Hub) isClosed() bool {

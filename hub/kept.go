@@ -78,11 +78,7 @@ func (r *room) take(s stored) {
 		return
 	}
 	if !r.maybe[s.id] {
-		for _, seat := range r.seats {
-			if !seat.resuming {
-				seat.give(s.Event)
-			}
-		}
+		r.tellLocked(s.Event, current)
 	}
 	r.past.add(s.Event, &r.hub.keep.o)
 }
@@ -113,7 +109,7 @@ func (r *room) flowed(m *nats.Msg) {
 	if !r.unkept {
 		poke(r.hub.keep.doubt)
 	}
-	r.tellLocked(&Event{Kind: Message, Room: r.name, Payload: m.Data, Time: time.Now()})
+	r.tellLocked(&Event{Kind: Message, Room: r.name, Payload: m.Data, Time: time.Now()}, everyone)
 }
 
 func remember[V any](m *map[string]V, key string, v V) {
@@ -133,12 +129,7 @@ func remember[V any](m *map[string]V, key string, v V) {
 func (r *room) gap(to uint64) { r.gapFrom(r.past.last+1, to) }
 
 func (r *room) gapFrom(from, to uint64) {
-	e := &Event{Kind: Gap, Room: r.name, From: from, To: to, Time: time.Now()}
-	for _, seat := range r.seats {
-		if !seat.resuming {
-			seat.give(e)
-		}
-	}
+	r.tellLocked(&Event{Kind: Gap, Room: r.name, From: from, To: to, Time: time.Now()}, current)
 	p := &r.past
 	p.begin(to)
 	p.events, p.bytes, p.whole = nil, 0, true // what is before the gap is kept no more, either
@@ -172,7 +163,7 @@ func (r *room) flows() {
 func (r *room) flowsLocked(yes bool) {
 	if r.unkept != yes {
 		r.unkept = yes
-		r.tellLocked(r.keepsEvent())
+		r.tellLocked(r.keepsEvent(), everyone)
 	}
 }
 
@@ -211,7 +202,7 @@ func (r *room) comesNot() {
 
 // ahead reports whether a member comes back that has seen a later message than this node. mu is held.
 func (r *room) ahead() bool {
-	return slices.ContainsFunc(r.resuming, func(s *Seat) bool { return !r.past.known || s.since > r.past.last && !s.asked })
+	return slices.ContainsFunc(r.resuming, func(s *Seat) bool { return !r.past.known || s.since > r.past.last && s.resuming != asked })
 }
 
 // resumeMost is how many events are given under one hold of the lock to those that come back, as far as one member gets no more.
@@ -229,7 +220,7 @@ func (r *room) resume() {
 		}
 		switch {
 		case s.place < 0: // it has left
-		case !r.past.known || s.since > r.past.last && !s.asked || !r.past.whole && !r.past.covers(s.since):
+		case !r.past.known || s.since > r.past.last && s.resuming != asked || !r.past.whole && !r.past.covers(s.since):
 			r.resuming = append(r.resuming, s) // it came meanwhile
 		default:
 			given += 1 + r.replay(s)
@@ -238,8 +229,13 @@ func (r *room) resume() {
 }
 
 // replay gives a member what it has missed, and reports how many messages that was. mu is held, so what is live comes after it.
-func (r *room) replay(s *Seat) int {
-	s.resuming = false
+func (r *room) replay(s *Seat) (n int) {
+	s.alone(func() { n = r.replayTo(s) })
+	return n
+}
+
+func (r *room) replayTo(s *Seat) int {
+	s.resuming = isHere
 	p, now := &r.past, time.Now()
 	p.trim(&r.hub.keep.o, now)
 	since := s.since
@@ -253,6 +249,7 @@ func (r *room) replay(s *Seat) int {
 	missed := p.after(since)
 	n := len(missed)
 	for _, e := range missed {
+		e.shared()
 		s.give(e)
 	}
 	p.weigh(&r.hub.keep.o, now)

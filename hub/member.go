@@ -11,9 +11,12 @@ import (
 )
 
 // Member is what can be in a room. [Protocol] makes one of a connection; a Member of your own may be
-// anything that can be written to without waiting. The hub calls the methods under the lock of the room, on
+// anything that can be written to without waiting. The hub calls the methods one at a time, under a lock of the room, on
 // goroutines of its own and on those of Join: they must not block, and must not call Join, Leave, Presence or Stats, which
 // take the same lock. They may Publish. A panic in them is not contained: it ends the process.
+//
+// A Member of your own that wraps one of a Protocol, and has a method Unwrap() Member for it, is on the loop of that
+// connection, and is called there, too. A panic there is logged, and costs the member the one event.
 type Member interface {
 	// Write sends an event. An error that is proactor.ErrBacklog means that there is no room for it
 	// now. Any other one means that the member is gone: it will soon Leave.
@@ -35,7 +38,8 @@ func (f Func) End()                 {}
 // compressed: that is done once for each event on a node, however many they are.
 type Protocol struct {
 	// Encode makes the bytes that a connection is sent, or the payload of a WebSocket's message. nil bytes: it
-	// is told nothing. It is called under the lock of the room; the bytes must not be changed any more.
+	// is told nothing. It is called under the lock of the room, or on the loop of a Member of your own that wraps several; the
+	// bytes must not be changed any more.
 	Encode func(e *Event) []byte
 	// Type is that of the messages of WebSockets. 0: Text. A Text that is not UTF-8 goes as Binary, because a client
 	// has to end the connection on receiving it.
@@ -71,18 +75,11 @@ type socketMember struct {
 }
 
 func (m socketMember) Write(e *Event) error {
-	f := e.form(m.by)
-	if f.bytes == nil {
-		return nil
+	frame, err := e.frameOf(m.by)
+	if frame == nil {
+		return err
 	}
-	if f.frame == nil {
-		frame, err := websocket.Prepare(m.by.typeOf(f.bytes), f.bytes)
-		if err != nil {
-			return err
-		}
-		f.frame = frame
-	}
-	return m.c.WritePrepared(f.frame.(*websocket.Prepared))
+	return m.c.WritePrepared(frame)
 }
 
 // typeOf is the type of the message that a payload goes as.
@@ -129,19 +126,28 @@ func (s Slow) keeps() int {
 
 // Seat is a member's place in a room.
 type Seat struct {
-	room   *room
+	part   *part
 	member Member
 	name   string
 	slow   Slow
 
-	// Guarded by the lock of the room.
-	fresh    bool  // it is in room.fresh
-	resuming bool  // it waits for the messages after since, and those to come
-	asked    bool  // the stream was, what it has after since: nothing
-	place    int32 // in room.seats; −1: it has left
+	// Guarded by the lock of the part, and resuming and place, where they are changed, by that of the room, too.
+	fresh    bool // it is in part.fresh
+	resuming resumption
+	next     uint8 // number of the entry of part.queue that it is told next
+	place    int32 // in part.seats; −1: it has left
 	since    uint64
-	*late    // nil: it is not in room.behind
+	*late    // nil: it is not in part.behind
 }
+
+// resumption is whether a member waits for the messages after since, and those to come.
+type resumption uint8
+
+const (
+	isHere resumption = iota // it does not
+	waits                    // it does
+	asked                    // it does, and the stream was asked what it has after since: nothing
+)
 
 // late is what there is for a member that is behind. Most are not: so it is no part of their Seats.
 type late struct {
@@ -150,11 +156,11 @@ type late struct {
 	aside   []*Event // Gaps, and whether messages are kept
 }
 
-// give has the member get an event, now or later.
+// give has the member get an event, now or later. The lock of the part is held.
 func (s *Seat) give(e *Event) {
 	if s.slow == Close {
 		if err := s.member.Write(e); errors.Is(err, proactor.ErrBacklog) {
-			s.room.hub.counts.ended.Add(1)
+			s.part.room.hub.counts.ended.Add(1)
 			s.member.End()
 		}
 		return
@@ -164,8 +170,8 @@ func (s *Seat) give(e *Event) {
 	}
 	if s.late == nil {
 		s.late = new(late)
-		s.room.behind = append(s.room.behind, s)
-		s.room.wants()
+		s.part.behind = append(s.part.behind, s)
+		s.part.room.wants()
 	}
 	if e.Kind == Presence {
 		s.refresh()
@@ -178,7 +184,7 @@ func (s *Seat) give(e *Event) {
 func (s *Seat) refresh() {
 	if !s.fresh {
 		s.fresh = true
-		s.room.fresh = append(s.room.fresh, s)
+		s.part.fresh = append(s.part.fresh, s)
 	}
 }
 
@@ -223,7 +229,7 @@ func (s *Seat) keep(e *Event) {
 		} else if messages > s.slow.keeps() {
 			messages--
 			s.lost++
-			s.room.hub.counts.dropped.Add(1)
+			s.part.room.hub.counts.dropped.Add(1)
 		} else {
 			break
 		}
@@ -241,7 +247,7 @@ func (s *Seat) catchUp() bool {
 			}
 			s.aside = slices.Delete(s.aside, 0, 1)
 		case s.lost > 0:
-			e := &Event{Kind: Dropped, Room: s.room.name, Lost: s.lost, Time: time.Now()}
+			e := &Event{Kind: Dropped, Room: s.part.room.name, Lost: s.lost, Time: time.Now()}
 			if errors.Is(s.member.Write(e), proactor.ErrBacklog) {
 				return true
 			}

@@ -20,10 +20,20 @@ type past struct {
 // cost is what an event that is held costs, in bytes.
 func (e *Event) cost() int {
 	n := len(e.Payload) + overhead
-	for i := range e.encoded {
-		n += 2 * len(e.encoded[i].bytes) // as it is, and framed or compressed for WebSockets
+	if e.forms == nil {
+		return n
+	}
+	for c := e.forms.first.Load(); c != nil; c = c.next {
+		n += 2 * len(c.bytes) // as it is, and framed or compressed for WebSockets
 	}
 	return n
+}
+
+// hold is the cost, and notes it.
+func (e *Event) hold() int {
+	e.shared()
+	e.forms.held = e.cost()
+	return e.forms.held
 }
 
 // begin: what is published after this number has to come.
@@ -33,8 +43,7 @@ func (p *past) begin(last uint64) { p.known, p.last, p.from = true, last, last }
 func (p *past) add(e *Event, o *History) {
 	p.last = e.Seq
 	p.events = append(p.events, e)
-	e.held = e.cost()
-	p.bytes += e.held
+	p.bytes += e.hold()
 	p.trim(o, e.Time)
 }
 
@@ -46,7 +55,7 @@ func (p *past) trim(o *History, now time.Time) {
 		if len(p.events)-drop <= o.Last && p.bytes <= MaxReplay && now.Sub(e.Time) <= o.For {
 			break
 		}
-		p.bytes -= e.held
+		p.bytes -= e.forms.held
 		p.from = e.Seq
 	}
 	p.events = slices.Delete(p.events, 0, drop)
@@ -66,8 +75,7 @@ func (p *past) after(since uint64) []*Event {
 func (p *past) weigh(o *History, now time.Time) {
 	p.bytes = 0
 	for _, e := range p.events {
-		e.held = e.cost()
-		p.bytes += e.held
+		p.bytes += e.hold()
 	}
 	p.trim(o, now)
 }

@@ -94,11 +94,11 @@ func (p *presence) view() (count int, names []string) {
 // held.
 func (r *room) report(now time.Time) (waits bool) {
 	p := &r.here
-	if !p.untold && len(r.fresh) == 0 {
+	if !p.untold && !r.hasFresh() {
 		return false
 	}
 	count, names := p.view()
-	all := &Event{Kind: Presence, Room: r.name, Time: now, Count: count, Names: names}
+	all := &Event{Kind: Presence, Room: r.name, Time: now, Count: count, Names: names, forms: new(forms)}
 	many := count > MaxNames || p.toldCount > MaxNames
 	if p.untold && many && now.Sub(p.toldAt) < time.Second {
 		waits = true
@@ -109,7 +109,7 @@ func (r *room) report(now time.Time) (waits bool) {
 			e = &Event{Kind: Presence, Room: r.name, Time: now, Count: count, Names: names, Joined: joined, Left: left}
 		}
 		if many || len(e.Joined)+len(e.Left) > 0 || count != p.toldCount {
-			r.tellKnowing(e)
+			r.tellLocked(e, knowing)
 		}
 		p.untold, p.toldCount, p.toldAt = false, count, now
 		clear(p.told)
@@ -117,19 +117,42 @@ func (r *room) report(now time.Time) (waits bool) {
 			p.told[name] = true
 		}
 	}
-	fresh := r.fresh
-	r.fresh = nil
+	for _, part := range r.parts {
+		part.welcome(all)
+	}
+	return waits
+}
+
+// hasFresh reports whether members are to be told who is here, as a whole. mu is held.
+func (r *room) hasFresh() bool {
+	return slices.ContainsFunc(r.parts, func(p *part) bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.fresh) > 0
+	})
+}
+
+// welcome tells those members who is here, as a whole, that have to be told so. room.mu is held.
+func (p *part) welcome(all *Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fresh := p.fresh
+	p.fresh = nil
 	for _, s := range fresh {
 		switch {
 		case s.place < 0:
 		case s.late != nil:
-			r.fresh = append(r.fresh, s) // when it has caught up
+			p.fresh = append(p.fresh, s) // when it has caught up
 		default:
+			p.bring(s, p.tail) // without changes in who is here, which all has
+			if s.late != nil {
+				p.fresh = append(p.fresh, s)
+				continue
+			}
 			s.fresh = false
 			s.give(all)
 		}
 	}
-	return waits
 }
 
 // changes are the names that were not there when the members were last told, and those that were.
@@ -146,15 +169,6 @@ func (p *presence) changes(names []string) (joined, left []string) {
 	}
 	slices.Sort(left)
 	return joined, left
-}
-
-// tellKnowing tells an event to those who know what was before. mu is held.
-func (r *room) tellKnowing(e *Event) {
-	for _, s := range r.seats {
-		if !s.fresh {
-			s.give(e)
-		}
-	}
 }
 
 // hear takes what another node tells of the room.

@@ -96,6 +96,7 @@ type guest struct {
 	name string
 	seat *Seat
 
+	whole bool // nothing may be missing between what comes
 	mu    sync.Mutex
 	left  bool
 	last  map[int]int // of each publisher: the number that came last
@@ -109,7 +110,7 @@ type guest struct {
 func join(t testing.TB, h *Hub, hub int, room, name string) *guest {
 	t.Helper()
 	g := &guest{hub: hub, room: room, name: name, last: map[int]int{}, got: map[string]bool{}}
-	seat, err := h.Join(room, Func(g.told), name, Close)
+	seat, err := h.Join(room, somewhere(Func(g.told)), name, Close)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,6 +155,8 @@ func (g *guest) told(e *Event) {
 		publisher, n := int(binary.BigEndian.Uint32(e.Payload)), int(binary.BigEndian.Uint32(e.Payload[4:]))
 		if before, ok := g.last[publisher]; ok && n <= before {
 			g.wrong = append(g.wrong, fmt.Sprintf("%d of publisher %d after %d", n, publisher, before))
+		} else if ok && g.whole && n != before+1 {
+			g.wrong = append(g.wrong, fmt.Sprintf("%d of publisher %d and then %d", before, publisher, n))
 		}
 		g.last[publisher] = n
 		g.got[string(e.Payload)] = true

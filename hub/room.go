@@ -2,10 +2,14 @@ package hub
 
 import (
 	"container/list"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/proactor-go/proactor"
 )
 
 // room is one room on this node. It is there while it has members.
@@ -18,15 +22,15 @@ type room struct {
 	// Of the goroutine that speaks to NATS.
 	messages, states *nats.Subscription // nil: none
 
-	mu     sync.Mutex
-	seats  []*Seat
-	behind []*Seat // some of them
-	fresh  []*Seat // that are to be told who is here, as a whole
-	slow   missed
-	here   presence
-	due    bool // the next tick looks at the room
+	mu      sync.Mutex
+	parts   []*part // of the members, by loop; none is empty
+	members int
+	forms   []use // those in which the members are told
+	slow    missed
+	here    presence
 	kept
 
+	due    atomic.Bool   // the next tick looks at the room
 	listed *list.Element // in outbox.rooms, guarded by outbox.mu; nil: it is not
 }
 
@@ -50,29 +54,85 @@ func newRoom(s *shard, name string) *room {
 func (r *room) size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.seats)
+	return r.members
 }
 
 func (r *room) add(s *Seat) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.place = int32(len(r.seats))
-	r.seats = append(r.seats, s)
-	r.fresh = append(r.fresh, s)
+	c, by, socket := connOf(s.member)
+	r.use(by, socket != nil, 1)
+	p := r.partOn(c)
+	p.mu.Lock()
+	p.add(s)
+	p.mu.Unlock()
+	r.members++
 	r.here.came(s.name)
 	r.wants()
 	if r.unkept {
-		s.give(r.keepsEvent())
+		s.alone(func() { s.give(r.keepsEvent()) })
 	}
-	if s.resuming {
+	if s.resuming != isHere {
 		r.comesBack(s)
 	}
 }
 
-// wants has the next tick look at the room. mu is held.
+// partOn is the part of those that are on the loop of a connection; nil: on none. mu is held.
+func (r *room) partOn(c *proactor.Conn) *part {
+	var loop proactor.Loop
+	if c != nil {
+		loop = c.Loop()
+	}
+	for _, p := range r.parts {
+		if p.loop == loop {
+			return p
+		}
+	}
+	p := &part{room: r, loop: loop}
+	if c != nil {
+		p.lane = r.hub.lanes.get(loop)
+	}
+	r.parts = append(r.parts, p)
+	return p
+}
+
+// use is how many members are told in a form.
+type use struct {
+	by    *Protocol
+	socks bool
+	n     int
+}
+
+// use notes that so many more members are told in a form. mu is held.
+func (r *room) use(by *Protocol, socket bool, n int) {
+	if by == nil {
+		return
+	}
+	i := slices.IndexFunc(r.forms, func(u use) bool { return u.by == by && u.socks == socket })
+	if i < 0 {
+		i = len(r.forms)
+		r.forms = append(r.forms, use{by: by, socks: socket})
+	}
+	if r.forms[i].n += n; r.forms[i].n == 0 {
+		r.forms = slices.Delete(r.forms, i, i+1)
+	}
+}
+
+// encode makes the forms of an event that members are told in: here, and not on their loops. mu is held.
+func (r *room) encode(e *Event) {
+	e.shared()
+	for _, u := range r.forms {
+		if u.socks {
+			e.frameOf(u.by) // an error is the member's
+		} else {
+			e.form(u.by)
+		}
+	}
+}
+
+// wants has the next tick look at the room.
 func (r *room) wants() {
-	if !r.due {
-		r.due = true
+	if r.due.CompareAndSwap(false, true) {
 		r.hub.due.add(r)
 	}
 }
@@ -84,13 +144,21 @@ func (r *room) remove(s *Seat) bool {
 	if s.place < 0 {
 		return false
 	}
-	last := int32(len(r.seats) - 1)
-	r.seats[s.place] = r.seats[last]
-	r.seats[s.place].place = s.place
-	r.seats[last] = nil
-	r.seats = r.seats[:last]
-	s.place, s.late = -1, nil
-	if s.resuming {
+	p := s.part
+	p.mu.Lock()
+	p.remove(s)
+	empty := len(p.seats) == 0
+	p.mu.Unlock()
+	if empty {
+		r.parts = slices.DeleteFunc(r.parts, func(o *part) bool { return o == p })
+		if p.lane != nil {
+			r.hub.lanes.put(p.lane)
+		}
+	}
+	r.members--
+	_, by, socket := connOf(s.member)
+	r.use(by, socket != nil, -1)
+	if s.resuming != isHere {
 		r.comesNot()
 	}
 	r.here.went(s.name)
@@ -152,18 +220,31 @@ func (r *room) subscribe() (err error) {
 
 // deliver gives a message to all members.
 func (r *room) deliver(m *nats.Msg) {
-	r.tell(&Event{Kind: Message, Room: r.name, Payload: m.Data, Time: time.Now()})
+	r.tell(&Event{Kind: Message, Room: r.name, Payload: m.Data, Time: time.Now()}, everyone)
 }
 
-func (r *room) tell(e *Event) {
+func (r *room) tell(e *Event, to audience) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tellLocked(e)
+	r.tellLocked(e, to)
 }
 
-func (r *room) tellLocked(e *Event) {
-	for _, s := range r.seats {
-		s.give(e)
+// tellLocked has members be told an event. Those that are on loops are told soon, all others now. mu is held.
+func (r *room) tellLocked(e *Event, to audience) {
+	r.encode(e)
+	for _, p := range r.parts {
+		p.tell(e, to)
+	}
+}
+
+// tellRest tells all members what waits for them.
+func (r *room) tellRest() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.parts {
+		p.mu.Lock()
+		p.tellAll()
+		p.mu.Unlock()
 	}
 }
 
@@ -180,19 +261,13 @@ func (r *room) missed(sub *nats.Subscription) {
 // came and left, and the other nodes who is here.
 func (r *room) tick(now time.Time) {
 	r.mu.Lock()
-	r.due = false
+	r.due.Store(false)
 	r.tellMissed(now)
-	still := r.behind[:0]
-	for _, s := range r.behind {
-		if s.place >= 0 && s.catchUp() {
-			still = append(still, s)
-		} else {
-			s.late = nil
-		}
+	still := false
+	for _, p := range r.parts {
+		still = p.catchUp() || still
 	}
-	clear(r.behind[len(still):])
-	r.behind = still
-	if r.report(now) || len(still) > 0 {
+	if r.report(now) || still {
 		r.wants()
 	}
 	mine := r.here.send(r.hub)
@@ -213,7 +288,7 @@ func (r *room) tellMissed(now time.Time) {
 		return
 	}
 	r.hub.counts.lost.Add(int64(all - r.slow.told))
-	r.tellLocked(&Event{Kind: Dropped, Room: r.name, Lost: all - r.slow.told, Time: now})
+	r.tellLocked(&Event{Kind: Dropped, Room: r.name, Lost: all - r.slow.told, Time: now}, everyone)
 	r.slow.told = all
 	r.wants() // until a moment passes in which nothing is lost
 }

@@ -62,13 +62,13 @@ func (s *shard) join(name string, seat *Seat) *Seat {
 		s.hub.out.look(r)
 	}
 	s.mu.Unlock()
-	seat.room, seat.fresh = r, true
+	seat.fresh = true
 	r.add(seat)
 	return seat
 }
 
 func (s *shard) leave(seat *Seat) {
-	r := seat.room
+	r := seat.part.room
 	if !r.remove(seat) {
 		return
 	}

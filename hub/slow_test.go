@@ -32,7 +32,9 @@ func (m *sluggish) Write(e *Event) error {
 		m.got = append(m.got, string(e.Payload))
 	case Dropped:
 		m.got = append(m.got, fmt.Sprint("lost ", e.Lost))
-		m.stale += len(e.encoded)
+		if e.forms != nil && e.forms.first.Load() != nil {
+			m.stale++
+		}
 	case Presence:
 		m.here = *e
 	}
@@ -205,9 +207,14 @@ func TestLossForSlowMember(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := seat.room
-	message := func(n int) { r.tell(&Event{Kind: Message, Room: "room", Payload: fmt.Append(nil, n)}) }
-	lose := func(n int) { r.tell(&Event{Kind: Dropped, Room: "room", Lost: n, encoded: make([]encoding, 1)}) }
+	r := seat.part.room
+	message := func(n int) { r.tell(&Event{Kind: Message, Room: "room", Payload: fmt.Append(nil, n)}, everyone) }
+	lose := func(n int) {
+		e := &Event{Kind: Dropped, Room: "room", Lost: n}
+		e.shared()
+		e.forms.first.Store(new(encoding))
+		r.tell(e, everyone)
+	}
 	lose(1)
 	message(0)
 	lose(10)

@@ -51,7 +51,7 @@ func checkName(what, name string) error {
 type member struct {
 	hub.Member            // to which all is told
 	numbers    hub.Member // the same, to which numbers are
-	many       bool       // it was told that many are here, and a sample of names. The lock of the hub's room guards it
+	many       bool       // it was told that many are here, and a sample of names. The hub calls one method at a time
 	c          *websocket.Conn
 	log        *slog.Logger
 
@@ -72,6 +72,9 @@ func (m *member) Write(e *hub.Event) error {
 	}
 	return m.Member.Write(e)
 }
+
+// Unwrap tells the hub on which loop it is.
+func (m *member) Unwrap() hub.Member { return m.Member }
 
 // End is called by the hub: nobody misses what was said, and goes on as if nothing had been.
 func (m *member) End() {
