@@ -10,6 +10,8 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/port"
+	"github.com/proactor-go/proactor/proactortest"
 	"github.com/proactor-go/proactor/tests/rig"
 )
 
@@ -103,6 +105,30 @@ func TestEachConn(t *testing.T) {
 		n := 0
 		if err := r.Engine.EachConn(t.Context(), func(*proactor.Conn, *proactor.ConnInfo) bool { n++; return n < 300 }); err != nil || n != 300 {
 			t.Errorf("stopped at the 300th: %d came, %v", n, err)
+		}
+	})
+}
+
+// A connection that is being made has its peer's address, and nobody has it.
+func TestEachConnConnecting(t *testing.T) {
+	cfg := proactortest.Config{Seeds: 1, Network: port.SimConfig{Hang: 1, MinDelay: time.Millisecond, MaxDelay: time.Second}}
+	cfg.Run(t, func(e *proactortest.Env) {
+		ctx, cancel := context.WithCancel(e.Context())
+		failed := make(chan error, 1)
+		(&proactor.Dialer{Engine: e.Engine}).DialAsync(ctx, "tcp", "127.0.0.1:7", func(_ *proactor.Conn, err error) { failed <- err })
+		e.Sleep(time.Second)
+		n := 0
+		if err := e.Engine.EachConn(e.Context(), func(c *proactor.Conn, info *proactor.ConnInfo) bool {
+			if n++; c != nil || info.ID != 0 || info.State != "connecting" || info.Local != (port.Addr{}) || info.Remote.String() != "127.0.0.1:7" {
+				e.Errorf("%p, %+v", c, *info)
+			}
+			return true
+		}); err != nil || n != 1 {
+			e.Errorf("%d came, %v", n, err)
+		}
+		cancel()
+		if err := <-failed; err == nil {
+			e.Error("it connected")
 		}
 	})
 }
