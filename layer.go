@@ -32,7 +32,7 @@ import (
 // At [Server.Shutdown] a connection whose layer is not ready ends at once, and of a message that
 // is under way only plain bytes count: what the layer holds until it is complete is not waited for.
 //
-// Where a layer stands WriteLent and WriteShared copy, and so does a relay.
+// Where a layer stands WriteLent and WriteShared copy. A relay gives it the received bytes themselves.
 type Layer interface {
 	// Begin is called first, on the loop, like a callback. The layer calls w.Ready, from any
 	// goroutine, when the handler may have the connection.

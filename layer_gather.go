@@ -44,6 +44,25 @@ func (w *Wire) gather(p []byte) int {
 	return n
 }
 
+// takes reports whether the layer may be given bytes that lie elsewhere: it is ready, and none are held that go
+// before them. mu is held.
+func (w *Wire) takes() bool { return w.ready && w.held.mem == nil }
+
+// through gives the layer b itself, which is the layer's to change, in pieces of the size that it is given
+// otherwise. mu is held, and whoever gives it up looks for wantAbort.
+func (w *Wire) through(b []byte) {
+	c := w.conn
+	for len(b) > 0 && c.want&wantAbort == 0 {
+		n := min(len(b), gatherMost)
+		if err := w.send(b[:n]); err != nil {
+			c.fails(err)
+		}
+		w.uncount(n)
+		b = b[n:]
+	}
+	w.uncount(len(b))
+}
+
 // flush gives the layer what is held, or puts it aside until that is ready. mu is held.
 func (w *Wire) flush() {
 	held := w.held

@@ -135,7 +135,7 @@ func (r *relay) take(_ *Conn, b []byte, _ bool) int {
 	if t.out != nil && t.out.sending && !t.backlogged() { // onSend goes on
 		t.mu.Unlock()
 	} else {
-		t.unlock()
+		t.written(0)
 	}
 	switch {
 	case err == nil:

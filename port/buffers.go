@@ -29,7 +29,7 @@ func (l *lender) room() []byte {
 		if s.refs == 0 {
 			s.off = 0
 		}
-		if l.size-s.off >= (l.size+3)/4 {
+		if s.off == 0 || l.size-s.off > (l.size+3)/4 {
 			return s.mem[s.off:]
 		}
 		l.current = -1

@@ -109,6 +109,10 @@ func (p *Port) SendNow(h Handle, buf []byte) (int, error) {
 // epoll do. Any goroutine may call it.
 func (p *Port) SendsNow() bool { return p.sendsNow }
 
+// SendsTogether reports whether all that was started between two calls of Dequeue goes to the system in one call: on
+// io_uring. There SendNow costs a system call, and a Send none of its own. Any goroutine may call it.
+func (p *Port) SendsTogether() bool { return p.together }
+
 // Progress is a number that grows for as long as a send that is in flight goes
 // on: the bytes that the system has taken of it and, where the system tells,
 // those that the peer has acknowledged since they met. When it stands still the

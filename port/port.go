@@ -68,6 +68,7 @@ type Port struct {
 	detail   string
 	tries    bool // the backend heeds opTry
 	sendsNow bool // sock.sys is what sendNow can send to
+	together bool // Sends go to the system with the next Dequeue
 	cfg      Config
 
 	mu       sync.Mutex // Shared: guards all below and every call of b but block

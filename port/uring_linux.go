@@ -80,7 +80,7 @@ func openUringWith(p *Port, ways uringWays) (backend, error) {
 	err := u.ring.open(ways.flags)
 	if err == nil {
 		if err = u.start(); err == nil {
-			p.detail, p.tries, p.sendsNow = u.describe(), true, true
+			p.detail, p.tries, p.sendsNow, p.together = u.describe(), true, true, true
 			return u, nil
 		}
 		u.release0()

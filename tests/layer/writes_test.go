@@ -182,3 +182,43 @@ func TestLayerShutdown(t *testing.T) {
 		}
 	})
 }
+
+// A relay gives a layer what arrives in pieces of 16 KiB at most, as Writes are, and none of it counts as waiting
+// when the layer has it: it is much more than may wait.
+func TestLayerRelayedInPieces(t *testing.T) {
+	rig.Each(t, func(t *testing.T, backend string) {
+		r := rig.New(t, backend, rig.OneLoop, func(cfg *proactor.Config) { cfg.MaxOutbound = 1 << 20 })
+		from, to := r.Serve(proactor.Handler{}), r.Serve(proactor.Handler{}, func(s *proactor.Server) {
+			s.Layer = func() proactor.Layer { return measures{&masks{ends: new(atomic.Int64)}, t} }
+		})
+		ca := rig.Client(t, from)
+		a := r.Accepted()
+		cb := rig.Client(t, to)
+		b := r.Accepted()
+		must.Read(t, cb, []byte("hello:"))
+		rig.Relayed(t, a, b)
+		said := must.Pattern(1, 4<<20)
+		sent := make(chan error, 1)
+		go func() {
+			_, err := ca.Write(said)
+			sent <- err
+		}()
+		must.Read(t, cb, masked(said))
+		if err := must.Take(t, "sent", sent); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// measures is a layer that is given no more than 16 KiB at a time.
+type measures struct {
+	*masks
+	t *testing.T
+}
+
+func (m measures) Send(plain []byte) ([]byte, error) {
+	if len(plain) > 16<<10 {
+		m.t.Errorf("Send is given %d bytes", len(plain))
+	}
+	return m.masks.Send(plain)
+}
