@@ -136,6 +136,9 @@ func sendNow(e *env) {
 	if f := family(r.b.Name); r.p.SendsNow() != (f == "uring" || f == "epoll") {
 		e.Fatalf("it sends now: %v", r.p.SendsNow())
 	}
+	if f := family(r.b.Name); r.p.SendsTogether() != (f == "uring") {
+		e.Fatalf("it sends together: %v", r.p.SendsTogether())
+	}
 	c := r.pair("tcp")
 	s, off := stream(5), int64(0)
 	for i, n := range []int{0, 1000, 1, 40_000, 100_000, jam, 10_000} {
