@@ -80,43 +80,46 @@ func TestSlowMembers(t *testing.T) {
 	}
 	want[DropOldest] = append([]string{fmt.Sprint("lost ", all-MaxWaiting)}, want[DropOldest][all-MaxWaiting:]...)
 	want[SkipToNewest] = []string{fmt.Sprint("lost ", all-1), fmt.Sprint(all - 1)}
-	for _, slow := range []Slow{DropOldest, SkipToNewest} {
-		for _, full := range []bool{false, true} { // Writable tells that it is behind, or an error of Write
-			t.Run(fmt.Sprint(slow, full), func(t *testing.T) {
-				h := open(t, Options{})
-				m, quick := &sluggish{takes: true}, &sluggish{takes: true}
-				for _, member := range []*sluggish{m, quick} {
-					if _, err := h.Join("room", member, "", slow); err != nil {
-						t.Fatal(err)
-					}
+	_, conns := looped(t, 1, proactor.Limits{})
+	for i := range 8 {
+		slow, full, loop := []Slow{DropOldest, SkipToNewest}[i%2], i&2 != 0, i&4 != 0 // full: an error of Write tells that it is behind, not Writable
+		t.Run(fmt.Sprint(slow, full, loop), func(t *testing.T) {
+			h := open(t, Options{})
+			m, quick := &sluggish{takes: true}, &sluggish{takes: true}
+			for _, member := range []Member{quick, m} { // a loop tells the last one first
+				if loop {
+					member = on(conns[0], member)
 				}
-				until(t, "it knows who is here", func() bool { return m.knows().Count == 2 })
-				m.set(full, full)
-				for n := range all {
-					if err := h.Publish("room", fmt.Append(nil, n)); err != nil {
-						t.Fatal(err)
-					}
-				}
-				until(t, "the other has all", func() bool { return len(quick.heard()) == all })
-				if got := m.heard(); len(got) > 0 {
-					t.Errorf("it took %v", got)
-				}
-				m.set(true, false)
-				until(t, "it has caught up", func() bool { return len(m.heard()) >= len(want[slow]) })
-				if err := h.Publish("room", []byte("more")); err != nil {
+				if _, err := h.Join("room", member, "", slow); err != nil {
 					t.Fatal(err)
 				}
-				w := append(slices.Clone(want[slow]), "more")
-				until(t, "it goes on", func() bool { return len(m.heard()) >= len(w) })
-				if got := m.heard(); !slices.Equal(got, w) {
-					t.Errorf("it got %v, want %v", got, w)
+			}
+			until(t, "it knows who is here", func() bool { return m.knows().Count == 2 })
+			m.set(full, full)
+			for n := range all {
+				if err := h.Publish("room", fmt.Append(nil, n)); err != nil {
+					t.Fatal(err)
 				}
-				lost := int64(all - len(want[slow]) + 1)
-				if s := h.Stats(); s.Dropped != lost || s.Ended != 0 {
-					t.Errorf("%+v, want %d dropped", s, lost)
-				}
-			})
-		}
+			}
+			until(t, "the other has all", func() bool { return len(quick.heard()) == all })
+			if got := m.heard(); len(got) > 0 {
+				t.Errorf("it took %v", got)
+			}
+			m.set(true, false)
+			until(t, "it has caught up", func() bool { return len(m.heard()) >= len(want[slow]) })
+			if err := h.Publish("room", []byte("more")); err != nil {
+				t.Fatal(err)
+			}
+			w := append(slices.Clone(want[slow]), "more")
+			until(t, "it goes on", func() bool { return len(m.heard()) >= len(w) })
+			if got := m.heard(); !slices.Equal(got, w) {
+				t.Errorf("it got %v, want %v", got, w)
+			}
+			lost := int64(all - len(want[slow]) + 1)
+			if s := h.Stats(); s.Dropped != lost || s.Ended != 0 {
+				t.Errorf("%+v, want %d dropped", s, lost)
+			}
+		})
 	}
 }
 
