@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -252,7 +253,7 @@ func TestServerElsewhere(t *testing.T) {
 		}
 	}
 	large := make([]byte, MaxPayload)
-	until(t, "the bound is reached", func() bool { return far.Publish("elsewhere", large) == ErrBusy })
+	until(t, "the bound is reached", func() bool { return errors.Is(far.Publish("elsewhere", large), ErrBusy) })
 	between.mend()
 	until(t, "both know each other", func() bool { return a.knows(both) && b.knows(both) })
 	until(t, "what waited has come", func() bool { return b.has(messages) })

@@ -22,7 +22,8 @@ import (
 var (
 	// ErrClosed: the hub was closed.
 	ErrClosed = errors.New("hub: closed")
-	// ErrBusy: MaxOutbound bytes wait for NATS, because it is away or slower than what is published.
+	// ErrBusy, by way of errors.Is, because the error names the room: more of it waits for NATS than is free of MaxOutbound,
+	// because NATS is away or slower than what is published. Other rooms may have room still.
 	ErrBusy = errors.New("hub: too much waits for NATS")
 	// ErrTooLarge: the payload has more than MaxPayload bytes.
 	ErrTooLarge = errors.New("hub: the message is too large")
@@ -183,8 +184,9 @@ func (h *Hub) ClusterAddr() net.Addr {
 func (h *Hub) Connected() bool { return h.nc.IsConnected() }
 
 // Publish sends a message to all members of a room, on all nodes, this one and its publisher included. p is copied.
-// It never waits: the message goes into a queue of at most MaxOutbound bytes. An error means that the message was
-// not queued: ErrBusy, ErrClosed, ErrRoom or ErrTooLarge; nil does not mean that somebody got it.
+// It never waits: the message goes into a queue of at most MaxOutbound bytes, of which a room may take as much as it
+// leaves to the others. An error means that the message was not queued: ErrBusy, ErrClosed, ErrRoom or ErrTooLarge, as
+// errors.Is has it; nil does not mean that somebody got it.
 //
 // The messages that one hub publishes in a room come to every member in the order of the calls, each at most once.
 // Those of different hubs may come in different orders on different nodes.
@@ -196,7 +198,7 @@ func (h *Hub) Publish(room string, p []byte) error {
 	if err == nil && h.keep != nil {
 		err = h.keep.put(room, p)
 	} else if err == nil {
-		err = h.out.put(roomSubject+room, p)
+		err = h.out.put(room, p)
 	}
 	if err != nil {
 		h.counts.refused.Add(1)

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/nats-io/nats.go"
 )
 
 func TestOneNode(t *testing.T) {
@@ -140,90 +137,6 @@ func TestOptions(t *testing.T) {
 			h.Close()
 			t.Errorf("%+v: no error", o)
 		}
-	}
-}
-
-// The outbox is bounded: while NATS is away, Publish fails in time, and never waits.
-func TestOutboxIsBounded(t *testing.T) {
-	var o outbox
-	o.init()
-	p := make([]byte, 1000)
-	n := 0
-	for o.put("s", p) == nil {
-		n++
-	}
-	if most := MaxOutbound / (1000 + overhead); n != most {
-		t.Errorf("%d messages, want %d", n, most)
-	}
-	_, messages := o.take()
-	if o.put("s", p) != ErrBusy {
-		t.Error("what was taken and not sent does not count")
-	}
-	o.sent(messages[0])
-	if err := o.put("s", p); err != nil {
-		t.Error(err)
-	}
-}
-
-// What was taken and not sent when NATS went waits again, before what was published later.
-func TestOutboxWaitsForNATS(t *testing.T) {
-	var o outbox
-	o.init()
-	put := func(text string) {
-		if err := o.put(text, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, text := range []string{"1", "2", "3", "4"} {
-		put(text)
-	}
-	_, messages := o.take()
-	put("5")
-	var sent []string
-	away, broken := true, errors.New("broken")
-	publish := func(subject string, _ []byte) error {
-		switch {
-		case subject == "2":
-			return broken
-		case subject == "3" && away:
-			return nats.ErrReconnectBufExceeded
-		}
-		sent = append(sent, subject)
-		return nil
-	}
-	if lost, gone := o.pass(messages, publish); lost != 1 || !gone {
-		t.Errorf("%d lost, %v", lost, gone)
-	}
-	if n := o.size(); n != 3*overhead {
-		t.Errorf("%d bytes wait", n)
-	}
-	away = false
-	_, messages = o.take()
-	if lost, gone := o.pass(messages, publish); lost != 0 || gone {
-		t.Errorf("%d lost, %v", lost, gone)
-	}
-	if want := []string{"1", "3", "4", "5"}; !slices.Equal(sent, want) {
-		t.Errorf("%v were sent, want %v", sent, want)
-	}
-	if n := o.size(); n != 0 {
-		t.Errorf("%d bytes wait", n)
-	}
-}
-
-// A room that comes and goes while NATS is away does not stay in the outbox.
-func TestOutboxListsRoomsOnce(t *testing.T) {
-	var o outbox
-	o.init()
-	a, b := new(room), new(room)
-	o.look(a)
-	o.look(b)
-	o.look(a)
-	if rooms, _ := o.take(); !slices.Equal(rooms, []*room{b}) {
-		t.Errorf("%d rooms are looked at", len(rooms))
-	}
-	o.look(b) // it was looked at, so it is again
-	if rooms, _ := o.take(); !slices.Equal(rooms, []*room{b}) {
-		t.Errorf("%d rooms are looked at", len(rooms))
 	}
 }
 

@@ -29,7 +29,7 @@ func (h *Hub) ackSubject() string { return "_INBOX." + h.id + ".ack." }
 
 // put takes a message of Publish.
 func (k *keeper) put(room string, p []byte) error {
-	if err := k.hub.out.reserve(len(p) + overhead); err != nil {
+	if err := k.hub.out.reserve(room, len(p)); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -61,7 +61,7 @@ func (k *keeper) done(l *line) {
 	l.waiting[0] = lineMessage{}
 	l.waiting, l.first = l.waiting[1:], time.Time{}
 	delete(k.flights, m.number)
-	k.hub.out.release(len(m.payload) + overhead)
+	k.hub.out.release(l.room, len(m.payload))
 	if len(l.waiting) == 0 && k.lines[l.room] == l {
 		delete(k.lines, l.room)
 	}

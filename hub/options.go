@@ -43,7 +43,7 @@ type Options struct {
 const (
 	// MaxNames is how many names a room is listed with.
 	MaxNames = 100
-	// MaxOutbound bounds what waits for NATS, in bytes: payloads, and 256 for each message.
+	// MaxOutbound bounds what waits for NATS, in bytes: payloads, and 256 for each message. One room alone has half of it.
 	MaxOutbound = 4 << 20
 	// MaxPayload is how long a message may be, in bytes.
 	MaxPayload = 512 << 10

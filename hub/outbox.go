@@ -20,19 +20,28 @@ type outbox struct {
 	mu       sync.Mutex
 	closed   bool
 	messages []outMessage
-	bytes    int
-	rooms    *list.List // of *room: whose interest is to be looked at
+	bytes    int            // that wait, of all rooms
+	shares   map[string]int // of them, those of a room
+	rooms    *list.List     // of *room: whose interest is to be looked at
 }
 
 type outMessage struct {
-	subject string
+	room    string
 	payload []byte
 }
 
 // overhead is what a message costs besides its payload, in bytes, at the most.
 const overhead = 256
 
-func (o *outbox) init() { o.wake, o.rooms = make(chan struct{}, 1), list.New() }
+// busyError is ErrBusy for a room.
+type busyError struct{ room string }
+
+func (e *busyError) Error() string { return ErrBusy.Error() + ": room " + e.room }
+func (e *busyError) Unwrap() error { return ErrBusy }
+
+func (o *outbox) init() {
+	o.wake, o.rooms, o.shares = make(chan struct{}, 1), list.New(), map[string]int{}
+}
 
 func (o *outbox) wakeUp() {
 	select {
@@ -41,40 +50,51 @@ func (o *outbox) wakeUp() {
 	}
 }
 
-func (o *outbox) put(subject string, p []byte) error {
+func (o *outbox) put(room string, p []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.reserveLocked(len(p) + overhead); err != nil {
+	if err := o.reserveLocked(room, len(p)); err != nil {
 		return err
 	}
-	o.messages = append(o.messages, outMessage{subject, append([]byte(nil), p...)})
+	o.messages = append(o.messages, outMessage{room, append([]byte(nil), p...)})
 	if len(o.messages) == 1 {
 		o.wakeUp()
 	}
 	return nil
 }
 
-func (o *outbox) reserve(n int) error {
+// reserve takes room for a message, until it is released.
+func (o *outbox) reserve(room string, payload int) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.reserveLocked(n)
+	return o.reserveLocked(room, payload)
 }
 
-func (o *outbox) reserveLocked(n int) error {
+// reserveLocked refuses a message with which more would wait of its room than is free then for all. So a room that is flooded has half of
+// MaxOutbound at the most, and leaves the other half. The next one has half of that, and as soon as what waits goes, k of them
+// have one part of k+1 each, and leave one.
+func (o *outbox) reserveLocked(room string, payload int) error {
 	if o.closed {
 		return ErrClosed
 	}
-	if o.bytes+n > MaxOutbound {
-		return ErrBusy
+	share, all := o.shares[room]+payload+overhead, o.bytes+payload+overhead
+	if share > MaxOutbound-all {
+		return &busyError{room}
 	}
-	o.bytes += n
+	o.shares[room], o.bytes = share, all
 	return nil
 }
 
-func (o *outbox) release(n int) {
+// release gives back the room that a message has taken.
+func (o *outbox) release(room string, payload int) {
 	o.mu.Lock()
-	o.bytes -= n
-	o.mu.Unlock()
+	defer o.mu.Unlock()
+	o.bytes -= payload + overhead
+	if rest := o.shares[room] - payload - overhead; rest > 0 {
+		o.shares[room] = rest
+	} else {
+		delete(o.shares, room)
+	}
 }
 
 // again queues r once more: now it can be subscribed.
@@ -119,9 +139,9 @@ func (o *outbox) take() (rooms []*room, messages []outMessage) {
 
 // pass publishes what was taken. If NATS goes in the middle, the rest waits again, before what was put
 // meanwhile, and away is true. lost is how many messages failed otherwise.
-func (o *outbox) pass(messages []outMessage, publish func(subject string, p []byte) error) (lost int, away bool) {
+func (o *outbox) pass(messages []outMessage, publish func(room string, p []byte) error) (lost int, away bool) {
 	for i, m := range messages {
-		err := publish(m.subject, m.payload)
+		err := publish(m.room, m.payload)
 		if errors.Is(err, nats.ErrReconnectBufExceeded) {
 			o.mu.Lock()
 			defer o.mu.Unlock()
@@ -136,7 +156,7 @@ func (o *outbox) pass(messages []outMessage, publish func(subject string, p []by
 	return lost, false
 }
 
-func (o *outbox) sent(m outMessage) { o.release(len(m.payload) + overhead) }
+func (o *outbox) sent(m outMessage) { o.release(m.room, len(m.payload)) }
 
 func (o *outbox) size() int {
 	o.mu.Lock()
@@ -159,7 +179,7 @@ func (h *Hub) send() {
 			for _, r := range rooms {
 				r.look()
 			}
-			lost, away := h.out.pass(messages, h.toNATS)
+			lost, away := h.out.pass(messages, h.toRoom)
 			h.counts.lost.Add(int64(lost))
 			h.hearSelf(messages)
 			some := len(rooms)+len(messages) > 0 && !away
@@ -200,13 +220,15 @@ func (h *Hub) sendRest() {
 		return
 	}
 	_, messages := h.out.take()
-	lost, _ := h.out.pass(messages, h.toNATS)
+	lost, _ := h.out.pass(messages, h.toRoom)
 	h.counts.lost.Add(int64(lost))
 	if h.keep != nil {
 		h.keep.sendRest()
 	}
 	h.nc.FlushTimeout(time.Second)
 }
+
+func (h *Hub) toRoom(room string, p []byte) error { return h.toNATS(roomSubject+room, p) }
 
 // toNATS gives a message to nats.go, which may wait. ErrReconnectBufExceeded: NATS is away, and does not get it.
 func (h *Hub) toNATS(subject string, p []byte) error {

@@ -134,7 +134,7 @@ func (s *Server) heard(c *websocket.Conn, t websocket.Type, p []byte) {
 // that is until there is room.
 func (s *Server) publish(m *member, p []byte, rest time.Duration) {
 	switch err := s.hub.Publish(m.room, p); {
-	case err == hub.ErrBusy:
+	case errors.Is(err, hub.ErrBusy):
 		m.c.Transport().PauseRead()
 		m.c.Transport().After(busy/2+rand.N(busy), func() { s.publish(m, p, 0) })
 	case err != nil: // the hub is closed

@@ -3,7 +3,6 @@ package faults_test
 import (
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -15,14 +14,11 @@ type talk struct {
 	done  chan struct{}
 	all   sync.WaitGroup
 	count []int // how many each has published, when it is over
-	now   []atomic.Int64
 }
-
-func (k *talk) number(i int) int { return int(k.now[i].Load()) }
 
 // talking begins it. The publisher on node i is number from+i.
 func talking(t testing.TB, speakers []*guest, from, rate, size int) *talk {
-	k := &talk{t: t, done: make(chan struct{}), count: make([]int, len(speakers)), now: make([]atomic.Int64, len(speakers))}
+	k := &talk{t: t, done: make(chan struct{}), count: make([]int, len(speakers))}
 	for i, g := range speakers {
 		k.all.Go(func() {
 			tick := time.NewTicker(time.Second / time.Duration(rate))
@@ -38,7 +34,6 @@ func talking(t testing.TB, speakers []*guest, from, rate, size int) *talk {
 				if g.say(text(from+i, k.count[i], size)) != nil {
 					return
 				}
-				k.now[i].Add(1)
 			}
 		})
 	}

@@ -239,7 +239,7 @@ func (n *node) publish(room string, publisher, from, number, size int, wait time
 	for i := range number {
 		p := text(publisher, from+i, size)
 		err := n.hub.Publish(room, p)
-		for end := time.Now().Add(wait); err == hub.ErrBusy; err = n.hub.Publish(room, p) {
+		for end := time.Now().Add(wait); errors.Is(err, hub.ErrBusy); err = n.hub.Publish(room, p) {
 			if time.Now().After(end) {
 				return i, nil
 			}

@@ -74,7 +74,7 @@ func newBroadcast(h *hub.Hub, e *proactor.Engine, log *slog.Logger) *proactor.Se
 // say passes a line on. While NATS is away, and much waits for it, the client is not read until there is room.
 func say(h *hub.Hub, c *proactor.Conn, line []byte) {
 	switch err := h.Publish(room, line); {
-	case err == hub.ErrBusy:
+	case errors.Is(err, hub.ErrBusy):
 		line = slices.Clone(line)
 		c.PauseRead()
 		c.After(busy/2+rand.N(busy), func() { say(h, c, line) })

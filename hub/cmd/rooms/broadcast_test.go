@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"testing"
 
@@ -20,10 +21,12 @@ func TestLinesWaitForNATS(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(h.Close)
-		for _, n := range []int{hub.MaxPayload, 1000, 0} {
-			p, err := make([]byte, n), error(nil)
-			for err == nil {
-				err = h.Publish("elsewhere", p)
+		for room, full := 0, false; !full; room++ {
+			full = true // as soon as a room can have no message at all
+			for _, n := range []int{hub.MaxPayload, 1000, 0} {
+				for h.Publish(fmt.Sprint("elsewhere.", room), make([]byte, n)) == nil {
+					full = false
+				}
 			}
 		}
 		s := newBroadcast(h, e, echotest.Quiet())
