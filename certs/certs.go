@@ -57,6 +57,11 @@ func (p *Pair) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return p.current.Load(), nil
 }
 
+// GetClientCertificate is for the field of that name of the tls.Config of a side that dials. It does not wait, and does not fail.
+func (p *Pair) GetClientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return p.current.Load(), nil
+}
+
 // Reload reads the files, changed or not. The two are taken together or not at all: if one is
 // broken, or does not fit the other, the pair stays as it was, and the error says so. It is
 // logged unless it is the same as the one before.

@@ -121,6 +121,9 @@ func TestBadFlags(t *testing.T) {
 		"chat --drain-delay=-1s",
 		"chat --tls-cert x",
 		"chat --cluster 127.0.0.1",
+		"chat --cluster :1 --route-cert x --route-key x",
+		"chat --cluster :1 --route-ca x",
+		"chat --route-cert x --route-key x --route-ca x",
 		"chat --join 127.0.0.1:1",
 		"chat --cluster :1 --join nonsense",
 		"chat --cluster :1 --nats nats://127.0.0.1",
@@ -177,6 +180,7 @@ func TestFails(t *testing.T) {
 		{"chat", "--listen", "127.0.0.1:0", "--admin", taken.addr},
 		{"chat", "--listen", "127.0.0.1:0", "--tls-cert", "/none", "--tls-key", "/none"},
 		{"broadcast", "--listen", "127.0.0.1:0", "--cluster", taken.addr},
+		{"broadcast", "--listen", "127.0.0.1:0", "--cluster", "127.0.0.1:0", "--route-cert", "/none", "--route-key", "/none", "--route-ca", "/none"},
 		{"broadcast", "--listen", "127.0.0.1:0", "--nats", "nats://127.0.0.1:x"},
 		{"load", "--patience", "100ms", taken.addr},
 	} {

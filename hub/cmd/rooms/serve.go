@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -25,10 +26,13 @@ type nodeFlags struct {
 	TLSCert  string `name:"tls-cert" help:"Speak TLS with clients, with the certificate in this file (PEM). It is loaded again when it changes, and on SIGHUP. No TLS by default." placeholder:"FILE"`
 	TLSKey   string `name:"tls-key" help:"File with its key; none by default." placeholder:"FILE"`
 
-	Cluster string   `group:"Other nodes" xor:"nats" help:"Where this node waits for other nodes: HOST:PORT. Whoever reaches it, and knows --secret, may read and write all rooms. By default the node is alone." placeholder:"ADDR"`
-	Join    []string `group:"Other nodes" help:"The --cluster of another node; one that is there is enough, and it may come later. None by default." placeholder:"ADDR"`
-	Secret  string   `group:"Other nodes" env:"ROOMS_SECRET" help:"What all nodes of the cluster know, best given as $$ROOMS_SECRET, which other users do not see; none by default." placeholder:"TEXT"`
-	NATS    string   `name:"nats" group:"Other nodes" xor:"nats" help:"Instead of --cluster: a NATS that is there, as nats://HOST:PORT, or several with commas. By default one is in this process." placeholder:"URL"`
+	Cluster   string   `group:"Other nodes" xor:"nats" help:"Where this node waits for other nodes: HOST:PORT. Whoever reaches it, and knows --secret, may read and write all rooms. By default the node is alone." placeholder:"ADDR"`
+	Join      []string `group:"Other nodes" help:"The --cluster of another node; one that is there is enough, and it may come later. None by default." placeholder:"ADDR"`
+	Secret    string   `group:"Other nodes" env:"ROOMS_SECRET" help:"What all nodes of the cluster know, best given as $$ROOMS_SECRET, which other users do not see; none by default." placeholder:"TEXT"`
+	RouteCert string   `name:"route-cert" group:"Other nodes" help:"Speak TLS with other nodes, and show them the certificate in this file (PEM), which names this node as they have it in --join. It is loaded again when it changes, and on SIGHUP. Only a node with a certificate of --route-ca gets in. No TLS by default." placeholder:"FILE"`
+	RouteKey  string   `name:"route-key" group:"Other nodes" help:"File with its key; none by default." placeholder:"FILE"`
+	RouteCA   string   `name:"route-ca" group:"Other nodes" help:"File with what signs the certificates of all nodes (PEM); none by default." placeholder:"FILE"`
+	NATS      string   `name:"nats" group:"Other nodes" xor:"nats" help:"Instead of --cluster: a NATS that is there, as nats://HOST:PORT, or several with commas. By default one is in this process." placeholder:"URL"`
 
 	Drain      time.Duration `default:"10s" help:"How long connections may take to end after an interrupt, before they are reset; default ${default}." placeholder:"DURATION"`
 	DrainDelay time.Duration `default:"0s" help:"How long /ready of the page for operators fails before draining begins, so that load balancers see it; default ${default}." placeholder:"DURATION"`
@@ -60,6 +64,10 @@ func (f *nodeFlags) Validate() error {
 		return errors.New("--drain and --drain-delay must not be negative")
 	case (f.TLSCert == "") != (f.TLSKey == ""):
 		return errors.New("--tls-cert and --tls-key must be given together")
+	case (f.RouteCert == "") != (f.RouteKey == "") || (f.RouteCert == "") != (f.RouteCA == ""):
+		return errors.New("--route-cert, --route-key and --route-ca must be given together")
+	case f.RouteCert != "" && f.Cluster == "":
+		return errors.New("--route-cert is for --cluster")
 	case len(f.Join) > 0 && f.Cluster == "":
 		return errors.New("--join needs --cluster: the other nodes come to this one, too")
 	case f.Secret != "" && f.Cluster == "" && f.Secret != os.Getenv(secretIn): // which may be set for other nodes
@@ -95,6 +103,9 @@ func (f *nodeFlags) serve(env *environment, name string, o hub.Options, build fu
 	defer cancel()
 	secure, err := f.secure(ctx, env)
 	if err != nil {
+		return err
+	}
+	if o.TLS, err = f.secureRoutes(ctx, env); err != nil {
 		return err
 	}
 	po := ops.Options{Drain: f.drain(), Delay: f.DrainDelay, Context: env.ctx, Log: env.log}
@@ -154,4 +165,27 @@ func (f *nodeFlags) secure(ctx context.Context, env *environment) (*tls.Config, 
 	}
 	go pair.Watch(ctx, 0)
 	return &tls.Config{GetCertificate: pair.GetCertificate}, nil
+}
+
+// secureRoutes is the same for what this node and others say to each other: each must have a certificate of the nodes' own CA.
+func (f *nodeFlags) secureRoutes(ctx context.Context, env *environment) (*tls.Config, error) {
+	if f.RouteCert == "" {
+		return nil, nil
+	}
+	pair, err := certs.Load(f.RouteCert, f.RouteKey, env.log)
+	if err != nil {
+		return nil, err
+	}
+	pem, err := os.ReadFile(f.RouteCA)
+	if err != nil {
+		return nil, fmt.Errorf("--route-ca: %w", err)
+	}
+	all := x509.NewCertPool()
+	if !all.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--route-ca: %s has no certificate", f.RouteCA)
+	}
+	go pair.Watch(ctx, 0)
+	return &tls.Config{
+		GetCertificate: pair.GetCertificate, GetClientCertificate: pair.GetClientCertificate, RootCAs: all, ClientCAs: all,
+	}, nil
 }
