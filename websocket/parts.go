@@ -76,7 +76,7 @@ func (d *decoder) takeOut(data []byte, at, n int) int {
 // beginning of a character.
 func (d *decoder) piece(data []byte) ([]byte, error) {
 	had := int(d.open)
-	k := min(int(d.todo), len(data)-had)
+	k := int(min(int64(d.todo), int64(len(data)-had))) // todo may be more than an int has
 	p := data[:had+k]
 	d.unmask(p[had:])
 	d.todo -= uint32(k)
