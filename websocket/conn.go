@@ -46,7 +46,7 @@ const (
 // isClient reports whether Dial has made the connection, so that what it sends is masked.
 func (s *sharedState) isClient() bool { return s.bits.Load()&dialedBit != 0 }
 
-// closing reports whether a Close frame was sent: nothing may follow.
+// closing reports whether a Close frame was sent, or is just being sent: nothing may follow.
 func (s *sharedState) closing() bool { return s.bits.Load()&closingBit != 0 }
 
 type connState uint8
@@ -210,10 +210,18 @@ func (c *Conn) peerCloses(p []byte) error {
 			return fault(errUTF8)
 		}
 	}
-	if c.shared.closing() {
+	if c.saidClose() {
 		return bufio.ErrFinalToken
 	}
 	return e
+}
+
+// saidClose is closing, but waits for the Close frame that another goroutine is just sending: after the end of the
+// connection, which is near, it would come too late.
+func (c *Conn) saidClose() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shared.closing()
 }
 
 // sendMessage writes a message.

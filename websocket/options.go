@@ -126,13 +126,12 @@ func split(pc *proactor.Conn, data []byte, _ bool) (advance int, m arrived, err 
 	c.state |= spoke
 	switch {
 	case c.state&upgrading == 0:
-		waited := c.in.waited()
 		if c.opts.Part != nil {
 			advance, m.message, err = c.in.part(data, c.control)
 		} else {
 			advance, m.message, err = c.in.next(data, c.control)
 		}
-		if waits := c.in.waited(); waits != waited {
+		if waits := c.in.waited(); waits || advance > 0 {
 			reading.Within(pc, waits)
 		}
 		if err == nil && m.compressed && !c.shared.closing() {
@@ -185,7 +184,7 @@ func stops(pc *proactor.Conn) {
 // ended sends the Close frame that the end of a stream calls for.
 func ended(pc *proactor.Conn, why error) {
 	if c := of(pc); c != nil {
-		if why == proactor.ErrPeerClosed && !c.shared.closing() {
+		if why == proactor.ErrPeerClosed && !c.saidClose() {
 			c.state |= left
 		}
 		if code := codeFor(why); code != 0 && c.state&upgrading == 0 {

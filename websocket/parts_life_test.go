@@ -9,6 +9,7 @@ import (
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/testenv"
+	"github.com/proactor-go/proactor/port"
 	"github.com/proactor-go/proactor/proactortest"
 	"github.com/proactor-go/proactor/websocket"
 )
@@ -148,6 +149,36 @@ func TestMinRateWithinMessages(t *testing.T) {
 			e.Errorf("%d messages, closed with %v", len(r.told), r.causes)
 		}
 	})
+}
+
+// The window of MinRate is that of the message that goes on, not of what came before it: part of a header, whose
+// rest came with the beginning of the message behind it.
+func TestMinRateOfTheNextMessage(t *testing.T) {
+	limits := proactor.Limits{MinRate: 1, RateWindow: 100 * time.Second, LingerTimeout: -1}
+	long := in(whole, 0, binry, strings.Repeat("x", 200))
+	for kind, options := range map[string]func(*parts) *websocket.Options{
+		"whole": func(r *parts) *websocket.Options { return r.recorder.options() },
+		"parts": (*parts).options,
+	} {
+		for before, frame := range map[string]string{"a message": in(whole, 0, binry, "short"), "a ping": in(whole, 0, ping, "")} {
+			t.Run(before+", "+kind, func(t *testing.T) {
+				proactortest.Config{Seeds: 3, Network: port.SimConfig{MaxDelay: time.Millisecond}}.Run(t, func(e *proactortest.Env) {
+					r := new(parts)
+					s := e.Serve(&proactor.Server{Handler: websocket.Handler(options(r)), Limits: limits})
+					c := dial(e, s)
+					c.Send(frame[:1])
+					e.Sleep(90 * time.Second)
+					c.Send(frame[1:] + long[:10])
+					e.Sleep(80 * time.Second) // the window of the short one is over
+					c.Send(long[10:])
+					e.Sleep(time.Minute)
+					if len(r.causes) != 0 || len(r.told) == 0 || len(r.told[len(r.told)-1]) < 200 {
+						e.Errorf("told %.50q, closed with %v", r.told, r.causes)
+					}
+				})
+			})
+		}
+	}
 }
 
 // After PauseRead in Part no part comes before ResumeRead, and then all do, whatever has piled up.
