@@ -37,6 +37,14 @@ func (c *Conn) setWithin(on bool) {
 	}
 }
 
+// setWithout gives up a message that goes on: what comes next is another handler's, or a relay's, which has not
+// begun it and will not end it.
+func (c *Conn) setWithout() {
+	if c.within() {
+		c.setWithin(false)
+	}
+}
+
 func (c *Conn) within() bool { return c.flags&flagWithin != 0 }
 
 // boundary ends a connection that drains, unless the rest of a message is awaited. A

@@ -109,6 +109,7 @@ func (c *Conn) canRelay(to *Conn) error {
 }
 
 func (c *Conn) relayTo(to *Conn) {
+	c.setWithout()
 	r := &relay{from: c, to: to, copies: c.wire() != nil || to.wire() != nil}
 	c.remember().relay, to.remember().fed = r, r
 	// The recv under way is canceled, and this may be a callback in the middle of

@@ -74,6 +74,7 @@ func (c *Conn) SetHandler(h *Handler) error {
 			return err
 		}
 	}
+	c.setWithout()
 	k := c.remember()
 	k.handler, k.split, k.shown = h, nil, 0
 	c.busy.Or(asked)

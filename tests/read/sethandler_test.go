@@ -2,13 +2,16 @@ package read_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
+	"github.com/proactor-go/proactor/internal/reading"
 	"github.com/proactor-go/proactor/internal/testenv"
 	"github.com/proactor-go/proactor/proactortest"
 	"github.com/proactor-go/proactor/tests/rig"
@@ -193,4 +196,46 @@ func TestSetHandlerSimulated(t *testing.T) {
 			c.ExpectEnd()
 		}
 	})
+}
+
+// A message that goes on ends where the connection goes to another handler, or is relayed, in its middle: a shutdown
+// does not wait for its end, and MinRate not for its rest.
+func TestSetHandlerWithinMessage(t *testing.T) {
+	for way, leave := range map[string]func(c *proactor.Conn) error{
+		"SetHandler": func(c *proactor.Conn) error {
+			return c.SetHandler(&proactor.Handler{Data: func(c *proactor.Conn, b []byte) int { c.Write(b); return len(b) }})
+		},
+		"Relay": func(c *proactor.Conn) error { return c.Relay(c) },
+	} {
+		t.Run(way, func(t *testing.T) {
+			proactortest.Config{Seeds: testenv.Scaled(10)}.Run(t, func(e *proactortest.Env) {
+				h := proactor.Messages(func(c *proactor.Conn, data []byte, _ bool) (int, byte, error) {
+					reading.Within(c, true)
+					return 1, data[0], nil
+				}, func(c *proactor.Conn, b byte) {
+					if b != '!' {
+						return
+					}
+					if err := leave(c); err != nil {
+						e.Error(err)
+					}
+				})
+				s := e.Serve(&proactor.Server{Handler: h, Limits: proactor.Limits{MinRate: 100, RateWindow: time.Minute}})
+				c := e.Dial(s)
+				c.Send("begun!then")
+				c.Expect("then")
+				e.Sleep(time.Hour)
+				c.Send("on")
+				c.Expect("on")
+				down := false
+				e.Go(func() { s.Shutdown(context.Background()); down = true })
+				e.Sleep(time.Hour)
+				if !down {
+					e.Error("the shutdown waits")
+				}
+				c.ExpectEnd()
+				c.Close()
+			})
+		})
+	}
 }
