@@ -25,7 +25,8 @@ func (c *Conn) drain() {
 // leave the server anyway is left to that.
 func (c *Conn) stopping() bool { return c.flags&flagStopping != 0 && !c.departing() }
 
-// setWithin says whether a message has begun and goes on. At its end MinRate begins anew.
+// setWithin says whether a message has begun and goes on. Where none does, MinRate has nothing to measure until
+// more comes: what has come up to here is over.
 func (c *Conn) setWithin(on bool) {
 	if on {
 		c.flags |= flagWithin

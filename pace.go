@@ -19,8 +19,8 @@ func (p *pace) restart(c *Conn) {
 }
 
 // setPace is called after each run of bytes, with whether the handler consumed some and whether it
-// left some. What a TLS record hides until it is whole is left as well, and so is the rest of a message
-// that is consumed before its end. It must not move the timer each time.
+// left some. What a TLS record hides until it is whole is left as well. A message that goes on, though its bytes
+// are consumed as they come, is left, and those bytes are no progress. It must not move the timer each time.
 func (c *Conn) setPace(progress, rest bool) {
 	rest = rest || c.within() || c.wire() != nil && c.wire().partial > 0
 	switch {

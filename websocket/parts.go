@@ -13,8 +13,8 @@ import (
 //
 //	open: the beginning of a character, unmasked │ what was not looked at: a part of a header or of a control frame
 //
-// The headers and control frames between the two parts of a character are taken out by moving the first one over
-// them. Of the decoder, most, have, hole and lead are for whole messages.
+// A character may be cut by headers and control frames. They are taken out by moving its beginning over them, to
+// where the rest of it is. Of the decoder, most, have, hole and lead are for whole messages.
 func (d *decoder) part(data []byte, control func(op ws.OpCode, p []byte) error) (advance int, m message, err error) {
 	for {
 		if d.flags&inFrame == 0 {
@@ -41,7 +41,7 @@ func (d *decoder) part(data []byte, control func(op ws.OpCode, p []byte) error) 
 				return 0, m, proactor.ErrTooLong
 			}
 			d.begin(h, n)
-			d.lead, d.hole = 0, 0
+			d.lead, d.hole = 0, 0 // the header is taken out at once
 			advance = d.takeOut(data, advance, n)
 		}
 		p, err := d.piece(data[advance:])
@@ -66,7 +66,8 @@ func (d *decoder) part(data []byte, control func(op ws.OpCode, p []byte) error) 
 	}
 }
 
-// takeOut moves what is open, at data[at:], over the n bytes behind it, and returns where it is then.
+// takeOut moves what is open, at data[at:], over the n bytes behind it, and returns where it is then: what is
+// before that is consumed.
 func (d *decoder) takeOut(data []byte, at, n int) int {
 	copy(data[at+n:], data[at:at+int(d.open)])
 	return at + n

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/gobwas/ws"
+
 	"github.com/proactor-go/proactor"
 	"github.com/proactor-go/proactor/internal/must"
 	"github.com/proactor-go/proactor/internal/testenv"
@@ -152,6 +154,57 @@ func sendLarge(t *testing.T, peer net.Conn, size, frame int) {
 		t.Fatal(err)
 	}
 	must.Read(t, peer, []byte(out(binry, string(binary.BigEndian.AppendUint64(sum.Sum(nil), uint64(size))))))
+}
+
+// An echo of a message in parts, to a peer that reads only when much waits, has no more waiting than the high mark and
+// a part: where Overflow is PauseReads, and where the connection was netconn's and it is RejectWrites.
+func TestEchoInParts(t *testing.T) {
+	for _, policy := range []proactor.Overflow{proactor.PauseReads, proactor.RejectWrites} {
+		rig.Each(t, func(t *testing.T, backend string) {
+			r := rig.New(t, backend)
+			full := make(chan struct{})
+			var isFull bool // on the loop
+			o := &websocket.Options{Part: func(c *websocket.Conn, kind websocket.Type, p []byte, _ bool) {
+				if err := c.Write(kind, p); err != nil {
+					t.Errorf("a part is not written: %v", err)
+					c.Transport().Abort()
+				}
+				if !isFull && !c.Transport().Writable() {
+					isFull = true
+					close(full)
+				}
+			}}
+			limits := proactor.Limits{HighWater: 128 << 10, MaxPending: 256 << 10, SendBuffer: 64 << 10, Overflow: policy}
+			var at net.Addr
+			if policy == proactor.PauseReads {
+				at = r.Serve(websocket.Handler(o), rig.Limits(limits)).ListenAddr()
+			} else {
+				at = upgrader(t, &proactor.Server{Network: "tcp4", Addr: "127.0.0.1:0", Engine: r.Engine, Limits: limits}, o)
+			}
+			peer := must.Dial(t, at)
+			must.Send(t, peer, []byte(request+"\r\n"))
+			must.Read(t, peer, []byte(upgraded+"\r\n"))
+			p := must.Pattern(11, 8<<20)
+			sent := make(chan error, 1)
+			go func() {
+				_, err := peer.Write([]byte(in(whole, 0, binry, string(p)))) // as it waits, so does the peer
+				sent <- err
+			}()
+			must.Take(t, "what waits", full)
+			for rest := p; len(rest) > 0; {
+				h, err := ws.ReadHeader(peer)
+				if err != nil || h.Length > int64(len(rest)) {
+					t.Fatalf("a frame of %d bytes, %v, of %d", h.Length, err, len(rest))
+				}
+				must.Read(t, peer, rest[:h.Length])
+				rest = rest[h.Length:]
+			}
+			if err := must.Take(t, "the message", sent); err != nil {
+				t.Error(err)
+			}
+			peer.Close()
+		})
+	}
 }
 
 // A client of ours gets what is much larger than its own MaxMessage, over TCP and TLS.

@@ -9,7 +9,8 @@ var (
 	// Paused reports whether a connection is not read because of PauseRead. On its loop.
 	Paused func(conn any) bool
 	// Within says whether what is consumed from now on is part of a message that has begun and goes on, of which
-	// nothing need be kept: it is no boundary for a shutdown, and no progress for Limits.MinRate. In a function of
-	// proactor.Messages. The end of the stream ends it, too.
+	// nothing need be kept: it is no boundary for a shutdown, and no progress for Limits.MinRate. False is for each
+	// boundary, also where none was within: the next message has a window of MinRate of its own. In a function of
+	// proactor.Messages. The end of the stream ends it, too, and so do SetHandler and Relay.
 	Within func(conn any, on bool)
 )
