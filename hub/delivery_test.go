@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -181,6 +182,50 @@ func TestLaneIsBounded(t *testing.T) {
 		defer lane.mu.Unlock()
 		return lane.bytes == 0
 	})
+}
+
+// Names, and what members are sent, count as well as payloads.
+func TestLaneCountsNames(t *testing.T) {
+	const rooms, each, size = 20, 20, MaxNames * MaxName
+	h := open(t, Options{})
+	_, conns := looped(t, 1, proactor.Limits{})
+	var names []string
+	for range MaxNames {
+		names = append(names, strings.Repeat("x", MaxName))
+	}
+	for name, c := range map[string]struct {
+		by    *Protocol
+		names []string
+	}{
+		"names": {silent, names},
+		"forms": {&Protocol{Encode: func(*Event) []byte { return make([]byte, size) }}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var heard atomic.Int64
+			for i := range rooms {
+				seat, err := h.Join(fmt.Sprint(i), aboard{Func(func(e *Event) {
+					if e.Lost == size {
+						heard.Add(1)
+					}
+				}), c.by.Conn(conns[0])}, "", Close)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer seat.Leave()
+			}
+			goOn := stop(t, conns[0])
+			for range each {
+				for i := range rooms {
+					h.shardOf(fmt.Sprint(i)).get(fmt.Sprint(i)).tell(&Event{Kind: Presence, Names: c.names, Lost: size}, everyone)
+				}
+			}
+			if n := rooms*each - heard.Load(); n > laneMost/size {
+				t.Errorf("%d events of more than %d bytes wait", n, size)
+			}
+			goOn()
+			until(t, "all are told", func() bool { return heard.Load() == rooms*each })
+		})
+	}
 }
 
 // A member on a loop that stands still is a slow one, and its policy holds.

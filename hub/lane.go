@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"math"
 	"sync"
 
 	"github.com/proactor-go/proactor"
@@ -10,9 +11,9 @@ const (
 	// portion is about how many events a loop tells members before it looks at its connections again. So no callback waits for a
 	// large room, and the records of so few sends are in use at a time.
 	portion = 64
-	// laneMost bounds what waits for a loop, in bytes: payloads, and 256 for each event and room. A loop for which more
-	// waits stands still, or is slower than what comes; then the hub's goroutine writes to the members, as far as each of
-	// them has room.
+	// laneMost bounds what waits for a loop, in bytes: payloads, names, what members are sent of them, and 256 for each event and
+	// room. A loop for which more waits stands still, or is slower than what comes; then the hub's goroutine writes to the
+	// members, as far as each of them has room.
 	laneMost = 1 << 20
 )
 
@@ -63,7 +64,7 @@ func (l *lanes) put(a *lane) {
 func (l *lane) take(p *part, cost int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.bytes+cost > laneMost {
+	if l.ended || l.bytes+cost > laneMost {
 		return false
 	}
 	l.enlist(p)
@@ -104,14 +105,17 @@ func (l *lane) release(bytes int) {
 }
 
 // run is the task of the loop.
-func (l *lane) run() {
+func (l *lane) run() { l.tell(portion) }
+
+// tell gives parts their turns, until members were told about so many events or nothing waits.
+func (l *lane) tell(most int) {
 	defer l.again() // also where a Layer panics
-	for left := portion; left > 0; {
+	for most > 0 {
 		p := l.next()
 		if p == nil {
 			return
 		}
-		left -= max(1, p.turn(left))
+		most -= max(1, p.turn(min(most, portion)))
 	}
 }
 
@@ -130,10 +134,19 @@ func (l *lane) next() *part {
 	return p
 }
 
-// again has the loop go on, when it has looked at its connections.
+// again has the loop go on, when it has looked at its connections. One that has ended takes no more tasks, and tells all that waits
+// now: some members may stay, and nobody else would tell them before the next event.
 func (l *lane) again() {
+	if !l.goesOn() {
+		l.tell(math.MaxInt)
+	}
+}
+
+// goesOn reports whether what waits will have its turn.
+func (l *lane) goesOn() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.posted = false
 	l.post()
+	return !l.ended || len(l.parts) == 0
 }

@@ -74,7 +74,7 @@ func (p *part) tell(e *Event, to audience) {
 		}
 		return
 	}
-	cost := len(e.Payload) + overhead
+	cost := e.cost()
 	waits := len(p.queue) < queueMost && p.lane.take(p, cost)
 	if !waits {
 		cost = 0
@@ -149,6 +149,9 @@ func (p *part) drop() {
 		bytes += e.cost
 	}
 	p.queue = slices.Delete(p.queue, 0, n)
+	if len(p.queue) == 0 && cap(p.queue) > passMost {
+		p.queue = nil // not for as long as the room lasts
+	}
 	if bytes > 0 {
 		p.lane.release(bytes)
 	}

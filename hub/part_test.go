@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/proactor-go/proactor"
 )
 
 // Members come, leave, and are told things alone, between the turns of a loop. Each is told all that was told while it was there, in
@@ -91,5 +93,40 @@ func TestPart(t *testing.T) {
 		if p.lane.bytes != 0 || len(p.queue) > 0 {
 			t.Fatalf("seed %d: %d bytes wait, %d events", seed, p.lane.bytes, len(p.queue))
 		}
+		if n := cap(p.queue); n > passMost {
+			t.Fatalf("seed %d: memory for %d events stays", seed, n)
+		}
+	}
+}
+
+// What waits for a loop that ends comes to all members, also where one panics: some may stay, say on connections that were detached.
+func TestLoopEndsWhileEventsWait(t *testing.T) {
+	const members, panics = 10 * portion, 5
+	e, conns := looped(t, 1, proactor.Limits{})
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	loop := &lane{loop: conns[0].Loop(), posted: true} // its last turn is that below
+	told := 0
+	for range 2 {
+		p := &part{room: &room{}, lane: loop}
+		for i := range members {
+			p.add(&Seat{member: Func(func(*Event) {
+				if told++; i%(members/panics) == 1 {
+					panic("the test does")
+				}
+			})})
+		}
+		p.tell(&Event{}, everyone)
+	}
+	if told > 0 {
+		t.Fatalf("%d were told at once", told)
+	}
+	func() {
+		defer func() { recover() }()
+		loop.run()
+	}()
+	if told != 2*members || loop.bytes != 0 {
+		t.Errorf("%d of %d were told, and %d bytes wait", told, 2*members, loop.bytes)
 	}
 }

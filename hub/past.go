@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 	"time"
+	"unsafe"
 )
 
 // past is what a node holds of a room's kept messages, to give it to members that come back. It is guarded by
@@ -17,9 +18,14 @@ type past struct {
 	bytes  int      // of events: their held
 }
 
-// cost is what an event that is held costs, in bytes.
+// cost is what an event that is held, or waits, costs, in bytes.
 func (e *Event) cost() int {
 	n := len(e.Payload) + overhead
+	for _, names := range [][]string{e.Names, e.Joined, e.Left} {
+		for _, name := range names {
+			n += len(name) + int(unsafe.Sizeof(name))
+		}
+	}
 	if e.forms == nil {
 		return n
 	}
