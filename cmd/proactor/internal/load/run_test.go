@@ -33,9 +33,6 @@ func TestNoGarbage(t *testing.T) {
 
 // Nor do the WebSockets of both, whether the server lends the message back or copies it.
 func TestNoGarbageOfSockets(t *testing.T) {
-	if testenv.Race {
-		t.Skip("the race detector has pools forget")
-	}
 	for name, echo := range map[string]func(*websocket.Conn, websocket.Type, []byte) error{
 		"WriteLent": (*websocket.Conn).WriteLent, "Write": (*websocket.Conn).Write,
 	} {
@@ -53,6 +50,9 @@ func TestNoGarbageOfSockets(t *testing.T) {
 func noGarbage(t *testing.T, o Options) {
 	if o.Backend == "std" {
 		t.Skip("a goroutine a connection is what this backend is made of")
+	}
+	if testenv.Race {
+		t.Skip("the race detector has pools forget")
 	}
 	o.Loops, o.Conns, o.Pipeline, o.Count = 1, 50, 4, 20
 	mallocs := func() uint64 {
