@@ -243,6 +243,7 @@ func TestCloseTLS(t *testing.T) {
 func TestMuteOverTLS(t *testing.T) {
 	rig.Each(t, func(t *testing.T, backend string) {
 		r := rig.New(t, backend)
+		t.Parallel()
 		// The handshake has to be done by then, too, on whatever machine.
 		const patience = 2 * time.Second
 		nc, _, mute, _ := pairTLS(t, r.Engine, tls.VersionTLS13, proactor.Limits{FirstByteTimeout: patience, LingerTimeout: -1})
