@@ -78,7 +78,6 @@ func newSelection(q query, conns int) *selection {
 
 // take looks at the next connection.
 func (s *selection) take(info *proactor.ConnInfo) {
-	text := info.State
 	if s.search != "" || s.sort == "remote" {
 		s.remote = appendAddr(s.remote[:0], info.Remote)
 	}
@@ -94,7 +93,7 @@ func (s *selection) take(info *proactor.ConnInfo) {
 	case s.sort == "remote":
 		r.text = append(r.text[:0], s.remote...)
 	default:
-		r.text = append(r.text[:0], text...)
+		r.text = append(r.text[:0], info.State...)
 	}
 	if s.length < s.want {
 		r.ConnInfo = *info

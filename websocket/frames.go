@@ -124,20 +124,13 @@ func (d *decoder) next(data []byte, control func(op ws.OpCode, p []byte) error) 
 			}
 			return d.whole(data)
 		}
-		h, n, err := header(rest)
-		if err == nil && n > 0 {
-			err = d.check(h)
-		}
+		h, n, p, err := d.head(rest)
 		switch {
 		case err != nil:
-			return 0, m, fault(err)
-		case n == 0 || h.OpCode.IsControl() && len(rest)-n < int(h.Length):
+			return 0, m, err
+		case n == 0:
 			return d.reclaim(data), m, nil
 		case h.OpCode.IsControl():
-			p := rest[n : n+int(h.Length)]
-			if h.Masked {
-				ws.Cipher(p, h.Mask, 0)
-			}
 			n += len(p)
 			if d.flags&begun == 0 {
 				return n, m, control(h.OpCode, p)
@@ -152,6 +145,28 @@ func (d *decoder) next(data []byte, control func(op ws.OpCode, p []byte) error) 
 			d.begin(h, n)
 		}
 	}
+}
+
+// head reads the header of n bytes that rest begins with, and checks it. n is 0 where it is not whole, or not all of a
+// control frame is there, whose payload is p, unmasked. An error ends the stream.
+func (d *decoder) head(rest []byte) (h ws.Header, n int, p []byte, err error) {
+	h, n, err = header(rest)
+	if err == nil && n > 0 {
+		err = d.check(h)
+	}
+	switch {
+	case err != nil:
+		return h, 0, nil, fault(err)
+	case n == 0 || !h.OpCode.IsControl():
+		return h, n, nil, nil
+	case len(rest)-n < int(h.Length):
+		return h, 0, nil, nil
+	}
+	p = rest[n : n+int(h.Length)]
+	if h.Masked {
+		ws.Cipher(p, h.Mask, 0)
+	}
+	return h, n, p, nil
 }
 
 // check says what is wrong with a header.

@@ -18,21 +18,13 @@ import (
 func (d *decoder) part(data []byte, control func(op ws.OpCode, p []byte) error) (advance int, m message, err error) {
 	for {
 		if d.flags&inFrame == 0 {
-			rest := data[advance+int(d.open):]
-			h, n, err := header(rest)
-			if err == nil && n > 0 {
-				err = d.check(h)
-			}
+			h, n, p, err := d.head(data[advance+int(d.open):])
 			switch {
 			case err != nil:
-				return 0, m, fault(err)
-			case n == 0 || h.OpCode.IsControl() && len(rest)-n < int(h.Length):
+				return 0, m, err
+			case n == 0:
 				return advance, m, nil
 			case h.OpCode.IsControl():
-				p := rest[n : n+int(h.Length)]
-				if h.Masked {
-					ws.Cipher(p, h.Mask, 0)
-				}
 				if err := control(h.OpCode, p); err != nil {
 					return 0, m, err
 				}
